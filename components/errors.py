@@ -1,0 +1,43 @@
+"""The errors a user can cause or mend. Anything else that is raised is a bug and keeps its traceback."""
+
+
+class FashionError(Exception):
+    """Names the thing, the rule it broke and the remedy. The command prints it and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class RecipeError(FashionError):
+    """A recipe, an override or a taxonomy says something it may not."""
+
+    exit_code = 2
+
+
+class CatalogueError(FashionError):
+    """The catalogue as a whole cannot be read: wrong path, unreadable zip, missing column or folder."""
+
+    exit_code = 3
+
+
+class DataRefused(FashionError):
+    """The catalogue was read, and validation found it unfit to train on."""
+
+    exit_code = 4
+
+
+class ModelRefused(FashionError):
+    """The model was trained, and the evaluation found it unfit to be published."""
+
+    exit_code = 5
+
+
+class WeightsError(FashionError):
+    """Pretrained weights cannot be had, or do not fit the backbone."""
+
+    exit_code = 6
+
+
+class PublishError(FashionError):
+    """An approved model could not be put where it is served from."""
+
+    exit_code = 7

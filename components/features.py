@@ -1,0 +1,28 @@
+"""The features of an example, as ingest writes them and every later stage reads them.
+
+A missing value (empty or `NA` in the catalogue) is an absent feature, never a placeholder.
+"""
+
+# The columns of styles.csv that describe a product; all are bytes except the year, which is int64.
+TEXT_COLUMNS = (
+    "gender",
+    "masterCategory",
+    "subCategory",
+    "articleType",
+    "baseColour",
+    "season",
+    "usage",
+    "productDisplayName",
+)
+YEAR = "year"
+COLUMNS = ("id", "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage",
+           "productDisplayName")  # fmt: skip
+
+ID = "id"  # bytes: digits, the name of the picture
+IMAGE_BYTES = "image_bytes"  # bytes: encoded JPEG, RGB or grey, at most stored_side on its longer side
+PICTURE_HASH = "picture_hash"  # bytes: hex digest of the picture as it lay in the catalogue
+WIDTH, HEIGHT = "width", "height"  # int64: pixels of the picture as it lay in the catalogue
+
+# Added by Transform.
+LABEL = "label"  # int64: index into the taxonomy's classes
+REPEAT = "repeat"  # int64: how often a training example is used; 0 leaves it out
