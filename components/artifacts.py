@@ -1,0 +1,20 @@
+"""The artifacts that TFX has no standard type for."""
+
+from tfx.types.artifact import Artifact
+
+
+class Quarantine(Artifact):
+    """What ingest left out, and why.
+
+    `quarantine.csv`: row, id, reason, detail, one line for each row that could not be used.
+    `unmapped.csv`: row, id, masterCategory, subCategory, articleType, one line for each row outside the taxonomy.
+    `summary.json`: counts of rows, examples by split and class, quarantined by reason, unmapped by article type.
+    """
+
+    TYPE_NAME = "Quarantine"
+
+
+class DataVerdict(Artifact):
+    """`verdict.json`: that the data passed validation, with the figures it was judged by."""
+
+    TYPE_NAME = "DataVerdict"
