@@ -67,7 +67,7 @@ class Balance(Settings):
         return self
 
 
-class Validate(Settings):
+class Validation(Settings):
     """When the data is refused before anything is trained."""
 
     quarantine: Share = Field(default=0.01, description="largest share of rows that may be quarantined")

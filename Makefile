@@ -1,0 +1,35 @@
+# Each target sets up what it needs first; `make install PYTHON=/path/to/python3.11` chooses the interpreter.
+VENV ?= .venv
+export VENV
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check e2e lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: ## set up .venv, with .venv/bin/fashion
+	@scripts/install.sh
+
+run: install ## train on a drawn catalogue and publish the model; ARGS="--recipe ... --data ..." for others
+	@$(VENV)/bin/fashion run $(ARGS)
+
+test: install ## run the tests; ARGS="-m 'not slow'" for the quick ones
+	@$(VENV)/bin/python -m pytest --ignore=tests/e2e $(ARGS)
+
+check: install ## lint, formatting, types, import rules
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+e2e: install ## whole runs on the real data in ../shared/data, where there is any
+	@if [ -d ../shared/data ]; then $(VENV)/bin/python -m pytest tests/e2e $(ARGS); \
+	else echo "e2e: there is no real data in ../shared/data; nothing was run"; fi
+
+lock: ## resolve the ranges in setup.py anew into constraints.txt
+	@scripts/install.sh lock
+
+clean: ## remove .venv and caches; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,109 @@
+"""The ExampleGen of a catalogue."""
+
+import json
+import logging
+import posixpath
+from typing import Any
+
+import apache_beam as beam
+from tfx.components.util import examples_utils
+from tfx.dsl.component.experimental.annotations import BeamComponentParameter, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import Examples
+
+from components.artifacts import Quarantine
+from components.errors import CatalogueError
+from components.ingest.chunks import SUMMARY_FILE, Ingest, ingest
+from components.ingest.judge import IngestSettings
+from components.ingest.source import open_catalogue
+from components.ingest.table import TABLE, read_rows
+from components.settings import SPLITS
+from components.transform.taxonomy import Taxonomy
+
+
+@component(use_beam=True)
+def CatalogueExampleGen(
+    examples: OutputArtifact[Examples],
+    quarantine: OutputArtifact[Quarantine],
+    data: Parameter[str],
+    digest: Parameter[str],
+    settings: Parameter[str],
+    taxonomy: Parameter[str],
+    code: Parameter[str] = "",
+    beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
+) -> None:
+    """Turns a catalogue into examples; stock ExampleGens fail on one bad row and do not read pictures.
+
+    Args:
+        examples: splits train, eval and test; features as `components.features` lists them.
+        quarantine: the rows left out, and all counts.
+        data: path of the catalogue's folder or zip, readable by every Beam worker.
+        digest: the catalogue's `digest()`; a changed catalogue is a changed parameter, which the cache sees.
+        settings: JSON of `IngestSettings`.
+        taxonomy: JSON of the taxonomy.
+        code: digest of the sources that matter here, for the cache.
+        beam_pipeline: made by TFX from the pipeline's Beam arguments.
+
+    Raises:
+        CatalogueError: the catalogue as a whole cannot be read, or none of its rows became an example.
+    """
+    catalogue = open_catalogue(data)
+    rules = Taxonomy.model_validate_json(taxonomy)
+    _describe(examples, digest)
+    split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+    for folder in (*split_folders.values(), quarantine.uri):
+        fileio.makedirs(folder)
+    # Beam wraps what its workers raise, so the table is read once before: faults of the whole table are said plainly.
+    rows = sum(1 for _ in read_rows(catalogue.read_table(), rules.fields))
+    if not rows:
+        raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
+    job = Ingest(
+        catalogue,
+        rules,
+        IngestSettings.model_validate_json(settings),
+        split_folders,
+        examples.uri,
+        quarantine.uri,
+        rows,
+    )
+    with beam_pipeline as pipeline:
+        ingest(pipeline, job)
+    with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:
+        summary = json.load(file)
+    _check(summary, data, rows)
+    logging.info("%s", _sentence(summary))
+
+
+def _describe(examples: Examples, digest: str) -> None:
+    """Sets the properties that stock ExampleGens set, and stock components read."""
+    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+    examples_utils.set_file_format(examples, "tfrecords_gzip")
+    examples.set_int_custom_property("span", 0)
+    examples.set_int_custom_property("version", 0)
+    examples.set_string_custom_property("input_fingerprint", digest)
+
+
+def _check(summary: dict[str, Any], data: str, rows: int) -> None:
+    if summary["rows"] != rows:
+        raise CatalogueError(
+            f"{data}: {TABLE} had {rows:,} rows when ingest began and {summary['rows']:,} when it read them. "
+            "Run again when nobody writes to the catalogue."
+        )
+    if not any(summary["examples"].values()):
+        reasons = summary["quarantined"] | ({"unmapped": n} if (n := sum(summary["unmapped"].values())) else {})
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        raise CatalogueError(
+            f"{data}: none of its {rows:,} rows became an example ({listed}). "
+            "Mend the catalogue, or choose a taxonomy that fits it."
+        )
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    kept, outside, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
+    classes = sum(any(counts.values()) for counts in summary["classes"].values())
+    rows = summary["rows"]
+    return f"{rows:,} rows → {kept:,} products in {classes} classes, {outside:,} outside them, {bad:,} quarantined"

@@ -1,0 +1,47 @@
+"""What can be wrong with a row, and what is mended on the way."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a row is quarantined; the words stand in quarantine.csv and summary.json."""
+
+    BAD_ROW = "bad row"
+    BAD_ID = "bad id"
+    DUPLICATE_ID = "duplicate id"
+    MISSING_LABEL = "missing label"
+    MISSING_PICTURE = "missing picture"
+    UNREADABLE_PICTURE = "unreadable picture"
+    EMPTY_PICTURE = "empty picture"
+    NOT_A_PICTURE = "not a picture"
+    BROKEN_PICTURE = "broken picture"
+    ANIMATED_PICTURE = "animated picture"
+    SMALL_PICTURE = "small picture"
+    LARGE_PICTURE = "large picture"
+
+
+class Repair(StrEnum):
+    """What of a row was mended; the row itself is kept, and the repair counted."""
+
+    COMMAS = "commas"  # unquoted commas in the product name
+    QUOTES = "quotes"  # quotation marks that do not pair, taken as they stand
+    ENCODING = "encoding"  # bytes that are not UTF-8, replaced by U+FFFD
+    YEAR = "year"  # not a number, taken as missing
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that cannot be used.
+
+    Attributes:
+        row: number of the row as a spreadsheet shows it; the header is row 1.
+        id: the id as it stands in the table, empty where it could not be read.
+        reason: the kind of fault.
+        detail: one line that names the thing, the rule and the remedy.
+    """
+
+    row: int
+    id: str
+    reason: Reason
+    detail: str

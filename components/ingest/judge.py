@@ -1,0 +1,65 @@
+"""What becomes of one row of the catalogue: a product with a class, a row of no class, or a fault."""
+
+from dataclasses import dataclass
+
+from components.features import ID
+from components.ingest.faults import Fault, Reason
+from components.ingest.picture import CheckedPicture, Refusal, check_picture
+from components.ingest.source import IMAGES, Catalogue
+from components.ingest.split import picture_hash, split_of_hash
+from components.ingest.table import TABLE, Row
+from components.settings import Picture, Settings, Split
+from components.transform.taxonomy import Taxonomy
+
+# The one column of a taxonomy that describes rather than labels: it may be missing.
+_NAME = "productDisplayName"
+
+
+class IngestSettings(Settings):
+    """The parts of a recipe that ingest takes."""
+
+    picture: Picture = Picture()
+    split: Split = Split()
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A row that becomes an example."""
+
+    row: Row
+    class_name: str
+    split: str
+    picture: CheckedPicture
+    picture_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """A row to which the taxonomy gives no class; its picture was not looked at."""
+
+    row: Row
+
+
+def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSettings) -> Product | Unmapped | Fault:
+    """Decides about one row, reading its picture only if it has a class."""
+    class_name = taxonomy.class_of(row.fields)
+    if class_name is None:
+        empty = [name for name in taxonomy.fields if name not in row.fields and name != _NAME]
+        if not empty:
+            return Unmapped(row)
+        return _fault(row, Reason.MISSING_LABEL, f"{' and '.join(empty)} missing, so it has no class. Fill that in")
+    try:
+        data = catalogue.read_picture(row.id)
+    except OSError as error:
+        return _fault(row, Reason.UNREADABLE_PICTURE, f"its picture cannot be read ({error}). Copy it again")
+    if data is None:
+        return _fault(row, Reason.MISSING_PICTURE, f"there is no {IMAGES}/{row.id}.jpg. Add it, or remove the row")
+    checked = check_picture(data, settings.picture)
+    if isinstance(checked, Refusal):
+        return _fault(row, checked.reason, f"its picture {checked.detail}")
+    digest = picture_hash(data)
+    return Product(row, class_name, split_of_hash(digest, settings.split.shares()), checked, digest)
+
+
+def _fault(row: Row, reason: Reason, detail: str) -> Fault:
+    return Fault(row.number, row.id, reason, f"{TABLE}, row {row.number:,}, {ID} {row.id}: {detail}.")

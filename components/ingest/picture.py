@@ -1,0 +1,151 @@
+"""Checks a picture by its header, then in full, and brings it into the form in which it is kept."""
+
+import io
+from dataclasses import dataclass
+
+from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL.Image import Resampling, Transpose
+
+from components.ingest.faults import Reason
+from components.settings import Picture
+
+# The plugins are called directly: `Image.open` would guess further formats, and judge size by a global of its own.
+_FORMATS: tuple[tuple[bytes, int, type[ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", 0, JpegImagePlugin.JpegImageFile),
+    (b"\x89PNG\r\n\x1a\n", 0, PngImagePlugin.PngImageFile),
+    (b"GIF8", 0, GifImagePlugin.GifImageFile),
+    (b"WEBP", 8, WebPImagePlugin.WebPImageFile),
+    (b"BM", 0, BmpImagePlugin.BmpImageFile),
+)
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = 1
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPicture:
+    """A picture in the form in which it is kept.
+
+    Attributes:
+        data: JPEG, RGB or grey, upright, at most `stored_side` on its longer side.
+        width: pixels of the picture as it was given, before any turning.
+        height: likewise.
+    """
+
+    data: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a picture cannot be used; `detail` is half a sentence that follows the picture's name."""
+
+    reason: Reason
+    detail: str
+
+
+def check_picture(data: bytes, settings: Picture) -> CheckedPicture | Refusal:
+    """Checks an encoded picture and brings it into the form in which it is kept.
+
+    The format is judged by content, never by name. Format, size and animation are read from the header, so a small
+    file that would fill the memory is refused undecoded. Then the whole picture is decoded. An upright RGB or grey
+    JPEG that is small enough keeps its very bytes; anything else becomes one: turned upright as its EXIF data says,
+    transparency on white, 16 bits scaled to 8, the longer side shrunk to `settings.stored_side`.
+
+    Args:
+        data: the file's content, whatever it is.
+        settings: limits and the side kept.
+
+    Returns:
+        The picture, or why it is refused. Nothing is raised, whatever the bytes.
+    """
+    if not data:
+        return Refusal(Reason.EMPTY_PICTURE, "has no content. Put the picture there, or remove the row")
+    plugin = next((plugin for magic, offset, plugin in _FORMATS if data.startswith(magic, offset)), None)
+    if plugin is None:
+        return Refusal(Reason.NOT_A_PICTURE, f"starts with {data[:8]!r}. Give a JPEG, PNG, GIF, WebP or BMP file")
+    try:
+        image = plugin(io.BytesIO(data))
+        return _refusal(image, settings) or _kept(image, data, settings)
+    except Exception as error:  # noqa: BLE001  Pillow's decoders raise all kinds of exceptions on damaged files
+        what = " ".join(str(error).split()) or type(error).__name__
+        return Refusal(Reason.BROKEN_PICTURE, f"cannot be decoded ({what}). Export the picture again")
+
+
+def _refusal(image: ImageFile.ImageFile, settings: Picture) -> Refusal | None:
+    width, height = image.size
+    size = f"has {width:,}×{height:,} pixels"
+    if width * height > settings.max_pixels:
+        detail = f"{size}, more than max_pixels {settings.max_pixels:,}. Shrink it, or raise picture.max_pixels"
+        return Refusal(Reason.LARGE_PICTURE, detail)
+    if min(width, height) < settings.min_side:
+        detail = f"{size}, its shorter side below min_side {settings.min_side}. Give a larger one"
+        return Refusal(Reason.SMALL_PICTURE, detail)
+    if getattr(image, "is_animated", False):
+        return Refusal(Reason.ANIMATED_PICTURE, "has several frames. Give a still picture")
+    return None
+
+
+def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> CheckedPicture:
+    width, height = image.size
+    turn = _TURNS.get(_orientation(image))
+    small = max(width, height) <= settings.stored_side
+    if small and turn is None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+        image.load()
+        return CheckedPicture(data, width, height)
+    kept_size = _shrunk_size(width, height, settings.stored_side)
+    # Lets the JPEG decoder leave out detail that shrinking would discard; other formats ignore it.
+    image.draft(image.mode, kept_size)
+    image.load()
+    kept = _eight_bits(image)
+    if kept.size != kept_size:
+        kept = kept.resize(kept_size, Resampling.LANCZOS, reducing_gap=3.0)
+    kept = _on_white(kept)
+    if turn is not None:
+        kept = kept.transpose(turn)
+    encoded = io.BytesIO()
+    kept.save(encoded, "JPEG", quality=95, subsampling=0, optimize=True, comment=b"")
+    return CheckedPicture(encoded.getvalue(), width, height)
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    if "exif" not in image.info:
+        return _UPRIGHT
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, _UPRIGHT))
+    except Exception:  # noqa: BLE001  damaged EXIF data says nothing about the picture, which may be fine
+        return _UPRIGHT
+
+
+def _shrunk_size(width: int, height: int, side: int) -> tuple[int, int]:
+    longer = max(width, height)
+    if longer <= side:
+        return width, height
+    return max(1, round(width * side / longer)), max(1, round(height * side / longer))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The picture as L, RGB or RGBA with 8 bits a channel; transparency, where there is any, is kept for shrinking."""
+    if image.mode.startswith("I"):
+        # A plain conversion would clip 16 bits to 8 and leave nearly all of it white.
+        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white

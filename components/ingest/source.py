@@ -1,0 +1,185 @@
+"""A catalogue on disk: `styles.csv` and `images/`, in a folder or a zip."""
+
+import hashlib
+import os
+import posixpath
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from components.errors import CatalogueError
+from components.ingest.table import TABLE
+
+IMAGES = "images"
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_REMEDY = f"Give the folder or the zip that holds {TABLE} and {IMAGES}/."
+# A picture file this large is a mistake or an attack; it must not be read into memory.
+_MOST_BYTES = 256 << 20
+
+
+class Catalogue(ABC):
+    """Read access to one catalogue. Can be pickled, and read by several threads at once."""
+
+    @abstractmethod
+    def read_table(self) -> Iterator[bytes]:
+        """Yields the lines of `styles.csv` with their ends.
+
+        Raises:
+            CatalogueError: the table cannot be read to its end.
+        """
+
+    @abstractmethod
+    def read_picture(self, product: str) -> bytes | None:
+        """Returns the file of a product's picture, None if there is none.
+
+        Args:
+            product: id of digits.
+
+        Raises:
+            OSError: there is a file, but it cannot be read or is larger than 256 MiB.
+        """
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Returns hex digits that change when the content does, without reading the pictures."""
+
+
+def open_catalogue(path: str) -> Catalogue:
+    """Finds the table and the pictures below `path`, directly or nested in a folder.
+
+    Raises:
+        CatalogueError: there is nothing at `path`, it is no zip, or it lacks `styles.csv` or `images/`.
+    """
+    if os.path.isdir(path):
+        return FolderCatalogue(_base_of_folder(path))
+    if not os.path.exists(path):
+        raise CatalogueError(f"{path}: there is no such file or folder. {_REMEDY}")
+    return ZipCatalogue(path, _base_of_zip(path))
+
+
+class FolderCatalogue(Catalogue):
+    """A catalogue whose `styles.csv` and `images/` lie in one folder."""
+
+    def __init__(self, folder: str) -> None:
+        self._table = os.path.join(folder, TABLE)
+        self._images = os.path.join(folder, IMAGES)
+
+    def read_table(self) -> Iterator[bytes]:
+        try:
+            with open(self._table, "rb") as file:
+                yield from file
+        except OSError as error:
+            raise _unreadable_table(self._table, error) from error
+
+    def read_picture(self, product: str) -> bytes | None:
+        for suffix in _SUFFIXES:
+            path = os.path.join(self._images, product + suffix)
+            try:
+                with open(path, "rb") as file:
+                    return _within_limit(file.read(_MOST_BYTES + 1))
+            except FileNotFoundError:
+                continue
+        return None
+
+    def digest(self) -> str:
+        parts = [b"".join(self.read_table())]
+        with os.scandir(self._images) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                try:
+                    status = entry.stat()
+                except OSError:  # a link to nowhere: the picture is missing, which is the row's fault
+                    continue
+                parts.append(f"{entry.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+        return _digest(parts)
+
+
+class ZipCatalogue(Catalogue):
+    """A catalogue whose `styles.csv` and `images/` lie at `base` within a zip; opened by each process at first use."""
+
+    def __init__(self, path: str, base: str) -> None:
+        self._path = path
+        self._base = base
+        self._opened: zipfile.ZipFile | None = None
+        self._opener = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_opened": None}
+
+    def read_table(self) -> Iterator[bytes]:
+        name = self._base + TABLE
+        try:
+            with self._zip().open(name) as file:
+                yield from file
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+            raise _unreadable_table(f"{self._path}/{name}", error) from error
+
+    def read_picture(self, product: str) -> bytes | None:
+        for suffix in _SUFFIXES:
+            try:
+                entry = self._zip().getinfo(f"{self._base}{IMAGES}/{product}{suffix}")
+            except KeyError:
+                continue
+            try:
+                with self._zip().open(entry) as file:
+                    return _within_limit(file.read(_MOST_BYTES + 1))
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+                raise OSError(str(error)) from error
+        return None
+
+    def digest(self) -> str:
+        ours = (self._base + TABLE, f"{self._base}{IMAGES}/")
+        entries = (entry for entry in self._zip().infolist() if entry.filename.startswith(ours))
+        return _digest(sorted(f"{entry.filename}/{entry.file_size}/{entry.CRC}".encode() for entry in entries))
+
+    def _zip(self) -> zipfile.ZipFile:
+        # A forked process shares its parent's file position, so it needs a file of its own.
+        if self._opened is None or self._opener != os.getpid():
+            self._opened, self._opener = zipfile.ZipFile(self._path), os.getpid()
+        return self._opened
+
+
+def _base_of_folder(path: str) -> str:
+    candidates = [path, *sorted(str(each) for each in Path(path).iterdir() if each.is_dir())]
+    for folder in candidates:
+        if os.path.isfile(os.path.join(folder, TABLE)):
+            if os.path.isdir(os.path.join(folder, IMAGES)):
+                return folder
+            raise CatalogueError(f"{folder}: there is {TABLE}, but no folder {IMAGES}/ beside it. {_REMEDY}")
+    raise CatalogueError(f"{path}: there is no {TABLE} in it. {_REMEDY}")
+
+
+def _base_of_zip(path: str) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"{path}: cannot be read as a zip ({error}). {_REMEDY}") from error
+    tables = [name for name in names if posixpath.basename(name) == TABLE]
+    if not tables:
+        raise CatalogueError(f"{path}: there is no {TABLE} in it. {_REMEDY}")
+    # Copies may lie deeper: the outermost table is the catalogue's own.
+    base = min(tables, key=lambda name: (name.count("/"), name)).removesuffix(TABLE)
+    if not any(name.startswith(f"{base}{IMAGES}/") for name in names):
+        raise CatalogueError(f"{path}: there is {base}{TABLE}, but no folder {IMAGES}/ beside it. {_REMEDY}")
+    return base
+
+
+def _within_limit(content: bytes) -> bytes:
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"the file is larger than {_MOST_BYTES >> 20} MiB")
+    return content
+
+
+def _unreadable_table(name: str, error: Exception) -> CatalogueError:
+    return CatalogueError(f"{name}: cannot be read ({error}). Check the file, or copy the catalogue again.")
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()

@@ -1,0 +1,129 @@
+"""Publishes an approved model, because the stock Pusher shows servers half-copied ones and pushes again on a re-run.
+
+The stock one copies file by file into the final folder, which a server polling it can take for a whole version.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tfx import v1 as tfx
+from tfx.components.util.model_utils import is_model_blessed
+from tfx.utils.path_utils import serving_model_path
+
+import serving
+from components.errors import PublishError
+from components.publish.store import Published, latest, model_digest, publish
+from components.settings import Gate
+
+_VERIFY_SECONDS = 900
+
+
+@tfx.dsl.components.component
+def Publisher(
+    model: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Model],
+    blessing: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ModelBlessing],
+    evaluation: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ModelEvaluation],
+    pushed_model: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.PushedModel],
+    serving_dir: tfx.dsl.components.Parameter[str],
+    name: tfx.dsl.components.Parameter[str],
+    keep: tfx.dsl.components.Parameter[int],
+    classes: tfx.dsl.components.Parameter[str],
+    gate: tfx.dsl.components.Parameter[str],
+    recipe: tfx.dsl.components.Parameter[str],
+    code: tfx.dsl.components.Parameter[str] = "",
+) -> None:
+    """Puts a blessed model into `<serving_dir>/<name>/<version>/`, checked in a fresh process; leaves any other out.
+
+    Args:
+        model: the trained model.
+        blessing: whether the evaluation approved it.
+        evaluation: the figures it was judged by.
+        pushed_model: custom properties as the stock Pusher sets them: `pushed` 1 or 0 and, when 1, `pushed_version`
+            and `pushed_destination`; and `version`, which serves from now on ("" for none). Its folder stays empty.
+        serving_dir: a local or mounted folder.
+        name: the model, as clients call it.
+        keep: how many of the newest versions stay.
+        classes: the class names, as a JSON list, in the order of the probabilities.
+        gate: what the model had to reach, as JSON of `components.settings.Gate`.
+        recipe: the experiment, as YAML text.
+        code: digest of the sources that made the model.
+
+    Raises:
+        PublishError: the model breaks the serving contract, or the store cannot be written.
+    """
+    if "://" in serving_dir:
+        raise PublishError(f"{serving_dir} is no folder, and versions are renamed into place. Mount it; give its path.")
+    store = Path(serving_dir) / name
+    if is_model_blessed(blessing):
+        model_dir = Path(serving_model_path(model.uri))
+        published = publish(
+            model_dir,
+            store,
+            model_digest(model_dir),
+            _extras(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), recipe),
+            _verify_apart,
+            keep,
+            provenance={"model": model.uri, "evaluation": evaluation.uri, "code": code},
+        )
+        pushed_model.set_int_custom_property("pushed", 1)
+        pushed_model.set_string_custom_property("pushed_version", str(published.version))
+        pushed_model.set_string_custom_property("pushed_destination", str(published.path))
+        logging.info("%s", _in_words(name, published, latest(store)))
+    else:
+        pushed_model.set_int_custom_property("pushed", 0)
+        logging.warning("%s was not approved. Nothing was published; %s.", name, _serves(latest(store)))
+    pushed_model.set_string_custom_property("version", str(latest(store) or ""))
+
+
+def _extras(evaluation_dir: str, classes: list[str], gate: Gate, recipe: str) -> dict[str, str]:
+    from components.evaluate.verdict import read_verdict  # TFMA takes seconds to import; a refused model needs none
+
+    metrics = read_verdict(evaluation_dir, True, tuple(classes), gate).as_json()
+    return {
+        "labels.txt": "".join(f"{label}\n" for label in classes),
+        "recipe.yaml": recipe,
+        "metrics.json": json.dumps(metrics, indent=2) + "\n",
+    }
+
+
+def _verify_apart(model_dir: Path) -> None:
+    """Runs `serving.verify` on a model in a fresh process, on the CPU.
+
+    Raises:
+        PublishError: it found a breach, crashed or took too long.
+    """
+    house = str(Path(serving.__file__).parents[1])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH")))),
+        "CUDA_VISIBLE_DEVICES": "-1",  # this process may still hold all of an accelerator's memory
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # it complains of the bad pictures the model is asked about
+    }
+    command = [sys.executable, "-m", "serving.verify", str(model_dir)]
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_VERIFY_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise PublishError(
+            f"The model was not loaded and checked within {_VERIFY_SECONDS} s. Run again on a machine less busy."
+        ) from error
+    if done.returncode:
+        logging.error("serving.verify ended with %d:\n%s", done.returncode, done.stderr)
+        last = done.stderr.strip().rpartition("\n")[2].removeprefix(f"{model_dir}: ")
+        reason = last if last and done.returncode > 0 else f"the process that asked it ended with {done.returncode}"
+        raise PublishError(
+            f"The model breaks the serving contract: {reason}. Mend its signatures, and train again. "
+            f"Nothing was published; {_serves(latest(model_dir.parent))}."
+        )
+
+
+def _in_words(name: str, published: Published, serving_version: int | None) -> str:
+    state = "was published before" if published.already else "is published"
+    return f"{name} {state} as version {published.version}; {_serves(serving_version)}."
+
+
+def _serves(version: int | None) -> str:
+    return "no version serves" if version is None else f"version {version} serves"

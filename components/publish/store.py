@@ -1,0 +1,255 @@
+"""The serving folder of one model, as TensorFlow Serving reads it: `<store>/<version>/`, the highest version serves.
+
+Whoever reads the folder sees whole versions only. A version is made in a hidden staging folder beside the others and
+renamed into place; it is renamed out of sight before it is deleted. The store has to lie on a POSIX file system.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.errors import PublishError
+
+EXTRAS = "assets.extra"
+PROVENANCE = "provenance.json"
+
+# No server takes these for versions: their names are not numbers.
+_LOCK = ".lock"
+_STAGING = ".staging-"
+_REMOVED = ".removed-"
+
+_LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving keeps versions as int64 and passes over larger names
+
+_OCCUPIED = "Move the file that is in the way, or publish elsewhere."
+_FULL = "Free some space, or keep fewer versions."
+_FORBIDDEN = "Give this user the right to write there, or publish elsewhere."
+_REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+    errno.EEXIST: _OCCUPIED,
+    errno.ENOTDIR: _OCCUPIED,
+    errno.EXDEV: "Put the whole serving folder of a model on one file system.",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a model came to lie.
+
+    Attributes:
+        version: its number.
+        path: its folder.
+        already: whether an earlier call had published the same model; nothing was written then.
+        removed: versions that had to make room, ascending.
+    """
+
+    version: int
+    path: Path
+    already: bool
+    removed: tuple[int, ...]
+
+
+def publish(
+    model_dir: Path,
+    store: Path,
+    digest: str,
+    extras: Mapping[str, str | bytes],
+    verify: Callable[[Path], None],
+    keep: int,
+    *,
+    provenance: Mapping[str, str] | None = None,
+    pinned: Collection[int] = (),
+) -> Published:
+    """Makes a model the newest version of a store, in one step for every reader; once only, however often it is called.
+
+    Publishers of the same store wait for one another. A process killed on the way leaves nothing a server would take
+    for a version, and what it does leave the next publisher clears away.
+
+    Args:
+        model_dir: a SavedModel; it is copied.
+        store: `<serving>/<model>`; made if it is missing.
+        digest: `model_digest(model_dir)` of the model that was approved. A version that records it is not made again.
+        extras: file name to contents, written into `assets.extra/`.
+        verify: called with the complete copy before anybody can see it; raises to refuse it.
+        keep: how many of the newest versions stay, at least 1. Older ones are removed.
+        provenance: where the model comes from; written to `assets.extra/provenance.json` together with `digest`.
+        pinned: versions that stay however old they are.
+
+    Raises:
+        PublishError: the store cannot be written, or the model is not the approved one. Nothing half-made is left.
+        Exception: whatever `verify` raised. Likewise.
+    """
+    with _explained(store), _alone(store):
+        _clear_leftovers(store)
+        for version, path in versions(store).items():
+            if _recorded_digest(path) == digest:
+                return Published(version, path, already=True, removed=())
+        staging = store / f"{_STAGING}{os.getpid()}"
+        try:
+            _copy(model_dir, staging, digest)
+            record = json.dumps({"digest": digest, **(provenance or {})}, indent=2) + "\n"
+            _write_extras(staging, {**extras, PROVENANCE: record})
+            _sync(staging)
+            verify(staging)
+            version = max(int(time.time()), (latest(store) or 0) + 1)
+            path = store / str(version)
+            os.rename(staging, path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        _sync_entry(store)
+        return Published(version, path, already=False, removed=_prune(store, keep, pinned))
+
+
+def versions(store: Path) -> dict[int, Path]:
+    """Every version a server sees, ascending, with its folder; empty where there is no store."""
+    if not store.is_dir():
+        return {}
+    found = {
+        int(path.name): path
+        for path in store.iterdir()
+        if path.name.isascii() and path.name.isdecimal() and int(path.name) <= _LARGEST_VERSION and path.is_dir()
+    }
+    return dict(sorted(found.items()))
+
+
+def latest(store: Path) -> int | None:
+    """The version that serves, or None."""
+    return max(versions(store), default=None)
+
+
+def read_extras(version: Path) -> dict[str, bytes]:
+    """What lies beside the model in a version's folder: file name to contents."""
+    folder = version / EXTRAS
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+
+
+def model_digest(model_dir: Path) -> str:
+    """SHA-256 (hex) over the names and contents of a SavedModel's files; empty folders do not count.
+
+    Raises:
+        PublishError: there is no SavedModel.
+    """
+    if not (model_dir / "saved_model.pb").is_file():
+        raise PublishError(f"{model_dir} is not a SavedModel: it has no saved_model.pb. Run the trainer again.")
+    digest = hashlib.sha256()
+    for name in _files(model_dir):
+        with open(model_dir / name, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{content} {name}\0".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def _recorded_digest(version: Path) -> str | None:
+    try:
+        record = json.loads((version / EXTRAS / PROVENANCE).read_bytes())
+    except (OSError, ValueError):  # a version somebody put there by hand
+        return None
+    return record.get("digest") if isinstance(record, dict) else None
+
+
+@contextmanager
+def _explained(store: Path) -> Iterator[None]:
+    """Turns what the file system refuses into a PublishError."""
+    try:
+        yield
+    except OSError as error:
+        try:
+            serving = latest(store)
+        except OSError:
+            serving = None
+        rest = "Nothing was published." if serving is None else f"Version {serving} serves."
+        remedy = _REMEDIES.get(error.errno or 0, "Mend that, and publish again.")
+        raise PublishError(f"{error.filename or store}: {error.strerror or error}. {remedy} {rest}") from error
+
+
+@contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """Holds the store's lock. The system frees it with the process, however that ends."""
+    store.mkdir(parents=True, exist_ok=True)
+    with open(store / _LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("%s: waiting for another publisher to finish", store)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _clear_leftovers(store: Path) -> None:
+    # Staging happens under the lock alone: whoever holds it knows that these are of processes that died, which a
+    # process id could not tell from within another container.
+    for path in store.iterdir():
+        if path.name.startswith((_STAGING, _REMOVED)):
+            _delete(path)
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
+
+
+def _copy(model_dir: Path, staging: Path, digest: str) -> None:
+    # Not shutil.copytree: it hides a full disk's errno in a list of strings, and copies permissions along, with which
+    # a server under another user may not be able to read.
+    staging.mkdir()
+    for name in _files(model_dir):
+        target = staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model_dir / name, target)
+    if model_digest(staging) != digest:
+        raise PublishError(f"{model_dir} is not the model that was approved: its files changed. Evaluate it again.")
+
+
+def _write_extras(staging: Path, extras: Mapping[str, str | bytes]) -> None:
+    folder = staging / EXTRAS
+    folder.mkdir(exist_ok=True)
+    for name, content in extras.items():
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _sync(folder: Path) -> None:
+    """Puts a folder and all below it on the disk: a version that is visible must survive a power cut whole."""
+    for path in (*folder.rglob("*"), folder):
+        _sync_entry(path)
+
+
+def _sync_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(store: Path, keep: int, pinned: Collection[int]) -> tuple[int, ...]:
+    """Removes the versions that are neither pinned nor among the newest `keep`."""
+    removed = []
+    for version, path in list(versions(store).items())[: -max(keep, 1)]:
+        if version in pinned:
+            continue
+        away = store / f"{_REMOVED}{os.getpid()}-{version}"
+        try:
+            os.rename(path, away)
+            removed.append(version)
+            _delete(away)
+        except OSError as error:  # the new version serves already; an old one too many is no reason to fail
+            logging.warning("%s: version %d is to be removed and could not be: %s", store, version, error)
+    return tuple(removed)

@@ -1,0 +1,87 @@
+"""Transformed examples as streams of pictures; nothing here holds more than a few batches of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.features import IMAGE_BYTES, LABEL, REPEAT
+from components.settings import Augment
+from serving.decode import decode_trusted
+
+_SHUFFLE_BUFFER = 8192  # encoded pictures, a few KB each
+_SPEC = {
+    IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
+    LABEL: tf.io.FixedLenFeature([], tf.int64),
+    REPEAT: tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One split, ready to be streamed.
+
+    Attributes:
+        files: gzipped TFRecords of transformed examples, in a fixed order.
+        labels: int64 [n], the label of each picture in stream order.
+        balanced: whether examples are left out and repeated as Transform decided.
+        size: side of the network's input, pixels.
+    """
+
+    files: tuple[str, ...]
+    labels: np.ndarray
+    balanced: bool
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        """Streams (pictures float32 [b, size, size, 3] in 0..255, labels int64 [b])."""
+        examples = _examples(self.files, self.balanced)
+        if shuffle_seed is not None:
+            examples = examples.shuffle(min(len(self), _SHUFFLE_BUFFER), seed=shuffle_seed)
+        return (
+            examples.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(batch_size)
+            .map(lambda pictures, labels: (tf.cast(pictures, tf.float32), labels))
+            .apply(tf.data.experimental.assert_cardinality(-(-len(self) // batch_size)))
+            .prefetch(2)
+        )
+
+    def _decode(self, encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return decode_trusted(encoded, self.size), label
+
+
+def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pictures:
+    """Finds the files of a split and reads its labels, not its pictures."""
+    files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
+    labels = [label.numpy() for _, label in _examples(files, balanced).batch(4096)]
+    return Pictures(files, np.concatenate([np.zeros(0, np.int64), *labels]), balanced, size)
+
+
+def augmentation(settings: Augment, seed: int) -> keras.Sequential:
+    """Layers that change training pictures at random; pictures keep shape and range."""
+    layers: list[keras.layers.Layer] = []
+    if settings.flip:
+        layers.append(keras.layers.RandomFlip("horizontal", seed=seed))
+    if settings.rotation:
+        layers.append(keras.layers.RandomRotation(settings.rotation / 360, fill_mode="nearest", seed=seed + 1))
+    if settings.zoom:
+        layers.append(keras.layers.RandomZoom(settings.zoom, fill_mode="nearest", seed=seed + 2))
+    if settings.contrast:
+        layers.append(keras.layers.RandomContrast(settings.contrast, value_range=(0, 255), seed=seed + 3))
+    return keras.Sequential(layers or [keras.layers.Identity()], name="augmentation")
+
+
+def _examples(files: Sequence[str], balanced: bool) -> tf.data.Dataset:
+    parsed = tf.data.TFRecordDataset(list(files), compression_type="GZIP").map(
+        lambda record: tf.io.parse_single_example(record, _SPEC), num_parallel_calls=2
+    )
+    if balanced:
+        parsed = parsed.filter(lambda example: example[REPEAT] > 0).flat_map(
+            lambda example: tf.data.Dataset.from_tensors(example).repeat(example[REPEAT])
+        )
+    return parsed.map(lambda example: (example[IMAGE_BYTES], example[LABEL]))

@@ -1,0 +1,102 @@
+"""Features of the frozen trunk, computed once: a hundred epochs of the head then cost about one pass."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.progress import report
+from components.train.data import Pictures
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the trunk makes of a split.
+
+    Attributes:
+        values: float32 [views, n, d], on disk; the first view is of the plain pictures, the others are augmented.
+        labels: int64 [n].
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+
+
+def compute_features(
+    name: str, trunk: keras.Model, pictures: Pictures, augmentation: keras.Sequential | None, views: int,
+    batch_size: int, folder: Path,
+) -> Features:  # fmt: skip
+    """Runs every picture through the trunk, once per view; a finished file from an earlier try is used again.
+
+    Args:
+        name: of the split, for the file and for progress.
+        trunk: pictures float32 [b, size, size, 3] to features float32 [b, d].
+        pictures: what to run.
+        augmentation: makes the views after the first; not needed for one view.
+        views: how many.
+        batch_size: pictures at a time.
+        folder: where the file is kept.
+    """
+    file = folder / f"features-{name}.npy"
+    if not file.exists():
+        shape = (views, len(pictures), trunk.output_shape[-1])
+        partial = file.with_suffix(".partial")
+        values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+        _fill(values, name, trunk, pictures, augmentation, batch_size)
+        values.flush()
+        del values
+        partial.rename(file)
+    return Features(np.load(file, mmap_mode="r"), pictures.labels)
+
+
+def _fill(
+    values: np.ndarray, name: str, trunk: keras.Model, pictures: Pictures,
+    augmentation: keras.Sequential | None, batch_size: int,
+) -> None:  # fmt: skip
+    @tf.function(reduce_retracing=True)
+    def plain(batch: tf.Tensor) -> tf.Tensor:
+        return trunk(batch, training=False)
+
+    @tf.function(reduce_retracing=True)
+    def augmented(batch: tf.Tensor) -> tf.Tensor:
+        return trunk(augmentation(batch, training=True), training=False)
+
+    views, count, _ = values.shape
+    start = 0
+    for batch, _ in pictures.batches(batch_size):
+        stop = start + len(batch)
+        values[0, start:stop] = plain(batch)
+        for view in range(1, views):
+            values[view, start:stop] = augmented(batch)
+        start = stop
+        report(f"features {name}", start * views, count * views)
+
+
+class HeadBatches(keras.utils.PyDataset):
+    """Batches of cached features. With a seed each epoch is shuffled and takes one random view of every picture;
+
+    without, it is the plain pictures in order.
+    """
+
+    def __init__(self, features: Features, classes: int, batch_size: int, seed: int | None = None) -> None:
+        super().__init__()
+        self._features, self._classes, self._batch_size = features, classes, batch_size
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        views, count, _ = self._features.values.shape
+        if self._random is None:
+            self._order, self._view = np.arange(count), np.zeros(count, np.int64)
+        else:
+            self._order, self._view = self._random.permutation(count), self._random.integers(views, size=count)
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        values = self._features.values[self._view[chosen], chosen]
+        return values, keras.utils.to_categorical(self._features.labels[chosen], self._classes)

@@ -1,0 +1,129 @@
+"""The pipeline: the only place where components meet."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import tfx.v1 as tfx
+from tfx.dsl.components.base.base_node import BaseNode
+
+from components.digest import source_digest
+from components.evaluate.config import eval_config
+from components.ingest.component import CatalogueExampleGen
+from components.ingest.source import open_catalogue
+from components.publish.component import Publisher
+from components.train.trainer import TrainerConfig
+from components.transform.taxonomy import Taxonomy, load_taxonomy
+from components.validate.component import DataGate, ReviewedSchema
+from pipeline.paths import Paths
+from pipeline.recipe import Recipe
+
+SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
+
+# Beam's own choice, Prism, is a binary that it would first download.
+BEAM = ["--runner=FnApiRunner"]
+
+
+def create_pipeline(recipe: Recipe, paths: Paths) -> tfx.dsl.Pipeline:
+    """Puts the components together for one experiment on one catalogue.
+
+    Every stage is given the part of the recipe that it depends on and no more, so that a changed gate does not
+    train again and a changed learning rate does not read the catalogue again.
+    """
+    taxonomy = load_taxonomy(recipe.labels.taxonomy)
+    return tfx.dsl.Pipeline(
+        pipeline_name=_pipeline_name(recipe, taxonomy),
+        pipeline_root=str(paths.artifacts),
+        components=_nodes(recipe, taxonomy, paths),
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata)),
+        enable_cache=True,
+        beam_pipeline_args=BEAM,
+    )
+
+
+def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
+    """Baselines are looked for within a pipeline's name: models of other classes cannot be compared."""
+    return f"{recipe.name}-{hashlib.blake2b('/'.join(taxonomy.classes).encode(), digest_size=3).hexdigest()}"
+
+
+def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
+    classes = json.dumps(taxonomy.classes)
+    ingest = CatalogueExampleGen(
+        data=str(paths.data),
+        digest=open_catalogue(str(paths.data)).digest(),
+        settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
+        taxonomy=taxonomy.model_dump_json(),
+        code=source_digest("components/ingest", "components/transform/taxonomy.py"),
+    ).with_id("ingest")
+    schema = ReviewedSchema(file=str(SCHEMA), digest=source_digest("schema/schema.pbtxt")).with_id("schema")
+    statistics = tfx.components.StatisticsGen(
+        examples=ingest.outputs["examples"], schema=schema.outputs["schema"]
+    ).with_id("statistics")
+    validate = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+    ).with_id("validate")
+    gate = DataGate(
+        anomalies=validate.outputs["anomalies"],
+        quarantine=ingest.outputs["quarantine"],
+        settings=recipe.validation.model_dump_json(),
+        classes=classes,
+        code=source_digest("components/validate"),
+    ).with_id("gate")
+    transform = tfx.components.Transform(
+        examples=ingest.outputs["examples"],
+        schema=schema.outputs["schema"],
+        preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
+        custom_config={
+            "taxonomy": taxonomy.model_dump_json(),
+            "balance": recipe.balance.model_dump_json(),
+            "code": source_digest("components/transform"),
+        },
+        splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        disable_statistics=True,
+    ).with_id("transform")
+    transform.add_upstream_node(gate)
+    train = tfx.components.Trainer(
+        run_fn="components.train.trainer.run_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={"config": _trainer_config(recipe, taxonomy, paths).model_dump_json()},
+    ).with_id("train")
+    baseline = tfx.dsl.Resolver(
+        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
+        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+    ).with_id("baseline")
+    baseline.add_upstream_node(train)  # only for the order: it would otherwise be the first thing people see
+    evaluate = tfx.components.Evaluator(
+        examples=ingest.outputs["examples"],
+        example_splits=["test"],
+        model=train.outputs["model"],
+        baseline_model=baseline.outputs["model"],
+        eval_config=eval_config(taxonomy.classes, recipe.gate),
+    ).with_id("evaluate")
+    publish = Publisher(
+        model=train.outputs["model"],
+        blessing=evaluate.outputs["blessing"],
+        evaluation=evaluate.outputs["evaluation"],
+        serving_dir=str(paths.serving),
+        name=recipe.name,
+        keep=recipe.publish.keep,
+        classes=classes,
+        gate=recipe.gate.model_dump_json(),
+        recipe=recipe.as_yaml(),
+        code=source_digest("components/publish", "components/evaluate", "serving/verify.py"),
+    ).with_id("publish")
+    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish]
+
+
+def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> TrainerConfig:
+    return TrainerConfig(
+        picture=recipe.picture,
+        model=recipe.model,
+        train=recipe.train,
+        classes=taxonomy.classes,
+        work=str(paths.work),
+        code=source_digest("components/train", "serving/decode.py", "serving/signatures.py"),
+    )

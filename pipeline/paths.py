@@ -1,0 +1,40 @@
+"""Where a run reads from and writes to. Everything it writes lies below one root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The places of one run.
+
+    Attributes:
+        data: the catalogue, a folder or a zip.
+        root: everything that is written lies below it.
+    """
+
+    data: Path
+    root: Path
+
+    @property
+    def metadata(self) -> Path:
+        """The SQLite database that remembers runs and artifacts."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished work that survives a kill."""
+        return self.root / "work"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def serving(self) -> Path:
+        """What TensorFlow Serving reads: `<model>/<version>/`."""
+        return self.root / "serving"

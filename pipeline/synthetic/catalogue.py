@@ -1,0 +1,203 @@
+"""Rows and files of a synthetic catalogue, with the faults of a real one."""
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+
+from components.errors import CatalogueError
+from components.features import COLUMNS
+from pipeline.synthetic.articles import ARTICLES, COLOURS, IN_CLASSES, Article
+from pipeline.synthetic.draw import Brush, vary
+from pipeline.synthetic.photo import photograph
+
+# Each fault, and how many products share one of it; missing, truncated and empty pictures cost 4 of 600 products.
+# A shared picture is that of the product before. It stands first because no fault takes the number before the first's.
+PERIODS = {
+    "shared_picture": 200,
+    "missing_picture": 300,
+    "truncated_picture": 600,
+    "empty_picture": 600,
+    "grey_picture": 100,
+    "other_size": 200,
+    "unquoted_comma": 200,
+    "missing_colour": 150,
+    "missing_season": 200,
+    "missing_year": 300,
+    "missing_usage": 100,
+}
+_BLANKS = {"missing_colour": ("baseColour", "NA"), "missing_season": ("season", ""), "missing_year": ("year", ""),
+           "missing_usage": ("usage", "NA")}  # fmt: skip
+_OTHER_SIZES = ((60, 80), (90, 120), (120, 120), (180, 240))
+_HUNDRED = 100
+_FIRST_ID, _ID_GAP = 10_000, 7
+
+_MAKERS = ("Alderby", "Brontell", "Corvena", "Dunmere", "Elsby", "Fennora", "Harlune", "Kestrin")
+_TRAITS = ("", "", "Classic", "Essential", "Everyday", "Signature", "Studio")
+_SEASONS = {"Summer": 48, "Fall": 26, "Winter": 19, "Spring": 7}
+_YEARS = {"2012": 37, "2011": 31, "2016": 13, "2017": 7, "2015": 6, "2013": 3, "2010": 2, "2018": 1}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written.
+
+    Attributes:
+        products: rows of styles.csv.
+        pictures: files in images/, damaged ones included.
+        faults: how many products have each fault; one product has at most one.
+    """
+
+    products: int
+    pictures: int
+    faults: Mapping[str, int]
+
+
+def write_catalogue(
+    out: Path, products: int = 600, seed: int = 1, report: Callable[[int, int], None] | None = None
+) -> Summary:
+    """Draws a catalogue: `styles.csv` and `images/<id>.jpg` in the layout of *Fashion Product Images*.
+
+    Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry,
+    fragrances, eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six.
+    The same arguments give the same bytes on the same versions of Pillow and NumPy, and the first products of a
+    large catalogue are those of a small one with the same seed. From 100 products up every fault occurs.
+
+    Args:
+        out: folder to create; it may exist if it is empty. It appears only when it is complete.
+        products: rows to write.
+        seed: any whole number.
+        report: called after each product with how many are done and how many there will be.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CatalogueError: `products` is below 1, `out` is a file or not empty, or it cannot be written.
+    """
+    if products < 1:
+        raise CatalogueError(f"products {products} is below 1: a catalogue has at least one product.")
+    out = out.resolve()
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise CatalogueError(f"{out} is not an empty folder. Remove it, or name another with --out.")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
+            unfinished = Path(beside) / out.name
+            summary = _write(unfinished, products, seed, report)
+            unfinished.rename(out)
+    except OSError as error:
+        raise CatalogueError(f"{out} cannot be written ({error.strerror}). Name another folder with --out.") from error
+    return summary
+
+
+def _write(folder: Path, products: int, seed: int, report: Callable[[int, int], None] | None) -> Summary:
+    images = folder / "images"
+    images.mkdir(parents=True)
+    faults: Counter[str] = Counter()
+    lines = [",".join(COLUMNS)]
+    pictures = 0
+    for index in range(products):
+        fault = fault_of(index, seed)
+        source = _source(index, fault)
+        row = _row(source, seed)
+        row["id"] = str(_FIRST_ID + _ID_GAP * index + Random(f"{seed}/id/{index}").randrange(_ID_GAP))
+        if fault != "missing_picture":
+            rng = Random(f"{seed}/picture/{source}")
+            encoded = _picture(_article(source, seed), row["baseColour"], rng, fault)
+            (images / f"{row['id']}.jpg").write_bytes(encoded)
+            pictures += 1
+        # Joined without quotes, as the real catalogue is.
+        lines.append(",".join(_with_fault(row, fault)[column] for column in COLUMNS))
+        faults.update([fault] if fault else [])
+        if report:
+            report(index + 1, products)
+    (folder / "styles.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    return Summary(products, pictures, dict(faults))
+
+
+def fault_of(index: int, seed: int) -> str | None:
+    """Which fault of `PERIODS` a product has, None for a sound one; it depends on no later product.
+
+    Each kind keeps to product numbers of its own, so that no two meet. Its first comes within the first hundred
+    products, later ones in the second half of their period: a longer catalogue never has a larger share of faults.
+    """
+    kinds = len(PERIODS) + 1
+    kind = index % kinds
+    if kind == len(PERIODS):
+        return None
+    fault, period = list(PERIODS.items())[kind]
+    block = index // period
+    first, last = (kinds, _HUNDRED) if block == 0 else (block * period + period // 2, (block + 1) * period)
+    candidates = range(first + (kind - first) % kinds, last, kinds)
+    # Whoever trains on the six classes never opens the pictures of the others, and would not see their faults.
+    seen = [number for number in candidates if _article(_source(number, fault), seed) in IN_CLASSES]
+    return fault if index == Random(f"{seed}/{fault}/{block}").choice(seen or candidates) else None
+
+
+def _source(index: int, fault: str | None) -> int:
+    """The product whose picture and description this one shows."""
+    return index - 1 if fault == "shared_picture" else index
+
+
+def _article(index: int, seed: int) -> Article:
+    hundred, place = divmod(index, _HUNDRED)
+    return _order(hundred, seed)[place]
+
+
+@lru_cache(maxsize=16)
+def _order(hundred: int, seed: int) -> list[Article]:
+    """The articles of a hundred products, in their quotas and mixed."""
+    order = [article for article in ARTICLES for _ in range(article.quota)]
+    Random(f"{seed}/order/{hundred}").shuffle(order)
+    return order
+
+
+def _row(index: int, seed: int) -> dict[str, str]:
+    """The row of a sound product, but for its id."""
+    article, rng = _article(index, seed), Random(f"{seed}/product/{index}")
+    master, sub, kind = article.category.split("/")
+    gender, colour = rng.choice(article.genders), rng.choice(article.colours)
+    words = (rng.choice(_MAKERS), gender, rng.choice(_TRAITS), colour, article.noun)
+    return {
+        "gender": gender,
+        "masterCategory": master,
+        "subCategory": sub,
+        "articleType": kind,
+        "baseColour": colour,
+        "season": rng.choices(list(_SEASONS), list(_SEASONS.values()))[0],
+        "year": rng.choices(list(_YEARS), list(_YEARS.values()))[0],
+        "usage": rng.choice(article.usages),
+        "productDisplayName": " ".join(filter(None, words)),
+    }
+
+
+def _with_fault(row: dict[str, str], fault: str | None) -> dict[str, str]:
+    if fault == "unquoted_comma":
+        maker, rest = row["productDisplayName"].split(" ", 1)
+        return row | {"productDisplayName": f"{maker}, The Capsule, {rest}"}
+    column, blank = _BLANKS.get(fault or "", ("", ""))
+    return row | {column: blank} if column else row
+
+
+def _picture(article: Article, colour: str, rng: Random, fault: str | None) -> bytes:
+    """The product's picture as it lies in the catalogue: a JPEG, sound or not."""
+    accent = rng.choice([name for name in COLOURS if name != colour])
+    brush = Brush(rng, vary(COLOURS[colour], rng), vary(COLOURS[accent], rng))
+    article.draw(brush)
+    picture = photograph(brush.layer, rng, second=brush.pair)
+    quality = rng.randint(84, 94)
+    if fault == "grey_picture":
+        picture = picture.convert("L")
+    elif fault == "other_size":
+        picture = picture.resize(rng.choice(_OTHER_SIZES), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality)
+    encoded = buffer.getvalue()
+    return {"truncated_picture": encoded[: len(encoded) * 3 // 5], "empty_picture": b""}.get(fault or "", encoded)

@@ -1,0 +1,113 @@
+"""The signatures of the published model: what a client of TensorFlow Serving can ask, and what TFMA needs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from serving.decode import decode_pictures
+
+Tensors = dict[str, tf.Tensor]
+
+LABELS_FILE = "assets.extra/labels.txt"
+TOP = 5
+
+
+class Classifier(tf.Module):
+    """A network from pictures to classes, with everything a signature needs around it."""
+
+    def __init__(
+        self,
+        network: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        labels: Sequence[str],
+        size: int,
+        max_pixels: int,
+        transform: Callable[[Tensors], Tensors],
+        transform_spec: Mapping[str, object],
+    ) -> None:
+        """Holds the parts; nothing is traced before `save`.
+
+        Args:
+            network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], features
+                float32 [n, d]); a Keras model or any trackable callable.
+            labels: the k class names, in the order of the probabilities.
+            size: side of the network's input, pixels.
+            max_pixels: a picture of more pixels than this gets an error instead of an answer.
+            transform: the transform graph as a layer; gives `label` int64 [n] from raw features.
+            transform_spec: parsing spec of the raw features `transform` reads, without the picture.
+        """
+        super().__init__()
+        self._network = network
+        self._labels = tf.constant(list(labels), name="labels")
+        self._size, self._max_pixels, self._width = size, max_pixels, len(labels)
+        self._transform, self._transform_spec = transform, dict(transform_spec)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def _infer(self, image_bytes: tf.Tensor) -> Tensors:
+        # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
+        pictures, error = decode_pictures(image_bytes, self._size, self._max_pixels)
+        # Convolutions refuse an empty batch, so it is run with one blank picture that is cut off again.
+        count = tf.shape(pictures)[0]
+        blank = tf.cast(tf.equal(count, 0), tf.int32)
+        probabilities, features = self._network(tf.pad(pictures, [[0, blank], [0, 0], [0, 0], [0, 0]]))
+        probabilities, features = probabilities[:count], features[:count]
+        fine = tf.cast(tf.equal(error, ""), tf.float32)[:, tf.newaxis]
+        return {
+            "probabilities": tf.cast(probabilities, tf.float32) * fine,
+            "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1) * fine,
+            "error": error,
+        }
+
+    def _answer(self, image_bytes: tf.Tensor) -> Tensors:
+        inferred = self._infer(image_bytes)
+        scores, indices = tf.math.top_k(inferred["probabilities"], k=min(TOP, self._width))
+        fine = tf.equal(inferred["error"], "")
+        names = tf.where(fine[:, tf.newaxis], tf.gather(self._labels, indices), "")
+        return {
+            "label": names[:, 0],
+            "confidence": scores[:, 0],
+            "probabilities": inferred["probabilities"],
+            "top_labels": names,
+            "top_scores": scores,
+            "error": inferred["error"],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def serving_default(self, image_bytes: tf.Tensor) -> Tensors:
+        """Encoded pictures, string [n], to their classes."""
+        return self._answer(image_bytes)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def examples(self, examples: tf.Tensor) -> Tensors:
+        """Serialized tf.train.Examples with a feature `image_bytes`, string [n], to their classes."""
+        return self._answer(_image_bytes(examples))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def embed(self, image_bytes: tf.Tensor) -> Tensors:
+        """Encoded pictures, string [n], to L2-normalised embeddings float32 [n, d]."""
+        inferred = self._infer(image_bytes)
+        return {"embedding": inferred["embedding"], "error": inferred["error"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def evaluate(self, examples: tf.Tensor) -> Tensors:
+        """Examples to probabilities, float32 [n, k], and nothing else: what TFMA judges."""
+        return {"probabilities": self._infer(_image_bytes(examples))["probabilities"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def transform_features(self, examples: tf.Tensor) -> Tensors:
+        """Examples to their true `label`, int64 [n]; pictures stay out, so that none travels through TFMA."""
+        transformed = self._transform(tf.io.parse_example(examples, self._transform_spec))
+        return {"label": transformed["label"]}
+
+    def save(self, path: str | Path) -> None:
+        """Writes the SavedModel with its signatures and the class list."""
+        names = ("serving_default", "examples", "embed", "evaluate", "transform_features")
+        tf.saved_model.save(self, str(path), signatures={name: getattr(self, name) for name in names})
+        labels_file = Path(path) / LABELS_FILE
+        labels_file.parent.mkdir(exist_ok=True)
+        labels_file.write_text("".join(f"{name.decode()}\n" for name in self._labels.numpy()), encoding="utf-8")
+
+
+def _image_bytes(examples: tf.Tensor) -> tf.Tensor:
+    spec = {"image_bytes": tf.io.FixedLenFeature([], tf.string, default_value="")}
+    return tf.io.parse_example(examples, spec)["image_bytes"]

@@ -1,0 +1,250 @@
+"""Asks a SavedModel what clients will ask it: `python -m serving.verify MODEL_DIR [--pictures FILE…]`.
+
+To be run in a fresh process, which has TensorFlow and nothing else, as a server has: a model that leans on code, custom
+operations or files of the process that trained it fails here. Exit code 0, or 1 with the reason as stderr's last line.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.signatures import LABELS_FILE, TOP
+
+Row = dict[str, Any]  # output name to the value for one picture: bytes, a float or a vector
+
+_ANSWER = {
+    "label": (tf.string, 1),
+    "confidence": (tf.float32, 1),
+    "probabilities": (tf.float32, 2),
+    "top_labels": (tf.string, 2),
+    "top_scores": (tf.float32, 2),
+    "error": (tf.string, 1),
+}
+_EMBEDDING = {"embedding": (tf.float32, 2), "error": (tf.string, 1)}
+_SIGNATURES = {
+    "serving_default": ("image_bytes", _ANSWER),
+    "examples": ("examples", _ANSWER),
+    "embed": ("image_bytes", _EMBEDDING),
+}
+
+_SAME = 1e-5  # between two answers to one picture
+_ONE = 1e-3  # sums and norms of float32, taken over many classes or dimensions
+
+
+class ContractBroken(Exception):
+    """A model does not answer as clients are promised. The message is one line and says where."""
+
+
+def verify(model_dir: Path, pictures: Sequence[bytes]) -> tuple[str, ...]:
+    """Loads a model, holds its signatures against the contract and asks it about good and bad pictures.
+
+    Args:
+        model_dir: a SavedModel with `assets.extra/labels.txt`, one class name a line.
+        pictures: encoded pictures that a model has to accept; at least one.
+
+    Returns:
+        The class names, in the order of the probabilities.
+
+    Raises:
+        ContractBroken: the first breach found.
+    """
+    labels = _read_labels(model_dir)
+    try:
+        model = tf.saved_model.load(str(model_dir))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ContractBroken(f"cannot be loaded: {_first_line(error)}") from error
+    signatures = {name: _Signature(name, model.signatures, labels) for name in _SIGNATURES}
+
+    def answered(row: Row) -> None:
+        _check_answer(row, labels)
+
+    by_bytes = _check_signature(signatures["serving_default"], pictures, answered, _check_no_answer)
+    by_example = _check_signature(signatures["examples"], pictures, answered, _check_no_answer)
+    for number, (left, right) in enumerate(zip(by_bytes, by_example, strict=True)):
+        if not _same(left, right):
+            raise ContractBroken(f"examples: picture {number} is answered otherwise than by serving_default")
+    _check_signature(signatures["embed"], pictures, _check_embedding, lambda row: None)
+    return labels
+
+
+def _read_labels(model_dir: Path) -> tuple[str, ...]:
+    try:
+        labels = tuple((model_dir / LABELS_FILE).read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise ContractBroken(f"{LABELS_FILE} cannot be read: {_first_line(error)}") from error
+    if not labels or "" in labels or len(set(labels)) < len(labels):
+        raise ContractBroken(f"{LABELS_FILE} has to hold distinct class names, one a line, none empty")
+    return labels
+
+
+class _Signature:
+    """One signature, asked with encoded pictures whatever its input, and answering row by row."""
+
+    def __init__(self, name: str, signatures: Mapping[str, Any], labels: Sequence[str]) -> None:
+        if name not in signatures:
+            raise ContractBroken(f"{name}: there is no such signature")
+        self.name = name
+        self._function = signatures[name]
+        self._input, self._outputs = _SIGNATURES[name]
+        top = min(TOP, len(labels))
+        self._widths = {"probabilities": len(labels), "top_labels": top, "top_scores": top}
+        self._check_declared()
+
+    def _check_declared(self) -> None:
+        inputs = self._function.structured_input_signature[1]
+        if list(inputs) != [self._input]:
+            raise ContractBroken(f"{self.name}: takes {', '.join(inputs)}; it has to take {self._input} alone")
+        spec = inputs[self._input]
+        if spec.dtype != tf.string or spec.shape.rank != 1 or spec.shape[0] is not None:
+            raise ContractBroken(f"{self.name}: {self._input} is {_shown(spec)}; it has to be string [None]")
+        for name, (dtype, rank) in self._outputs.items():
+            spec = self._function.structured_outputs.get(name)
+            if spec is None:
+                raise ContractBroken(f"{self.name}: gives no {name}")
+            if spec.dtype != dtype or spec.shape.rank not in (None, rank):
+                raise ContractBroken(f"{self.name}: {name} is {_shown(spec)}; it has to be {dtype.name} of rank {rank}")
+
+    def __call__(self, pictures: Sequence[bytes]) -> list[Row]:
+        fed = [_example(picture) for picture in pictures] if self._input == "examples" else list(pictures)
+        rows = tf.constant(fed, tf.string, shape=[len(fed)])
+        try:
+            answers = {name: value.numpy() for name, value in self._function(**{self._input: rows}).items()}
+        except (tf.errors.OpError, ValueError) as error:
+            raise ContractBroken(f"{self.name}: fails on a batch of {len(fed)}: {_first_line(error)}") from error
+        for name, (dtype, rank) in self._outputs.items():
+            shape = answers[name].shape
+            width = self._widths.get(name)
+            if len(shape) != rank or shape[0] != len(fed) or (width and shape[1] != width):
+                wanted = (len(fed), width or "d")[:rank]
+                raise ContractBroken(f"{self.name}: {name} has shape {list(shape)}; it has to be {list(wanted)}")
+            if dtype == tf.float32 and not np.isfinite(answers[name]).all():
+                raise ContractBroken(f"{self.name}: {name} is not finite throughout")
+        return [{name: answers[name][number] for name in self._outputs} for number in range(len(fed))]
+
+
+def _check_signature(
+    ask: _Signature, pictures: Sequence[bytes], good: Callable[[Row], None], bad: Callable[[Row], None]
+) -> list[Row]:
+    """Asks about good pictures alone, about bad ones among them, about bad ones only and about none."""
+    alone = [row for picture in pictures for row in ask([picture])]
+    refused = _bad_pictures()
+    mixed = ask([pictures[0], *refused.values(), *pictures[1:]])
+    kept = [mixed[0], *mixed[1 + len(refused) :]]
+    failed = [*mixed[1 : 1 + len(refused)], *ask(list(refused.values()))]
+    ask([])
+    for number, (row, lone) in enumerate(zip(kept, alone, strict=True)):
+        where = f"{ask.name}: picture {number}"
+        for each in (lone, row):
+            if each["error"]:
+                raise ContractBroken(f"{where} is refused: {each['error'].decode(errors='replace')}")
+            _at(where, good, each)
+        if not _same(row, lone):
+            raise ContractBroken(f"{where} is answered otherwise beside bad pictures than alone")
+    for name, row in zip([*refused, *refused], failed, strict=True):
+        if not row["error"]:
+            raise ContractBroken(f"{ask.name}: {name} is taken for a picture")
+        _at(f"{ask.name}: {name}", bad, row)
+    return alone
+
+
+def _at(where: str, check: Callable[[Row], None], row: Row) -> None:
+    try:
+        check(row)
+    except ContractBroken as broken:
+        raise ContractBroken(f"{where}: {broken}") from None
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ContractBroken(otherwise)
+
+
+def _check_answer(row: Row, labels: Sequence[str]) -> None:
+    probabilities = row["probabilities"]
+    _require(bool((probabilities >= 0).all()), "a probability is negative")
+    _require(abs(float(probabilities.sum()) - 1) <= _ONE, f"probabilities sum to {probabilities.sum():.4f}")
+    # By value, not by position: classes of equal probability may come in any order.
+    best = np.sort(probabilities)[::-1][: len(row["top_scores"])]
+    _require(np.allclose(row["top_scores"], best, rtol=0, atol=_SAME), "top_scores are not the highest probabilities")
+    _require(abs(float(row["confidence"] - best[0])) <= _SAME, "confidence is not the highest probability")
+    scored = dict(zip(labels, probabilities, strict=True))
+    names = [name.decode(errors="replace") for name in (row["label"], *row["top_labels"])]
+    unknown = next((name for name in names if name not in scored), None)
+    _require(unknown is None, f"'{unknown}' is not in {LABELS_FILE}")
+    _require(len(set(names[1:])) == len(best), "top_labels repeat a class")
+    given = [scored[name] for name in names]
+    _require(abs(float(given[0] - best[0])) <= _SAME, f"label is {names[0]}, which is not the most probable class")
+    _require(np.allclose(given[1:], best, rtol=0, atol=_SAME), "top_labels do not belong to top_scores")
+
+
+def _check_no_answer(row: Row) -> None:
+    _require(row["label"] == b"", f"has the label '{row['label'].decode(errors='replace')}' beside its error")
+    for name in ("confidence", "probabilities", "top_scores"):
+        _require(not np.any(row[name]), f"has {name} beside its error")
+
+
+def _check_embedding(row: Row) -> None:
+    norm = float(np.linalg.norm(row["embedding"]))
+    _require(abs(norm - 1) <= _ONE, f"the embedding has norm {norm:.4f}")
+
+
+def _same(left: Row, right: Row) -> bool:
+    # Names follow from the numbers and are checked against them in each row, so the numbers are enough.
+    numbers = [name for name in left if name in ("confidence", "probabilities", "top_scores", "embedding")]
+    return all(np.allclose(left[name], right[name], rtol=0, atol=_SAME) for name in numbers)
+
+
+def _example(picture: bytes) -> bytes:
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
+    return tf.train.Example(features=tf.train.Features(feature={"image_bytes": feature})).SerializeToString()
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _shown(spec: tf.TensorSpec) -> str:
+    return f"{spec.dtype.name} {spec.shape}"
+
+
+def drawn_pictures() -> list[bytes]:
+    """Encoded pictures that any model accepts: a colour JPEG, a grey JPEG and a PNG."""
+    ramp = np.add.outer(np.arange(120), np.arange(90))
+    colour = np.stack([ramp, 255 - ramp, ramp // 2], axis=-1).astype(np.uint8)
+    encoded = tf.io.encode_jpeg(colour), tf.io.encode_jpeg(colour[::2, :, :1]), tf.io.encode_png(colour[:, ::3])
+    return [picture.numpy() for picture in encoded]
+
+
+def _bad_pictures() -> dict[str, bytes]:
+    jpeg, _, png = drawn_pictures()
+    return {
+        "an empty string": b"",
+        "text": b"not a picture",
+        "half a JPEG": jpeg[: len(jpeg) // 2],
+        "half a PNG": png[: len(png) // 2],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m serving.verify", description="Checks a model before it is served.")
+    parser.add_argument("model_dir", type=Path, metavar="MODEL_DIR")
+    parser.add_argument("--pictures", nargs="+", type=Path, default=[], metavar="FILE", help="ask about these as well")
+    options = parser.parse_args(arguments)
+    try:
+        given = [path.read_bytes() for path in options.pictures]
+        labels = verify(options.model_dir, [*drawn_pictures(), *given])
+    except (ContractBroken, OSError) as reason:
+        sys.stderr.write(f"{options.model_dir}: {reason}\n")
+        return 1
+    sys.stdout.write(f"{options.model_dir}: answers as promised, {len(labels)} classes\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

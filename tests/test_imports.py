@@ -1,0 +1,33 @@
+"""The pure cores stay light: importing one starts neither TensorFlow, TFX nor Beam."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
+
+LIGHT = (
+    "components.errors",
+    "components.features",
+    "components.ingest.picture",
+    "components.ingest.source",
+    "components.ingest.split",
+    "components.ingest.table",
+    "components.progress",
+    "components.publish.store",
+    "components.settings",
+    "components.transform.taxonomy",
+    "components.validate.gate",
+    "pipeline.cli",
+    "pipeline.recipe",
+)
+
+PROBE = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sorted({*sys.argv[2:]} & {*sys.modules}))"
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_module_imports_nothing_heavy(module: str) -> None:
+    run = subprocess.run([sys.executable, "-c", PROBE, module, *HEAVY], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == []

@@ -1,0 +1,351 @@
+"""The whole of ingest on Beam: a catalogue in, examples and a quarantine out."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+tf = pytest.importorskip("tensorflow")
+
+from ml_metadata.proto import metadata_store_pb2 as mlmd  # noqa: E402
+from tfx import v1 as tfx  # noqa: E402
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor  # noqa: E402
+from tfx.orchestration.metadata import Metadata  # noqa: E402
+from tfx.types.standard_artifacts import Examples  # noqa: E402
+
+from components import features, progress  # noqa: E402
+from components.artifacts import Quarantine  # noqa: E402
+from components.errors import CatalogueError  # noqa: E402
+from components.ingest import chunks  # noqa: E402
+from components.ingest.component import CatalogueExampleGen  # noqa: E402
+from components.ingest.faults import Reason  # noqa: E402
+from components.ingest.source import open_catalogue  # noqa: E402
+from components.settings import SPLITS  # noqa: E402
+from components.transform.taxonomy import load_taxonomy  # noqa: E402
+from tests.data.faults import (  # noqa: E402
+    HEADER,
+    draw,
+    encode,
+    good_rows,
+    write_catalogue,
+    write_faulty_catalogue,
+    write_good_catalogue,
+    zipped,
+)
+
+BEAM = ["--runner=FnApiRunner"]
+TAXONOMY = load_taxonomy("six_class").model_dump_json()
+EXAMPLE = "example"
+UNMAPPED = "unmapped"
+
+ANSWERS = {
+    "missing picture": Reason.MISSING_PICTURE,
+    "zero bytes": Reason.EMPTY_PICTURE,
+    "text": Reason.NOT_A_PICTURE,
+    "truncated JPEG": Reason.BROKEN_PICTURE,
+    "PNG named .jpg": EXAMPLE,
+    "GIF named .jpg": EXAMPLE,
+    "WebP named .jpg": EXAMPLE,
+    "greyscale": EXAMPLE,
+    "CMYK": EXAMPLE,
+    "RGBA": EXAMPLE,
+    "palette": EXAMPLE,
+    "16 bits": EXAMPLE,
+    "EXIF-rotated": EXAMPLE,
+    "animated GIF": Reason.ANIMATED_PICTURE,
+    "1x1": Reason.SMALL_PICTURE,
+    "12,000x12,000 PNG": Reason.LARGE_PICTURE,
+    "unmapped": UNMAPPED,
+    "empty label": Reason.MISSING_LABEL,
+    "unknown article type": UNMAPPED,
+    "extra commas": EXAMPLE,
+    "missing values": EXAMPLE,
+    "year in words": EXAMPLE,
+    "not UTF-8": EXAMPLE,
+    "stray quotation mark": EXAMPLE,
+    "too few values": Reason.BAD_ROW,
+    "id with ../": Reason.BAD_ID,
+    "duplicate id": Reason.DUPLICATE_ID,
+}
+
+
+class Result:
+    """What one run of ingest wrote."""
+
+    def __init__(self, folder: Path) -> None:
+        self.examples, self.quarantine = Examples(), Quarantine()
+        self.examples.uri, self.quarantine.uri = str(folder / "examples"), str(folder / "quarantine")
+
+    def files(self, split: str) -> list[Path]:
+        return sorted(Path(self.examples.uri, f"Split-{split}").iterdir())
+
+    def records(self, split: str) -> list[bytes]:
+        files = [str(path) for path in self.files(split)]
+        return [record.numpy() for record in tf.data.TFRecordDataset(files, "GZIP")]
+
+    def by_id(self) -> dict[str, tf.train.Example]:
+        parsed = [tf.train.Example.FromString(record) for split in SPLITS for record in self.records(split)]
+        return {each.features.feature[features.ID].bytes_list.value[0].decode(): each for each in parsed}
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with Path(self.quarantine.uri, name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def summary(self) -> dict:
+        return json.loads(Path(self.quarantine.uri, "summary.json").read_text("utf-8"))
+
+
+def ingest(data: Path, out: Path, settings: str = "{}") -> Result:
+    """Runs the component's own executor, without the orchestration around it."""
+    result = Result(out)
+    executor = CatalogueExampleGen.EXECUTOR_SPEC.executor_class(
+        BaseBeamExecutor.Context(beam_pipeline_args=BEAM, tmp_dir=str(out / "tmp"), unique_id="1")
+    )
+    parameters = {"data": str(data), "digest": "d", "settings": settings, "taxonomy": TAXONOMY}
+    executor.Do({}, {"examples": [result.examples], "quarantine": [result.quarantine]}, parameters)
+    return result
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faulty")
+    identities = write_faulty_catalogue(folder / "catalogue")
+    return identities, folder / "catalogue", ingest(folder / "catalogue", folder / "out")
+
+
+@pytest.mark.parametrize(("fault", "answer"), ANSWERS.items())
+def test_every_fault_has_its_answer(faulty, fault, answer):
+    identities, _, result = faulty
+    identity = identities[fault]
+    quarantined = [row["reason"] for row in result.table("quarantine.csv") if row["id"] == identity]
+    unmapped = [row["id"] for row in result.table("unmapped.csv") if row["id"] == identity]
+    if fault == "duplicate id":
+        assert identity in result.by_id(), "the first of the two is kept"
+    elif answer == EXAMPLE:
+        assert identity in result.by_id()
+    else:
+        assert identity not in result.by_id()
+    assert quarantined == ([answer] if isinstance(answer, Reason) else [])
+    assert len(unmapped) == (answer == UNMAPPED)
+
+
+def test_the_table_of_answers_knows_every_fault(faulty):
+    assert set(faulty[0]) == set(ANSWERS)
+
+
+def test_every_row_is_an_example_or_quarantined_or_unmapped(faulty):
+    _, data, result = faulty
+    rows = len((data / "styles.csv").read_bytes().splitlines()) - 1
+    examples = {split: len(result.records(split)) for split in SPLITS}
+    quarantined, unmapped = result.table("quarantine.csv"), result.table("unmapped.csv")
+    assert rows == sum(examples.values()) + len(quarantined) + len(unmapped)
+    summary = result.summary()
+    assert summary["rows"] == rows
+    assert summary["examples"] == examples
+    assert summary["quarantined"] == Counter(row["reason"] for row in quarantined)
+    assert summary["unmapped"] == Counter(row["articleType"] for row in unmapped)
+    assert {split: sum(by[split] for by in summary["classes"].values()) for split in SPLITS} == examples
+    assert summary["repaired"] == {"commas": 1, "encoding": 1, "quotes": 1, "year": 1}
+
+
+def test_quarantined_rows_are_named_with_the_remedy(faulty):
+    identities, _, result = faulty
+    details = {row["id"]: row["detail"] for row in result.table("quarantine.csv")}
+    product = identities["12,000x12,000 PNG"]
+    assert f"id {product}: its picture has 12,000×12,000 pixels, more than max_pixels" in details[product]
+    assert "id '../x' is not a number" in details["../x"]
+    assert f"there is no images/{identities['missing picture']}.jpg" in details[identities["missing picture"]]
+    assert all(text.startswith("styles.csv, row ") and text.endswith(".") for text in details.values())
+
+
+def test_an_example_holds_the_documented_features_and_no_placeholders(faulty):
+    identities, data, result = faulty
+    whole = result.by_id()["1000"].features.feature
+    assert set(whole) == {
+        *features.COLUMNS,
+        features.IMAGE_BYTES,
+        features.PICTURE_HASH,
+        features.WIDTH,
+        features.HEIGHT,
+    }
+    assert whole[features.IMAGE_BYTES].bytes_list.value[0] == (data / "images" / "1000.jpg").read_bytes()
+    assert whole[features.YEAR].int64_list.value == [2012]
+    assert (whole[features.WIDTH].int64_list.value, whole[features.HEIGHT].int64_list.value) == ([60], [80])
+    assert whole["subCategory"].bytes_list.value == [b"Topwear"]
+    sparse = result.by_id()[identities["missing values"]].features.feature
+    assert set(whole) - set(sparse) == {"baseColour", "season", "year", "usage", "productDisplayName"}
+    named = result.by_id()[identities["extra commas"]].features.feature
+    assert named["productDisplayName"].bytes_list.value == [b"Shirt, blue, large"]
+
+
+def test_every_kept_picture_decodes_in_tensorflow(faulty):
+    for example in faulty[2].by_id().values():
+        data = example.features.feature[features.IMAGE_BYTES].bytes_list.value[0]
+        assert max(tf.io.decode_jpeg(data, channels=3).shape) <= 320
+
+
+def test_a_second_run_writes_the_same_bytes(faulty, tmp_path):
+    _, data, first = faulty
+    second = ingest(data, tmp_path)
+    for one, other in ((first.examples, second.examples), (first.quarantine, second.quarantine)):
+        names = sorted(str(path.relative_to(one.uri)) for path in Path(one.uri).rglob("*") if path.is_file())
+        assert len(names) == 3
+        assert [Path(one.uri, name).read_bytes() for name in names] == [
+            Path(other.uri, name).read_bytes() for name in names
+        ]
+
+
+def test_folder_and_zip_and_any_size_of_chunk_give_the_same_examples(faulty, tmp_path, monkeypatch):
+    _, data, whole = faulty
+    monkeypatch.setattr(chunks, "ROWS_PER_SHARD", 7)
+    parts = ingest(zipped(data, tmp_path / "catalogue.zip", "nested/"), tmp_path)
+    shards = -(-whole.summary()["rows"] // 7)
+    for split in SPLITS:
+        assert [path.name for path in parts.files(split)] == [
+            f"data_tfrecord-{number:05d}-of-{shards:05d}.gz" for number in range(shards)
+        ]
+        assert parts.records(split) == whole.records(split)
+    assert parts.summary() == whole.summary()
+    for name in ("quarantine.csv", "unmapped.csv"):
+        assert parts.table(name) == whole.table(name)
+
+
+def test_identical_pictures_never_cross_splits(tmp_path):
+    images = {str(1000 + number): encode(draw(seed=number // 4)) for number in range(80)}
+    result = ingest(write_catalogue(tmp_path / "catalogue", good_rows(80), images), tmp_path / "out")
+    splits: dict[bytes, set[str]] = {}
+    for split in SPLITS:
+        for record in result.records(split):
+            feature = tf.train.Example.FromString(record).features.feature
+            splits.setdefault(feature[features.IMAGE_BYTES].bytes_list.value[0], set()).add(split)
+    assert len(splits) == 20
+    assert all(len(found) == 1 for found in splits.values())
+    assert set.union(*splits.values()) == set(SPLITS)
+
+
+def test_the_settings_of_the_recipe_are_obeyed(tmp_path):
+    data = write_good_catalogue(tmp_path / "catalogue", 12)
+    settings = {"picture": {"size": 16, "stored_side": 40}, "split": {"train": 1, "eval": 1, "test": 1_000_000}}
+    result = ingest(data, tmp_path / "out", json.dumps(settings))
+    assert result.summary()["examples"] == {"train": 0, "eval": 0, "test": 12}
+    for example in result.by_id().values():
+        picture = tf.io.decode_jpeg(example.features.feature[features.IMAGE_BYTES].bytes_list.value[0])
+        assert picture.shape[:2] == (40, 30)
+
+
+def test_progress_counts_every_row(faulty, tmp_path):
+    _, data, result = faulty
+    seen = []
+    with progress.listen(seen.append):
+        ingest(data, tmp_path)
+    rows = result.summary()["rows"]
+    assert [each.done for each in seen] == sorted({each.done for each in seen})
+    assert (seen[-1].part, seen[-1].done, seen[-1].total) == ("pictures", rows, rows)
+
+
+def empty_table(folder):
+    write_catalogue(folder, [], {})
+    (folder / "styles.csv").write_bytes(b"")
+
+
+def header_only(folder):
+    write_catalogue(folder, [], {})
+
+
+def no_article_type(folder):
+    write_catalogue(folder, ["1,Topwear"], {}, header="id,subCategory")
+
+
+def no_images(folder):
+    write_catalogue(folder, good_rows(1), {})
+    (folder / "images").rmdir()
+
+
+def nothing(folder):
+    pass
+
+
+def not_a_zip(folder):
+    folder.write_bytes(b"PK\x03\x04 and then nothing")
+
+
+def nothing_usable(folder):
+    write_catalogue(folder, [*good_rows(3), "9,Men,Accessories,Bags,Backpacks,Black,Summer,2012,Casual,Bag"], {})
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (empty_table, "styles.csv is empty"),
+        (header_only, "has a header and no rows"),
+        (no_article_type, "there is no column 'articleType'"),
+        (no_images, "no folder images/"),
+        (nothing, "there is no such file or folder"),
+        (not_a_zip, "cannot be read as a zip"),
+        (nothing_usable, r"none of its 4 rows became an example \(3 missing picture, 1 unmapped\)"),
+    ],
+)
+def test_a_catalogue_that_cannot_be_used_is_refused_plainly(build, message, tmp_path):
+    build(tmp_path / "catalogue")
+    with pytest.raises(CatalogueError, match=message):
+        ingest(tmp_path / "catalogue", tmp_path / "out")
+
+
+def test_a_table_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    data = write_good_catalogue(tmp_path / "catalogue", 5)
+    read_table = type(open_catalogue(str(data))).read_table
+    readings = iter([good_rows(5), good_rows(6)])
+
+    def growing(catalogue):
+        (data / "styles.csv").write_text("\n".join([HEADER, *next(readings)]))
+        return read_table(catalogue)
+
+    monkeypatch.setattr("components.ingest.source.FolderCatalogue.read_table", growing)
+    with pytest.raises(CatalogueError, match="had 5 rows when ingest began and 6 when it read them"):
+        ingest(data, tmp_path / "out")
+
+
+def run_pipeline(data: Path, root: Path) -> list[mlmd.Execution]:
+    """Ingest and the stock StatisticsGen through TFX; returns the executions of ingest so far."""
+    example_gen = CatalogueExampleGen(
+        data=str(data), digest=open_catalogue(str(data)).digest(), settings="{}", taxonomy=TAXONOMY
+    )
+    statistics = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.db"))
+    pipeline = tfx.dsl.Pipeline(
+        "ingest",
+        str(root / "artifacts"),
+        components=[example_gen, statistics],
+        enable_cache=True,
+        metadata_connection_config=connection,
+        beam_pipeline_args=BEAM,
+    )
+    tfx.orchestration.LocalDagRunner().run(pipeline)
+    with Metadata(connection) as metadata:
+        return [each for each in metadata.store.get_executions() if "CatalogueExampleGen" in each.name]
+
+
+def test_stock_components_read_the_examples_and_the_cache_sees_a_changed_catalogue(tmp_path):
+    tfdv = pytest.importorskip("tensorflow_data_validation")
+    data = write_good_catalogue(tmp_path / "catalogue", 60)
+    run_pipeline(data, tmp_path)
+    (data / "images" / "1003.jpg").write_bytes(b"")
+    for _ in range(2):
+        executions = run_pipeline(data, tmp_path)
+    states = [mlmd.Execution.State.Name(each.last_known_state) for each in executions]
+    assert sorted(states) == ["CACHED", "COMPLETE", "COMPLETE"]
+    counts = Counter()
+    for path in (tmp_path / "artifacts" / "StatisticsGen" / "statistics").glob("*/Split-*/FeatureStats.pb"):
+        loaded = tfdv.load_stats_binary(str(path))
+        counts[path.parts[-3]] += loaded.datasets[0].num_examples
+    assert sorted(counts.values()) == [59, 60]
+
+
+def test_a_refused_catalogue_keeps_its_message_through_tfx(tmp_path):
+    data = write_catalogue(tmp_path / "catalogue", [], {}, header="id,gender")
+    with pytest.raises(CatalogueError, match="there is no column"):
+        run_pipeline(data, tmp_path)

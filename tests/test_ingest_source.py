@@ -1,0 +1,183 @@
+"""Opening a catalogue, as a folder or a zip."""
+
+import os
+import pickle
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from components.errors import CatalogueError
+from components.ingest import source
+from components.ingest.source import open_catalogue
+from tests.data.faults import HEADER, draw, encode, good_rows, write_catalogue, write_good_catalogue, zipped
+
+LAYOUTS = ["folder", "nested folder", "zip", "nested zip"]
+
+
+def laid_out(layout, tmp_path, count=3):
+    nested = layout == "nested folder"
+    folder = write_good_catalogue(tmp_path / "catalogue" / ("fashion" if nested else ""), count)
+    if "zip" in layout:
+        return zipped(folder, tmp_path / "catalogue.zip", "fashion/" if layout == "nested zip" else "")
+    return tmp_path / "catalogue"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_table_and_pictures_are_found_in_every_layout(layout, tmp_path):
+    catalogue = open_catalogue(str(laid_out(layout, tmp_path)))
+    assert list(catalogue.read_table()) == [f"{line}\n".encode() for line in (HEADER, *good_rows(3))]
+    assert catalogue.read_picture("1002") == encode(draw(seed=2))
+    assert catalogue.read_picture("9999") is None
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip"])
+def test_pictures_with_other_suffixes_are_found_after_jpg(layout, tmp_path):
+    folder = write_catalogue(tmp_path / "catalogue", [], {"1": b"jpg"})
+    for name in ("1.png", "2.jpeg", "3.png"):
+        (folder / "images" / name).write_bytes(name.encode())
+    path = folder if layout == "folder" else zipped(folder, tmp_path / "c.zip")
+    catalogue = open_catalogue(str(path))
+    assert [catalogue.read_picture(each) for each in "123"] == [b"jpg", b"2.jpeg", b"3.png"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_catalogue_can_be_sent_to_another_worker_and_read_by_many_threads(layout, tmp_path):
+    catalogue = open_catalogue(str(laid_out(layout, tmp_path, count=20)))
+    catalogue.read_picture("1000")
+    sent = pickle.loads(pickle.dumps(catalogue))
+    ids = [str(1000 + number % 20) for number in range(400)]
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(sent.read_picture, ids))
+    assert found == [encode(draw(seed=number % 20)) for number in range(400)]
+
+
+def test_the_outermost_table_of_a_zip_is_the_catalogue(tmp_path):
+    folder = write_good_catalogue(tmp_path / "catalogue", 2)
+    copy = folder / "copy"
+    write_catalogue(copy, ["7"], {"7": b""})
+    catalogue = open_catalogue(str(zipped(folder, tmp_path / "catalogue.zip")))
+    assert len(list(catalogue.read_table())) == 3
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip"])
+def test_the_digest_changes_with_table_and_pictures_only(layout, tmp_path):
+    def digest():
+        path = folder if layout == "folder" else zipped(folder, tmp_path / "catalogue.zip")
+        return open_catalogue(str(path)).digest()
+
+    folder = write_good_catalogue(tmp_path / "catalogue", 3)
+    found = [digest()]
+    assert digest() == found[0]
+    (folder / "images" / "1001.jpg").write_bytes(encode(draw(seed=99)))
+    found.append(digest())
+    (folder / "images" / "1002.jpg").unlink()
+    found.append(digest())
+    (folder / "styles.csv").write_text(HEADER)
+    found.append(digest())
+    assert len(set(found)) == 4
+    (folder / "readme.txt").write_text("not part of the catalogue")
+    assert digest() == found[-1]
+
+
+def test_a_link_to_nowhere_is_a_missing_picture(tmp_path):
+    folder = write_good_catalogue(tmp_path / "catalogue", 1)
+    os.symlink(tmp_path / "nowhere", folder / "images" / "5.jpg")
+    catalogue = open_catalogue(str(folder))
+    assert catalogue.read_picture("5") is None
+    assert catalogue.digest()
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip"])
+def test_an_oversized_file_is_not_read_into_memory(layout, tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "_MOST_BYTES", 1 << 20)
+    folder = write_catalogue(tmp_path / "catalogue", [], {"1": bytes((1 << 20) + 1), "2": bytes(1 << 20)})
+    path = folder if layout == "folder" else zipped(folder, tmp_path / "c.zip")
+    catalogue = open_catalogue(str(path))
+    with pytest.raises(OSError, match="larger than 1 MiB"):
+        catalogue.read_picture("1")
+    assert len(catalogue.read_picture("2")) == 1 << 20
+
+
+def test_a_damaged_member_of_a_zip_costs_only_its_own_picture(tmp_path):
+    folder = write_good_catalogue(tmp_path / "catalogue", 2)
+    path = zipped(folder, tmp_path / "catalogue.zip")
+    with zipfile.ZipFile(path) as packed:
+        entry = packed.getinfo("images/1000.jpg")
+    content = bytearray(path.read_bytes())
+    content[entry.header_offset + 60] ^= 0xFF
+    path.write_bytes(content)
+    catalogue = open_catalogue(str(path))
+    with pytest.raises(OSError, match=r"."):
+        catalogue.read_picture("1000")
+    assert catalogue.read_picture("1001") == encode(draw(seed=1))
+
+
+def nothing(tmp_path):
+    return tmp_path / "nowhere"
+
+
+def empty_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    return tmp_path / "empty"
+
+
+def no_images(tmp_path):
+    folder = write_catalogue(tmp_path / "c", [], {})
+    (folder / "images").rmdir()
+    return folder
+
+
+def text_file(tmp_path):
+    (tmp_path / "catalogue.zip").write_text("not a zip")
+    return tmp_path / "catalogue.zip"
+
+
+def cut_zip(tmp_path):
+    path = zipped(write_good_catalogue(tmp_path / "c", 3), tmp_path / "c.zip")
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def zip_without_images(tmp_path):
+    return zipped(no_images(tmp_path), tmp_path / "c.zip")
+
+
+def zip_without_table(tmp_path):
+    folder = write_good_catalogue(tmp_path / "c", 3)
+    (folder / "styles.csv").unlink()
+    return zipped(folder, tmp_path / "c.zip")
+
+
+@pytest.mark.parametrize(
+    ("build", "rule"),
+    [
+        (nothing, "there is no such file or folder"),
+        (empty_folder, "there is no styles.csv"),
+        (no_images, "no folder images/ beside it"),
+        (text_file, "cannot be read as a zip"),
+        (cut_zip, "cannot be read as a zip"),
+        (zip_without_images, "no folder images/ beside it"),
+        (zip_without_table, "there is no styles.csv"),
+    ],
+)
+def test_what_is_no_catalogue_is_refused_with_path_rule_and_remedy(build, rule, tmp_path):
+    path = build(tmp_path)
+    with pytest.raises(CatalogueError) as refusal:
+        open_catalogue(str(path))
+    assert str(refusal.value).startswith(str(path))
+    assert rule in str(refusal.value)
+    assert "Give the folder or the zip that holds styles.csv and images/." in str(refusal.value)
+
+
+def test_a_table_that_breaks_off_inside_a_zip_is_refused(tmp_path):
+    folder = write_catalogue(tmp_path / "c", good_rows(500), {"1": b""})
+    path = zipped(folder, tmp_path / "c.zip")
+    with zipfile.ZipFile(path) as packed:
+        entry = packed.getinfo("styles.csv")
+    content = bytearray(path.read_bytes())
+    middle = entry.header_offset + 60 + entry.compress_size // 2
+    content[middle : middle + 20] = bytes(20)
+    path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"styles\.csv: cannot be read"):
+        list(open_catalogue(str(path)).read_table())

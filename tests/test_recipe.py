@@ -1,0 +1,94 @@
+"""Recipes: what is read, what is refused, and how it is said."""
+
+import pytest
+
+from components.errors import RecipeError
+from pipeline.recipe import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_shipped_recipe_is_valid(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+
+
+def test_a_recipe_written_out_reads_back_the_same(tmp_path) -> None:
+    recipe = load_recipe("six_class")
+    file = tmp_path / "copy.yaml"
+    file.write_text(recipe.as_yaml())
+    assert load_recipe(str(file)) == recipe
+
+
+def test_overrides_change_one_value_and_keep_the_rest() -> None:
+    recipe = load_recipe("six_class", ["train.head.epochs=5", "model.weights=none", "train.finetune=null"])
+    assert (recipe.train.head.epochs, recipe.model.weights, recipe.train.finetune) == (5, "none", None)
+    assert recipe.train.head.views == load_recipe("six_class").train.head.views
+
+
+def test_numbers_may_be_written_with_an_exponent() -> None:
+    assert load_recipe("six_class", ["train.head.learning_rate=1e-3"]).train.head.learning_rate == 1e-3
+
+
+def test_a_recipe_cannot_be_changed_once_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_recipe("six_class").name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("balance.capp=3", "six_class.yaml: balance.capp: unknown key; did you mean 'cap'?"),
+        ("trian.head.epochs=3", "six_class.yaml: trian: unknown key; did you mean 'train'?"),
+        ("train.finetune.zzz=3", "six_class.yaml: train.finetune.zzz: unknown key. Known here: epochs,"),
+        ("train.head.epochs=many", "six_class.yaml: train.head.epochs: 'many' should be a valid integer"),
+        ("picture.size=3.5", "six_class.yaml: picture.size: 3.5 should be a valid integer"),
+        ("gate.recall=95", "six_class.yaml: gate.recall: 95 should be less than or equal to 1"),
+        ("model.backbone=resnet", "model.backbone: 'resnet' should be"),
+        ("picture.size=400", "stored_side 320 is below size 400"),
+        ("balance.oversample=900", "oversample 900 is above cap 500"),
+        ("labels=null", "six_class.yaml: labels: "),
+        ("name=../up", "six_class.yaml: name: '../up' "),
+        ("train.head.epochs", "--set train.head.epochs: give it as key=value"),
+        ("=3", "--set =3: give it as key=value"),
+        ("model.backbone.size=3", "model.backbone.size=3: backbone is a text, it has no keys below it"),
+        ("model.weights=[", "--set model.weights, line 1: not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_refused_by_name(override: str, said: str) -> None:
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe("six_class", [override])
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("labels: {taxonomy: six_class}\nlabels: {taxonomy: other}", "key 'labels' is given twice"),
+        ("- a\n- b", "a recipe is a mapping of keys to values, this is a list"),
+        ("", "a recipe is a mapping of keys to values, this is empty"),
+        ("split: {train: 8}", "labels: is needed and not given"),
+        ("labels: {taxonomy: [", "not valid YAML"),
+        ("labels: {taxonomy: six_class}\nsplit: {train: 0}\ngate: {recal: 1}", "split.train: 0 should be greater"),
+        ("\xff\xfe", "cannot be read: 'utf-8' codec"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path, text: str, said: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe(str(file))
+    assert said in str(refusal.value)
+    assert "mine.yaml" in str(refusal.value)
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe("six_class", ["balance.capp=3", "gate.recall=2"])
+    assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match=r"did you mean 'six_class'\?.*quickstart, six_class"):
+        load_recipe("six_clas")
+
+
