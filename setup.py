@@ -7,6 +7,7 @@ setup(
     version="0.1.0",
     description="A TFX pipeline that turns a fashion catalogue into an image classifier you can trust in production",
     license="Apache-2.0",
+    license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["pipeline*", "components*", "schema*", "serving*"]),
     package_data={"pipeline": ["recipes/*.yaml"], "schema": ["*.pbtxt", "taxonomies/*.yaml"]},
@@ -27,7 +28,9 @@ setup(
         "pydantic>=2.10,<3",
         "pyyaml>=6",
         "rich>=13",
+        # tensorflow-hub still imports pkg_resources, which setuptools dropped later.
+        "setuptools>=70.1,<81",
     ],
-    extras_require={"dev": ["import-linter>=2", "mypy>=1.13", "pytest>=8", "ruff>=0.8", "types-PyYAML"]},
+    extras_require={"dev": ["import-linter>=2", "mypy>=2", "packaging>=24", "pytest>=9", "ruff>=0.17", "types-PyYAML"]},
     entry_points={"console_scripts": ["fashion=pipeline.cli:main"]},
 )

@@ -50,7 +50,9 @@ class Picture(Settings):
     @model_validator(mode="after")
     def _stored_covers_size(self) -> "Picture":
         if self.stored_side < self.size:
-            raise ValueError(f"stored_side {self.stored_side} is below size {self.size}: pictures would be enlarged again")
+            raise ValueError(
+                f"stored_side {self.stored_side} is below size {self.size}: pictures would be enlarged again"
+            )
         return self
 
 
@@ -123,6 +125,11 @@ class Train(Settings):
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    prior: Share = Field(
+        default=0.0,
+        description="how far answers lean back from the balanced frequencies to the catalogue's own; 1 is fully",
+    )
+    ema: Annotated[float, Field(ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")] = 0.99
     strategy: Literal["auto", "none", "mirrored", "tpu", "multi_worker"] = "auto"
     mixed_precision: Literal["auto", "off"] = "auto"
     augment: Augment = Augment()

@@ -43,12 +43,32 @@ class _Command(click.Command):
 
 @main.command(cls=_Command, epilog=EXIT_CODES)
 @click.option("--recipe", default="quickstart", show_default=True, help="A recipe's name, or the path of a YAML file.")
-@click.option("--data", type=click.Path(path_type=Path), help="A folder or zip with styles.csv and images/. Without it a catalogue is drawn.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting, e.g. --set train.head.epochs=5. Repeatable.")
-@click.option("--root", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Everything a run writes lies below it.")
-@click.option("--from", "from_node", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="A folder or zip with styles.csv and images/. Without it a catalogue is drawn.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, e.g. --set train.head.epochs=5. Repeatable.",
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Everything a run writes lies below it.",
+)
+@click.option(
+    "--from", "from_node", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
+)
 @click.option("--to", "to_node", metavar="STAGE", help="Last stage to run.")
-def run(recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, from_node: str | None, to_node: str | None) -> None:
+def run(
+    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, from_node: str | None, to_node: str | None
+) -> None:
     """Train on a catalogue and publish the model if it is good for every class.
 
     Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish. A stage

@@ -92,9 +92,7 @@ def _mark(ir: pipeline_pb2.Pipeline, from_nodes: Sequence[str], to_nodes: Sequen
         raise RecipeError(f"--from {', '.join(from_nodes)} --to {', '.join(to_nodes)}: {error}") from error
 
 
-def _launch(
-    node: pipeline_pb2.PipelineNode, ir: pipeline_pb2.Pipeline, deployment: object, connection: object
-) -> int:
+def _launch(node: pipeline_pb2.PipelineNode, ir: pipeline_pb2.Pipeline, deployment: object, connection: object) -> int:
     """Runs one node; returns the id of its execution in the metadata."""
     name = node.node_info.id
     try:

@@ -3,7 +3,6 @@
 import datetime
 import os
 import time
-import traceback
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +18,9 @@ from pipeline.view import RunView, quiet
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
 
 
-def run_recipe(recipe: Recipe, data: Path | None, root: Path, from_node: str | None = None, to_node: str | None = None) -> None:
+def run_recipe(
+    recipe: Recipe, data: Path | None, root: Path, from_node: str | None = None, to_node: str | None = None
+) -> None:
     """Runs a recipe on a catalogue, with progress, and says what came of it.
 
     Args:
@@ -48,9 +49,8 @@ def run_recipe(recipe: Recipe, data: Path | None, root: Path, from_node: str | N
             console.print(f"\nlog       {_short(log)}")
             raise
         except Exception:
-            console.print(f"\n{traceback.format_exc()}", markup=False)
-            console.print(f"This is a bug. What led to it is in {_short(log)}.")
-            raise SystemExit(1) from None
+            console.print(f"\nThis is a bug in the pipeline. What led to it is in {_short(log)}.")
+            raise
 
 
 def _run(recipe: Recipe, paths: Paths, log: Path, console: Console, from_node: str | None, to_node: str | None) -> None:
@@ -79,7 +79,12 @@ def _run(recipe: Recipe, paths: Paths, log: Path, console: Console, from_node: s
         try:
             with listen(view.progress):
                 results = run_pipeline(
-                    pipeline, log.stem, started, finished, [from_node] if from_node else [], [to_node] if to_node else []
+                    pipeline,
+                    log.stem,
+                    started,
+                    finished,
+                    [from_node] if from_node else [],
+                    [to_node] if to_node else [],
                 )
         except Exception:
             view.finished(running, "failed", None, failed=True)
@@ -106,7 +111,9 @@ def _make_root(root: Path) -> None:
         if not os.access(root, os.W_OK):
             raise PermissionError("not writable")
     except OSError as error:
-        raise CatalogueError(f"{root}: cannot write here ({error.strerror or error}); name another folder with --root") from None
+        raise CatalogueError(
+            f"{root}: cannot write here ({error.strerror or error}); name another folder with --root"
+        ) from None
 
 
 def _short(path: Path) -> str:

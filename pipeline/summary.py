@@ -34,7 +34,9 @@ def describe(result: NodeResult, recipe: Recipe) -> str:
     return ""
 
 
-def conclude(console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, log: Path) -> str | None:
+def conclude(
+    console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, log: Path
+) -> str | None:
     """Prints the table, the verdict and where everything is; returns the refusal of a refused model."""
     outputs = {node: {name: Path(uri) for name, uri in result.outputs.items()} for node, result in results.items()}
     refused = None
@@ -107,6 +109,10 @@ def _table(verdict: Verdict) -> Table:
         table.add_column(column, footer=footer, justify="right")
     for figures in verdict.classes:
         table.add_row(
-            figures.name, percent(figures.precision), percent(figures.recall), percent(figures.f1), f"{figures.support:,}"
+            figures.name,
+            percent(figures.precision),
+            percent(figures.recall),
+            percent(figures.f1),
+            f"{figures.support:,}",
         )
     return table

@@ -48,7 +48,9 @@ class RunView:
         self._running: str | None = None
         self._parts: dict[str, Progress] = {}
         self._began = self._last_plain = time.monotonic()
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=5) if console.is_terminal else None
+        self._live = (
+            Live(get_renderable=self._render, console=console, refresh_per_second=5) if console.is_terminal else None
+        )
 
     def __enter__(self) -> "RunView":
         if self._live:
@@ -95,7 +97,9 @@ class RunView:
         for stage, (text, took) in self._lines.items():
             if stage == self._running:
                 seconds = f"{time.monotonic() - self._began:.0f} s"
-                table.add_row(f"  [bold]{stage}[/]", Group(*map(_bar, self._parts.values())) if self._parts else "…", seconds)
+                table.add_row(
+                    f"  [bold]{stage}[/]", Group(*map(_bar, self._parts.values())) if self._parts else "…", seconds
+                )
             else:
                 style = "dim" if text == "·" else ""
                 table.add_row(f"  {stage}", text, took, style=style)

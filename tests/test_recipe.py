@@ -90,5 +90,3 @@ def test_all_mistakes_are_said_at_once() -> None:
 def test_an_unknown_recipe_names_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r"did you mean 'six_class'\?.*quickstart, six_class"):
         load_recipe("six_clas")
-
-

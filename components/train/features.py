@@ -25,7 +25,7 @@ class Features:
 
 
 def compute_features(
-    name: str, trunk: keras.Model, pictures: Pictures, augmentation: keras.Sequential | None, views: int,
+    name: str, trunk: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
     batch_size: int, folder: Path,
 ) -> Features:  # fmt: skip
     """Runs every picture through the trunk, once per view; a finished file from an earlier try is used again.
@@ -34,7 +34,7 @@ def compute_features(
         name: of the split, for the file and for progress.
         trunk: pictures float32 [b, size, size, 3] to features float32 [b, d].
         pictures: what to run.
-        augmentation: makes the views after the first; not needed for one view.
+        augmentation: makes the views after the first.
         views: how many.
         batch_size: pictures at a time.
         folder: where the file is kept.
@@ -53,7 +53,7 @@ def compute_features(
 
 def _fill(
     values: np.ndarray, name: str, trunk: keras.Model, pictures: Pictures,
-    augmentation: keras.Sequential | None, batch_size: int,
+    augmentation: keras.Sequential, batch_size: int,
 ) -> None:  # fmt: skip
     @tf.function(reduce_retracing=True)
     def plain(batch: tf.Tensor) -> tf.Tensor:
@@ -75,9 +75,10 @@ def _fill(
 
 
 class HeadBatches(keras.utils.PyDataset):
-    """Batches of cached features. With a seed each epoch is shuffled and takes one random view of every picture;
+    """Batches of cached features.
 
-    without, it is the plain pictures in order.
+    With a seed each epoch is shuffled and takes one random view of every picture; without, it is the plain pictures
+    in order.
     """
 
     def __init__(self, features: Features, classes: int, batch_size: int, seed: int | None = None) -> None:
@@ -88,10 +89,10 @@ class HeadBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         views, count, _ = self._features.values.shape
-        if self._random is None:
-            self._order, self._view = np.arange(count), np.zeros(count, np.int64)
-        else:
-            self._order, self._view = self._random.permutation(count), self._random.integers(views, size=count)
+        self._order, self._view = np.arange(count), np.zeros(count, np.int64)
+        if self._random is not None:
+            self._random.shuffle(self._order)
+            self._view = self._random.integers(views, size=count)
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)

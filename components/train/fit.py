@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.progress import report
@@ -14,7 +15,6 @@ from components.train.backbones import set_trainable_from
 from components.train.data import Pictures, augmentation
 from components.train.features import HeadBatches, compute_features
 from components.train.network import (
-    PLATEAU_FACTOR,
     compile_network,
     pooled_trunk,
     serving_network,
@@ -24,6 +24,7 @@ from components.train.network import (
 from components.train.strategy import make_strategy, precision
 
 MONITOR = "val_loss"
+PLATEAU_FACTOR = 0.5
 _FEATURE_BATCH = 64
 
 
@@ -32,16 +33,21 @@ class Job:
     """One training: what to fit, on what, and where its unfinished work is kept.
 
     Attributes:
-        classes: number of classes.
+        shift: float [k], what `PriorShift` adds to the logits of the k classes.
         work: folder that survives a kill; started again, training goes on from what is there.
     """
 
     model: Model
     train: Train
-    classes: int
+    shift: np.ndarray
     train_pictures: Pictures
     eval_pictures: Pictures
     work: Path
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.shift)
 
 
 def fit(job: Job) -> keras.Model:
@@ -52,7 +58,7 @@ def fit(job: Job) -> keras.Model:
         strategy = make_strategy(job.train.strategy)
         with strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
-            head = softmax_head(job.model, trunk.output_shape[-1], job.classes)
+            head = softmax_head(job.model, trunk.output_shape[-1], job.shift)
         best = _fit_head(job, trunk, head, strategy)
         if job.train.finetune is not None:
             _finetune(job, job.train.finetune, trunk, head, strategy, best)
@@ -76,7 +82,7 @@ def _fit_head(job: Job, trunk: keras.Model, head: keras.Model, strategy: tf.dist
         batches,
         validation_data=HeadBatches(features["eval"], job.classes, 512),
         epochs=stage.epochs,
-        callbacks=_callbacks("head", stage, len(batches) * train.batch_size, job.work, None),
+        callbacks=_callbacks("head", job, stage, None),
         verbose=0,
     )
     head.load_weights(_weights(job.work, "head"))
@@ -87,8 +93,8 @@ def _finetune(
     job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, strategy: tf.distribute.Strategy, best: float
 ) -> None:
     """Trains the trunk from `stage.unfreeze_from` upwards, together with the head; keeps what beats `best`."""
-    train, count = job.train, len(job.train_pictures)
-    steps = -(-count // train.batch_size)
+    train = job.train
+    steps = -(-len(job.train_pictures) // train.batch_size)
     with strategy.scope():
         set_trainable_from(trunk, stage.unfreeze_from)
         network = training_network(trunk, head, augmentation(train.augment, train.seed))
@@ -104,25 +110,31 @@ def _finetune(
         validation_data=job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot),
         epochs=stage.epochs,
         callbacks=[
+            # Before the moving average takes the weights' place, or that would be backed up in their stead.
             keras.callbacks.BackupAndRestore(job.work / "backup", delete_checkpoint=False),
-            *_callbacks("finetune", stage, count, job.work, best),
+            *_callbacks("finetune", job, stage, best),
         ],
         verbose=0,
     )
     network.load_weights(_weights(job.work, "finetune"))
 
 
-def _callbacks(name: str, stage: Head | Finetune, count: int, work: Path, best: float | None) -> list[keras.callbacks.Callback]:
+def _callbacks(name: str, job: Job, stage: Head | Finetune, best: float | None) -> list[keras.callbacks.Callback]:
     chosen: list[keras.callbacks.Callback] = [
         # Weights only: a fine-tuned EfficientNet saved whole reloads with other results (keras#20147).
         keras.callbacks.ModelCheckpoint(
-            _weights(work, name), monitor=MONITOR, save_best_only=True, save_weights_only=True,
+            _weights(job.work, name),
+            monitor=MONITOR,
+            save_best_only=True,
+            save_weights_only=True,
             initial_value_threshold=best,
         ),
         keras.callbacks.EarlyStopping(monitor=MONITOR, patience=stage.patience, baseline=best),
-        keras.callbacks.CSVLogger(work / f"{name}.csv", append=True),
-        ShowProgress(name, stage.epochs, count),
-    ]  # fmt: skip
+        keras.callbacks.CSVLogger(job.work / f"{name}.csv", append=True),
+        ShowProgress(name, stage.epochs, len(job.train_pictures)),
+    ]
+    if job.train.ema:
+        chosen.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if stage.schedule == "plateau":
         patience = max(1, stage.patience // 2)
         chosen.append(keras.callbacks.ReduceLROnPlateau(monitor=MONITOR, factor=PLATEAU_FACTOR, patience=patience))
@@ -134,7 +146,7 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     settings = job.model.model_copy(update={"weights": "none"})
     plain_trunk = pooled_trunk(settings, job.train_pictures.size)
     plain_trunk.set_weights(trunk.get_weights())
-    plain_head = softmax_head(settings, trunk.output_shape[-1], job.classes)
+    plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift)
     plain_head.set_weights(head.get_weights())
     return serving_network(plain_trunk, plain_head)
 

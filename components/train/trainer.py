@@ -12,6 +12,7 @@ from components.features import IMAGE_BYTES
 from components.settings import Model, Picture, Settings, Train
 from components.train.data import open_pictures
 from components.train.fit import Job, fit
+from components.train.network import prior_shift
 from serving.signatures import Classifier
 
 
@@ -42,21 +43,23 @@ def run_fn(fn_args: Any) -> None:
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     size, max_pixels = config.picture.size, config.picture.max_pixels
     work = _work_folder(config, [*fn_args.train_files, *fn_args.eval_files])
+    train = open_pictures(fn_args.train_files, balanced=True, size=size)
+    natural = open_pictures(fn_args.train_files, balanced=False, size=size).labels
     network = fit(
         Job(
             model=config.model,
             train=config.train,
-            classes=len(config.classes),
-            train_pictures=open_pictures(fn_args.train_files, balanced=True, size=size),
+            shift=prior_shift(train.labels, natural, len(config.classes), config.train.prior),
+            train_pictures=train,
             eval_pictures=open_pictures(fn_args.eval_files, balanced=False, size=size),
             work=work,
         )
     )
     spec = transform.raw_feature_spec()
     spec.pop(IMAGE_BYTES)
-    Classifier(
-        network, config.classes, size, max_pixels, transform.transform_features_layer(), spec
-    ).save(fn_args.serving_model_dir)
+    Classifier(network, config.classes, size, max_pixels, transform.transform_features_layer(), spec).save(
+        fn_args.serving_model_dir
+    )
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
     for file in work.glob("*.csv"):
