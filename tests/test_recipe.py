@@ -39,7 +39,7 @@ def test_a_recipe_cannot_be_changed_once_read() -> None:
     [
         ("balance.capp=3", "six_class.yaml: balance.capp: unknown key; did you mean 'cap'?"),
         ("trian.head.epochs=3", "six_class.yaml: trian: unknown key; did you mean 'train'?"),
-        ("train.finetune.zzz=3", "six_class.yaml: train.finetune.zzz: unknown key. Known here: epochs,"),
+        ("train.finetune.zzz=3", "six_class.yaml: train.finetune.zzz: unknown key; known: epochs,"),
         ("train.head.epochs=many", "six_class.yaml: train.head.epochs: 'many' should be a valid integer"),
         ("picture.size=3.5", "six_class.yaml: picture.size: 3.5 should be a valid integer"),
         ("gate.recall=95", "six_class.yaml: gate.recall: 95 should be less than or equal to 1"),
@@ -88,5 +88,5 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"did you mean 'six_class'\?.*quickstart, six_class"):
+    with pytest.raises(RecipeError, match=r"did you mean 'six_class'\? known: quickstart, six_class"):
         load_recipe("six_clas")

@@ -129,8 +129,8 @@ def test_taxonomy_survives_the_way_through_json(six):
         ("classes: [a, a]\nrules: []", "class 'a' is listed twice"),
         ("classes: [a, none]\nrules: []", "'none' cannot name a class"),
         ("classes: [a, 'b\\n']\nrules: []", "cannot name a class: use letters"),
-        ("classes: [a, 1]\nrules: []", r"classes\[1\]: 1 will not do"),
-        ("rules: []", "classes: this key is missing"),
+        ("classes: [a, 1]\nrules: []", r"classes\[1\]: 1 should be a valid string"),
+        ("rules: []", "classes: is needed and not given"),
         ("classes: [a, b]\nrulse: []", "rulse: unknown key; did you mean 'rules'"),
         ("classes: [a, b]\nrules: [{class: a}]", r"rules\[0\]: a rule for 'a' without keywords"),
         ("classes: [shoes, b]\nrules: [{class: shoos, articleType: [x]}]", "class 'shoos'.*did you mean 'shoes'"),
@@ -143,29 +143,35 @@ def test_taxonomy_survives_the_way_through_json(six):
             r"rules\[0\]\.unless\.nme: unknown key",
         ),
         ("classes: [a, b]\nrules: [{class: a, articleType: []}]", r"rules\[0\]\.articleType: no keywords; give some"),
-        ("classes: [a, b]\nrules: [{class: a, articleType: x}]", r"rules\[0\]\.articleType: 'x' will not do"),
-        ("classes: [a, b]\nrules: [{class: a, articleType: [no]}]", r"rules\[0\]\.articleType\[0\]: False will not do"),
+        (
+            "classes: [a, b]\nrules: [{class: a, articleType: x}]",
+            r"rules\[0\]\.articleType: 'x' should be a valid list",
+        ),
+        (
+            "classes: [a, b]\nrules: [{class: a, articleType: [no]}]",
+            r"rules\[0\]\.articleType\[0\]: False should be a valid string",
+        ),
         ("classes: [a, b]\nrules: [{class: a, articleType: [' ']}]", r"rules\[0\]\.articleType: ' ' is no keyword"),
         ('classes: [a, b]\nrules: [{class: a, articleType: ["x\\ny"]}]', r"'x\\ny' is no keyword"),
-        ("classes: [a, b]\nrules: [{class: a, articleType: [x], articleType: [y]}]", "'articleType' stands twice"),
-        ("classes: [a", "is not YAML"),
+        ("classes: [a, b]\nrules: [{class: a, articleType: [x], articleType: [y]}]", "'articleType' is given twice"),
+        ("classes: [a", "not valid YAML"),
         ("classes: &a [*a]", "holds more than lists, names and keywords"),
         ("2012-01-01: x", "holds more than lists, names and keywords"),
-        ("", "needs the keys 'classes' and 'rules'"),
-        ("- a", "needs the keys 'classes' and 'rules'"),
+        ("", "a taxonomy is a mapping of keys to values, this is empty"),
+        ("- a", "a taxonomy is a mapping of keys to values, this is a list"),
     ],
 )
 def test_mistake_in_a_taxonomy_is_told_with_file_and_place(tmp_path, text, told):
     path = written(tmp_path, text)
     with pytest.raises(RecipeError, match=told) as caught:
         load_taxonomy(path)
-    assert path in str(caught.value)
+    assert "mine.yaml" in str(caught.value)
 
 
 def test_unknown_taxonomy_is_told_with_those_at_hand(tmp_path):
-    with pytest.raises(RecipeError, match=r"'six_clas'.*did you mean 'six_class'\? At hand: .*six_class"):
+    with pytest.raises(RecipeError, match=r"'six_clas'.*did you mean 'six_class'\? known: .*six_class"):
         load_taxonomy("six_clas")
-    with pytest.raises(RecipeError, match=r"gone\.yaml: cannot be read"):
+    with pytest.raises(RecipeError, match=r"gone\.yaml: there is no such file"):
         load_taxonomy(str(tmp_path / "gone.yaml"))
 
 

@@ -1,14 +1,14 @@
 """Pretrained trunks by name: what a recipe's `model.backbone` and `model.weights` stand for."""
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from components.errors import RecipeError, WeightsError
+from components.reading import choices
 from components.train import b0, lite0
 
 SMALLEST = 32  # pixels: what all five halvings leave at least one of
@@ -63,7 +63,7 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
             unless `none` was asked for.
     """
     if backbone not in BACKBONES:
-        raise RecipeError(f"model.backbone: no network {backbone!r}; {_choices(backbone, BACKBONES)}")
+        raise RecipeError(f"model.backbone: no network {backbone!r}; {choices(backbone, BACKBONES)}")
     if size < SMALLEST:
         raise RecipeError(f"picture.size: {size} is too small for {backbone}; give at least {SMALLEST}")
     entry = BACKBONES[backbone]
@@ -93,7 +93,7 @@ def set_trainable_from(trunk: keras.Model, block: str) -> int:
         RecipeError: there is no such block.
     """
     if block not in PARTS:
-        raise RecipeError(f"train.finetune.unfreeze_from: no block {block!r}; {_choices(block, PARTS)}")
+        raise RecipeError(f"train.finetune.unfreeze_from: no block {block!r}; {choices(block, PARTS)}")
     trained = PARTS[PARTS.index(block) :]
     trunk.trainable = True
     for layer in trunk.layers:
@@ -110,12 +110,5 @@ def _existing(weights: str, backbone: str, entry: Backbone) -> Path:
     path = Path(weights)
     if path.is_file():
         return path
-    known = _choices(weights, ("none", *entry.starts))
+    known = choices(weights, ("none", *entry.starts))
     raise WeightsError(f"model.weights: {weights!r} is neither a file nor known for {backbone}; {known}")
-
-
-def _choices(given: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(given, names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}One of {', '.join(names)}"

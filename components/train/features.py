@@ -89,10 +89,11 @@ class HeadBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         views, count, _ = self._features.values.shape
-        self._order, self._view = np.arange(count), np.zeros(count, np.int64)
+        self._order: np.ndarray = np.arange(count)
+        self._view: np.ndarray = np.zeros_like(self._order)
         if self._random is not None:
             self._random.shuffle(self._order)
-            self._view = self._random.integers(views, size=count)
+            self._view = self._random.integers(views, size=(count,))
 
     def __len__(self) -> int:
         return -(-len(self._order) // self._batch_size)

@@ -5,19 +5,18 @@ decides. Ingest applies the rules in Python and Transform in its graph; both use
 they cannot disagree.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import RecipeError
+from components.reading import choices, explain, find_file, read_mapping
 from components.settings import Settings
 
 COLUMNS = ("subCategory", "articleType", "masterCategory", "productDisplayName")
@@ -132,7 +131,7 @@ class Taxonomy(Settings):
         given = {rule.class_name for rule in self.rules}
         known = (*self.classes, NO_CLASS)
         for name in sorted(given.difference(known)):
-            raise ValueError(f"a rule gives the class {name!r}, which is not among the classes{_nearest(name, known)}")
+            raise ValueError(f"a rule gives the class {name!r}, which is not among the classes; {choices(name, known)}")
         for name in self.classes:
             if name not in given:
                 raise ValueError(f"class {name!r} has no rule; add one or remove the class")
@@ -173,61 +172,11 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
     Raises:
         RecipeError: there is no such file, or what it says is not a taxonomy; names file, key, rule and remedy.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        folder = Path(str(resources.files("schema"))) / "taxonomies"
-        path = folder / f"{name_or_path}.yaml"
-        at_hand = sorted(each.stem for each in folder.glob("*.yaml"))
-        if name_or_path not in at_hand:
-            raise RecipeError(
-                f"taxonomy {name_or_path!r}: there is none of this name{_nearest(name_or_path, at_hand)} "
-                f"At hand: {', '.join(at_hand)}; or give the path of a .yaml file."
-            )
+    path = find_file(name_or_path, Path(str(resources.files("schema"))) / "taxonomies", "taxonomy")
+    content = {"name": path.stem, **read_mapping(path, "taxonomy")}
     try:
-        content = yaml.load(path.read_text("utf-8"), _StrictLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"taxonomy {path}: cannot be read ({error}). Give the path of a UTF-8 YAML file.") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RecipeError(f"taxonomy {path}: is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"taxonomy {path}: needs the keys 'classes' and 'rules' at the top, as in six_class.yaml.")
-    try:
-        return Taxonomy.model_validate_json(json.dumps({"name": path.stem, **content}, default=str))
+        return Taxonomy.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        raise RecipeError("\n".join(f"taxonomy {path}: {_explained(each)}" for each in error.errors())) from error
+        raise RecipeError(explain(error, Taxonomy, path.name)) from None
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"taxonomy {path}: holds more than lists, names and keywords: {error}") from error
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _explained(error: Any) -> str:
-    """One pydantic error as place, rule and remedy."""
-    *parents, last = error["loc"] or ("",)
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    match error["type"]:
-        case "extra_forbidden":
-            known = ["name", "classes", "rules"] if not parents else list(COLUMNS)
-            if len(parents) == 2:
-                known += ["class", "unless"]
-            return f"{place}: unknown key{_nearest(str(last), known)} Keys here: {', '.join(known)}."
-        case "missing":
-            return f"{place}: this key is missing; add it."
-        case "value_error":
-            return f"{place}: {error['ctx']['error']}".removeprefix(": ")
-        case _:
-            return f"{place}: {error['input']!r} will not do: {error['msg']}."
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else "."
+        raise RecipeError(f"taxonomy {path}: holds more than lists, names and keywords: {error}") from None
