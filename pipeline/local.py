@@ -14,6 +14,9 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import FashionError, RecipeError
 
+# A resolver's finds are recorded as the second kind.
+_OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
+
 Artifacts = Mapping[str, str]
 """Output name of a node to the place its (one) artifact lies."""
 
@@ -127,6 +130,6 @@ def _outcome(connection: object, execution_id: int) -> tuple[str, Artifacts]:
         state = mlmd.Execution.State.Name(execution.last_known_state).lower()
         if state not in ("complete", "cached"):
             raise RuntimeError(f"TFX left execution {execution_id} in state {state}: the log says why")
-        events = [e for e in store.get_events_by_execution_ids([execution_id]) if e.type == mlmd.Event.OUTPUT]
+        events = [e for e in store.get_events_by_execution_ids([execution_id]) if e.type in _OUTPUTS]
         uris = {a.id: a.uri for a in store.get_artifacts_by_id([e.artifact_id for e in events])}
     return state, {event.path.steps[0].key: uris[event.artifact_id] for event in events}
