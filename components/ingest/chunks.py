@@ -1,7 +1,7 @@
 """The Beam steps of ingest: a few thousand rows at a time, from the table to files.
 
-Beam handles chunks of rows and tallies, not single rows or pictures: its cost for each element would exceed that of
-checking a small picture, and no picture is held longer than its chunk.
+Beam hands over chunks of rows and tallies, never pictures: its local runner holds everything between two steps in
+memory, and a full-resolution catalogue would not fit. So a step writes the pictures where it has judged them.
 """
 
 import json

@@ -1,7 +1,6 @@
 """The ExampleGen of a catalogue."""
 
 import json
-import logging
 import posixpath
 from typing import Any
 
@@ -74,7 +73,6 @@ def CatalogueExampleGen(
     with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:
         summary = json.load(file)
     _check(summary, data, rows)
-    logging.info("%s", _sentence(summary))
 
 
 def _describe(examples: Examples, digest: str) -> None:
@@ -100,10 +98,3 @@ def _check(summary: dict[str, Any], data: str, rows: int) -> None:
             f"{data}: none of its {rows:,} rows became an example ({listed}). "
             "Mend the catalogue, or choose a taxonomy that fits it."
         )
-
-
-def _sentence(summary: dict[str, Any]) -> str:
-    kept, outside, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
-    classes = sum(any(counts.values()) for counts in summary["classes"].values())
-    rows = summary["rows"]
-    return f"{rows:,} rows → {kept:,} products in {classes} classes, {outside:,} outside them, {bad:,} quarantined"

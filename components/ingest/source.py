@@ -143,7 +143,10 @@ class ZipCatalogue(Catalogue):
 
 
 def _base_of_folder(path: str) -> str:
-    candidates = [path, *sorted(str(each) for each in Path(path).iterdir() if each.is_dir())]
+    try:
+        candidates = [path, *sorted(str(each) for each in Path(path).iterdir() if each.is_dir())]
+    except OSError as error:
+        raise CatalogueError(f"{path}: cannot be listed ({error}). {_REMEDY}") from error
     for folder in candidates:
         if os.path.isfile(os.path.join(folder, TABLE)):
             if os.path.isdir(os.path.join(folder, IMAGES)):

@@ -49,6 +49,7 @@ class Pictures:
             .map(lambda pictures, labels: (tf.cast(pictures, tf.float32), labels))
             .apply(tf.data.experimental.assert_cardinality(-(-len(self) // batch_size)))
             .prefetch(2)
+            .with_options(_options())
         )
 
     def _decode(self, encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -74,6 +75,13 @@ def augmentation(settings: Augment, seed: int) -> keras.Sequential:
     if settings.contrast:
         layers.append(keras.layers.RandomContrast(settings.contrast, value_range=(0, 255), seed=seed + 3))
     return keras.Sequential(layers or [keras.layers.Identity()], name="augmentation")
+
+
+def _options() -> tf.data.Options:
+    # Workers share out pictures: a small split has fewer files than there may be workers.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
 
 
 def _examples(files: Sequence[str], balanced: bool) -> tf.data.Dataset:

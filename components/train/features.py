@@ -27,8 +27,8 @@ class Features:
 def compute_features(
     name: str, trunk: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
     batch_size: int, folder: Path,
-) -> Features:  # fmt: skip
-    """Runs every picture through the trunk, once per view; a finished file from an earlier try is used again.
+) -> None:  # fmt: skip
+    """Runs every picture through the trunk, once per view; a finished file from an earlier try is left as it is.
 
     Args:
         name: of the split, for the file and for progress.
@@ -39,16 +39,24 @@ def compute_features(
         batch_size: pictures at a time.
         folder: where the file is kept.
     """
-    file = folder / f"features-{name}.npy"
-    if not file.exists():
-        shape = (views, len(pictures), trunk.output_shape[-1])
-        partial = file.with_suffix(".partial")
-        values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        _fill(values, name, trunk, pictures, augmentation, batch_size)
-        values.flush()
-        del values
-        partial.rename(file)
-    return Features(np.load(file, mmap_mode="r"), pictures.labels)
+    file = _file(folder, name)
+    if file.exists():
+        return
+    shape = (views, len(pictures), trunk.output_shape[-1])
+    partial = file.with_suffix(".partial")
+    values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    _fill(values, name, trunk, pictures, augmentation, batch_size)
+    values.flush()
+    partial.rename(file)
+
+
+def open_features(name: str, pictures: Pictures, folder: Path) -> Features:
+    """The features that `compute_features` left in `folder`."""
+    return Features(np.load(_file(folder, name), mmap_mode="r"), pictures.labels)
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"features-{name}.npy"
 
 
 def _fill(

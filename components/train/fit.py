@@ -1,7 +1,8 @@
-"""The two stages of training: the head on cached features, then the trunk from one block upwards."""
+"""The two stages of training: the head on cached features, then the trunk from one block upwards.
 
-import csv
-import time
+A finished stage leaves its weights in the work folder, and is not done again.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.progress import report
 from components.settings import Finetune, Head, Model, Train
 from components.train.backbones import set_trainable_from
+from components.train.callbacks import (
+    MONITOR,
+    Backup,
+    KeepBest,
+    Patience,
+    ShowProgress,
+    load_weights,
+    read_history,
+    save_weights,
+)
 from components.train.data import Pictures, augmentation
-from components.train.features import HeadBatches, compute_features
+from components.train.features import Features, HeadBatches, compute_features, open_features
 from components.train.network import (
     compile_network,
     pooled_trunk,
@@ -21,9 +31,9 @@ from components.train.network import (
     softmax_head,
     training_network,
 )
-from components.train.strategy import make_strategy, precision
+from components.train.strategy import precision
+from components.train.workers import is_chief, wait_for_all
 
-MONITOR = "val_loss"
 PLATEAU_FACTOR = 0.5
 _FEATURE_BATCH = 64
 
@@ -35,6 +45,7 @@ class Job:
     Attributes:
         shift: float [k], what `PriorShift` adds to the logits of the k classes.
         work: folder that survives a kill; started again, training goes on from what is there.
+        strategy: from `make_strategy`.
     """
 
     model: Model
@@ -43,6 +54,7 @@ class Job:
     train_pictures: Pictures
     eval_pictures: Pictures
     work: Path
+    strategy: tf.distribute.Strategy
 
     @property
     def classes(self) -> int:
@@ -51,94 +63,117 @@ class Job:
 
 
 def fit(job: Job) -> keras.Model:
-    """Trains and returns the best network: pictures [n, size, size, 3] to (probabilities, features)."""
+    """Trains and returns the best network: pictures [n, size, size, 3] to (probabilities, features).
+
+    Of several workers only the chief writes to the work folder; all return the same network.
+    """
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
-        strategy = make_strategy(job.train.strategy)
-        with strategy.scope():
+        with job.strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
             head = softmax_head(job.model, trunk.output_shape[-1], job.shift)
-        best = _fit_head(job, trunk, head, strategy)
+        best = _fit_head(job, trunk, head)
         if job.train.finetune is not None:
-            _finetune(job, job.train.finetune, trunk, head, strategy, best)
+            _finetune(job, job.train.finetune, trunk, head, best)
     return _for_serving(job, trunk, head)
 
 
-def _fit_head(job: Job, trunk: keras.Model, head: keras.Model, strategy: tf.distribute.Strategy) -> float:
+def _fit_head(job: Job, trunk: keras.Model, head: keras.Model) -> float:
     """Fits the head on the frozen trunk's features; returns the monitored loss it reached."""
+    finished = job.work / "head.npz"
+    if finished.exists():
+        return load_weights(head, finished)
     stage, train = job.train.head, job.train
-    changes = augmentation(train.augment, train.seed)
-    features = {
-        name: compute_features(name, trunk, pictures, changes, views, _FEATURE_BATCH, job.work)
-        for name, pictures, views in (("train", job.train_pictures, stage.views), ("eval", job.eval_pictures, 1))
-    }
-    batches = HeadBatches(features["train"], job.classes, train.batch_size, train.seed)
-    with strategy.scope():
+    train_features, eval_features = _features(job, trunk)
+    batches = HeadBatches(train_features, job.classes, train.batch_size, train.seed)
+    with job.strategy.scope():
         compile_network(head, train, stage, stage.epochs * len(batches))
-    # Minutes at most, so a killed try starts this stage afresh; its costly part, the features, is kept.
-    (job.work / "head.csv").unlink(missing_ok=True)
+    best, history = job.work / "head-best.npz", job.work / "head.csv"
+    if is_chief(job.strategy):
+        # Minutes at most, so a killed try starts this stage afresh; its costly part, the features, is kept.
+        best.unlink(missing_ok=True)
+        history.unlink(missing_ok=True)
+    wait_for_all(job.strategy)
     head.fit(
         batches,
-        validation_data=HeadBatches(features["eval"], job.classes, 512),
+        validation_data=HeadBatches(eval_features, job.classes, 512),
         epochs=stage.epochs,
+        shuffle=False,
         callbacks=_callbacks("head", job, stage, None),
         verbose=0,
     )
-    head.load_weights(_weights(job.work, "head"))
-    return _best(job.work / "head.csv")
+    return _finish(job, head, best, finished)
 
 
-def _finetune(
-    job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, strategy: tf.distribute.Strategy, best: float
-) -> None:
-    """Trains the trunk from `stage.unfreeze_from` upwards, together with the head; keeps what beats `best`."""
+def _features(job: Job, trunk: keras.Model) -> tuple[Features, Features]:
+    """The cached features of the train and the eval split."""
+    parts = (("train", job.train_pictures, job.train.head.views), ("eval", job.eval_pictures, 1))
+    if is_chief(job.strategy):
+        changes = augmentation(job.train.augment, job.train.seed)
+        for name, pictures, views in parts:
+            compute_features(name, trunk, pictures, changes, views, _FEATURE_BATCH, job.work)
+    wait_for_all(job.strategy)
+    train, held_out = (open_features(name, pictures, job.work) for name, pictures, _ in parts)
+    return train, held_out
+
+
+def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
+    """Trains the trunk from `stage.unfreeze_from` upwards, together with the head; keeps what beats `loss`."""
     train = job.train
-    steps = -(-len(job.train_pictures) // train.batch_size)
-    with strategy.scope():
+    finished, best, backup = job.work / "finetune.npz", job.work / "finetune-best.npz", Backup(job.work / "backup")
+    with job.strategy.scope():
         set_trainable_from(trunk, stage.unfreeze_from)
         network = training_network(trunk, head, augmentation(train.augment, train.seed))
-        compile_network(network, train, stage, stage.epochs * steps)
-    history = job.work / "finetune.csv"
-    if history.exists():
-        best = min(best, _best(history))
-    else:
-        network.save_weights(_weights(job.work, "finetune"))  # what stays if no epoch does better
+        if finished.exists():
+            load_weights(network, finished)
+            return
+        compile_network(network, train, stage, stage.epochs * _steps(job))
+        done = backup.restore(network)
+    if is_chief(job.strategy) and not best.exists():
+        save_weights(network, loss, best)  # what stays if no epoch does better
     one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
     network.fit(
-        job.train_pictures.batches(train.batch_size, shuffle_seed=train.seed).map(one_hot),
+        # With the same seed a resume would see the pictures in the order of the first epochs again.
+        job.train_pictures.batches(train.batch_size, shuffle_seed=train.seed + done).map(one_hot),
         validation_data=job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot),
+        initial_epoch=done,
         epochs=stage.epochs,
-        callbacks=[
-            # Before the moving average takes the weights' place, or that would be backed up in their stead.
-            keras.callbacks.BackupAndRestore(job.work / "backup", delete_checkpoint=False),
-            *_callbacks("finetune", job, stage, best),
-        ],
+        shuffle=False,
+        # Before the moving average takes the weights' place, or that would be backed up in their stead.
+        callbacks=[*([backup] if is_chief(job.strategy) else []), *_callbacks("finetune", job, stage, loss)],
         verbose=0,
     )
-    network.load_weights(_weights(job.work, "finetune"))
+    _finish(job, network, best, finished)
 
 
-def _callbacks(name: str, job: Job, stage: Head | Finetune, best: float | None) -> list[keras.callbacks.Callback]:
-    chosen: list[keras.callbacks.Callback] = [
-        # Weights only: a fine-tuned EfficientNet saved whole reloads with other results (keras#20147).
-        keras.callbacks.ModelCheckpoint(
-            _weights(job.work, name),
-            monitor=MONITOR,
-            save_best_only=True,
-            save_weights_only=True,
-            initial_value_threshold=best,
-        ),
-        keras.callbacks.EarlyStopping(monitor=MONITOR, patience=stage.patience, baseline=best),
-        keras.callbacks.CSVLogger(job.work / f"{name}.csv", append=True),
-        ShowProgress(name, stage.epochs, len(job.train_pictures)),
-    ]
+def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
+    """In the order in which they are called: the moving average first, so that it is what all others see."""
+    history = job.work / f"{name}.csv"
+    past = read_history(history)
+    chosen: list[keras.callbacks.Callback] = []
     if job.train.ema:
-        chosen.insert(0, keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        chosen.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    if is_chief(job.strategy):
+        chosen += [KeepBest(job.work / f"{name}-best.npz"), keras.callbacks.CSVLogger(history, append=True)]
+    chosen += [
+        Patience(stage.patience, loss, past),
+        ShowProgress(name, stage.epochs, len(job.train_pictures), _steps(job), past),
+    ]
     if stage.schedule == "plateau":
         patience = max(1, stage.patience // 2)
         chosen.append(keras.callbacks.ReduceLROnPlateau(monitor=MONITOR, factor=PLATEAU_FACTOR, patience=patience))
     return chosen
+
+
+def _finish(job: Job, network: keras.Model, best: Path, finished: Path) -> float:
+    """Ends a stage: its best weights become the network's, and the stage's result."""
+    if is_chief(job.strategy):
+        best.rename(finished)
+    wait_for_all(job.strategy)
+    loss = load_weights(network, finished)
+    wait_for_all(job.strategy)
+    return loss
 
 
 def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model:
@@ -151,40 +186,5 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     return serving_network(plain_trunk, plain_head)
 
 
-def _weights(work: Path, name: str) -> str:
-    return str(work / f"{name}.weights.h5")
-
-
-def _best(history: Path) -> float:
-    with history.open() as lines:
-        return min((float(row[MONITOR]) for row in csv.DictReader(lines)), default=float("inf"))
-
-
-class ShowProgress(keras.callbacks.Callback):
-    """Reports epochs, pictures per second, the best validation accuracy and the time left."""
-
-    def __init__(self, name: str, epochs: int, pictures: int) -> None:
-        super().__init__()
-        self._name, self._epochs, self._pictures = name, epochs, pictures
-        self._epoch, self._best, self._done = 0, 0.0, 0
-
-    def on_train_begin(self, logs: object = None) -> None:
-        self._began = time.monotonic()
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self._done += 1
-        steps = self.params["steps"] or batch + 1
-        seconds = time.monotonic() - self._began
-        rate = self._done / seconds * self._pictures / steps
-        left = seconds / self._done * (steps * self._epochs - self._epoch * steps - batch - 1)
-        note = f"epoch {self._epoch + 1}/{self._epochs} · {rate:,.0f} img/s"
-        if self._best:
-            note += f" · best {self._best:.1%}"
-        report(self._name, self._epoch * steps + batch + 1, self._epochs * steps,
-               f"{note} · {int(left) // 60}:{int(left) % 60:02d} left")  # fmt: skip
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._best = max(self._best, (logs or {}).get("val_accuracy", 0.0))
+def _steps(job: Job) -> int:
+    return -(-len(job.train_pictures) // job.train.batch_size)

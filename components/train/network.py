@@ -73,10 +73,15 @@ def compile_network(network: keras.Model, train: Train, stage: Head | Finetune, 
     """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in all epochs."""
     cosine = stage.schedule == "cosine"
     rate = keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps) if cosine else stage.learning_rate
+    # AdamW refuses a missing decay, Adam applies one of 0 at a cost.
+    decayed = train.optimizer == "adamw" or train.weight_decay > 0
     optimizer = keras.optimizers.AdamW if train.optimizer == "adamw" else keras.optimizers.Adam
     network.compile(
         optimizer=optimizer(
-            rate, weight_decay=train.weight_decay or None, use_ema=train.ema > 0, ema_momentum=train.ema or 0.99
+            rate,
+            weight_decay=train.weight_decay if decayed else None,
+            use_ema=train.ema > 0,
+            ema_momentum=train.ema,
         ),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=train.label_smoothing),
         metrics=["accuracy"],

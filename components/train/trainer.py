@@ -13,6 +13,8 @@ from components.settings import Model, Picture, Settings, Train
 from components.train.data import open_pictures
 from components.train.fit import Job, fit
 from components.train.network import prior_shift
+from components.train.strategy import make_strategy
+from components.train.workers import is_chief
 from serving.signatures import Classifier
 
 
@@ -36,10 +38,13 @@ class TrainerConfig(Settings):
 def run_fn(fn_args: Any) -> None:
     """Trains on transformed examples and exports the SavedModel; called by TFX.
 
+    Of several workers, each calling this with the same arguments, the chief exports.
+
     Args:
         fn_args: tfx.components.FnArgs; its custom_config holds a `TrainerConfig` as JSON.
     """
     config = TrainerConfig.model_validate_json(fn_args.custom_config["config"])
+    strategy = make_strategy(config.train.strategy)  # before any other use of TensorFlow
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     size, max_pixels = config.picture.size, config.picture.max_pixels
     work = _work_folder(config, [*fn_args.train_files, *fn_args.eval_files])
@@ -53,8 +58,11 @@ def run_fn(fn_args: Any) -> None:
             train_pictures=train,
             eval_pictures=open_pictures(fn_args.eval_files, balanced=False, size=size),
             work=work,
+            strategy=strategy,
         )
     )
+    if not is_chief(strategy):
+        return
     spec = transform.raw_feature_spec()
     spec.pop(IMAGE_BYTES)
     Classifier(network, config.classes, size, max_pixels, transform.transform_features_layer(), spec).save(
