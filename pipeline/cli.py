@@ -37,7 +37,7 @@ class _Command(click.Command):
             click.echo(f"fashion: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("fashion: stopped; the same command goes on from where this one was", err=True)
+            click.echo("fashion: stopped; give the same command again to finish", err=True)
             sys.exit(130)
 
 
@@ -63,11 +63,11 @@ class _Command(click.Command):
     help="Everything a run writes lies below it.",
 )
 @click.option(
-    "--from", "from_node", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
+    "--from", "first", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
 )
-@click.option("--to", "to_node", metavar="STAGE", help="Last stage to run.")
+@click.option("--to", "last", metavar="STAGE", help="Last stage to run.")
 def run(
-    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, from_node: str | None, to_node: str | None
+    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, first: str | None, last: str | None
 ) -> None:
     """Train on a catalogue and publish the model if it is good for every class.
 
@@ -82,7 +82,7 @@ def run(
     from pipeline.recipe import load_recipe
     from pipeline.run import run_recipe
 
-    run_recipe(load_recipe(recipe, overrides), data, root, from_node, to_node)
+    run_recipe(load_recipe(recipe, overrides), data, root, first, last)
 
 
 @main.command(cls=_Command)
@@ -103,7 +103,7 @@ def catalogue(out: Path, products: int, seed: int) -> None:
     """Draw a synthetic catalogue: styles.csv and pictures, with a few of real life's faults."""
     from pipeline.synthetic.catalogue import write_catalogue
 
-    with click.progressbar(length=products, label="drawing", file=sys.stderr) as bar:
+    with click.progressbar(length=products, label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
         summary = write_catalogue(out, products, seed, lambda done, _: bar.update(done - bar.pos))
     click.echo(f"{out}: {summary.products:,} products, {summary.pictures:,} pictures")
 

@@ -8,6 +8,7 @@ import tfx.v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
 from components.digest import source_digest
+from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.source import open_catalogue
@@ -20,8 +21,9 @@ from pipeline.recipe import Recipe
 
 SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
 
-# Beam's own choice, Prism, is a binary that it would first download.
-BEAM = ["--runner=FnApiRunner"]
+# Beam's own choice, Prism, is a binary that it would first download. The image is for workers elsewhere and not used
+# here; where none is named, TFX packs 50 MB of its sources for them, at every stage, and leaves them in /tmp.
+BEAM = ["--runner=FnApiRunner", "--sdk_container_image=unused"]
 
 
 def create_pipeline(recipe: Recipe, paths: Paths) -> tfx.dsl.Pipeline:
@@ -53,7 +55,9 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
         digest=open_catalogue(str(paths.data)).digest(),
         settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
         taxonomy=taxonomy.model_dump_json(),
-        code=source_digest("components/ingest", "components/transform/taxonomy.py"),
+        code=source_digest(
+            "components/ingest", "components/features.py", "components/settings.py", "components/transform/taxonomy.py"
+        ),
     ).with_id("ingest")
     schema = ReviewedSchema(file=str(SCHEMA), digest=source_digest("schema/schema.pbtxt")).with_id("schema")
     statistics = tfx.components.StatisticsGen(
@@ -76,7 +80,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
         custom_config={
             "taxonomy": taxonomy.model_dump_json(),
             "balance": recipe.balance.model_dump_json(),
-            "code": source_digest("components/transform"),
+            "code": source_digest("components/transform", "components/features.py"),
         },
         splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
@@ -91,11 +95,11 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
         custom_config={"config": _trainer_config(recipe, taxonomy, paths).model_dump_json()},
     ).with_id("train")
     baseline = tfx.dsl.Resolver(
-        strategy_class=tfx.dsl.experimental.LatestBlessedModelStrategy,
+        strategy_class=LatestOtherBlessedModel,
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        candidate=train.outputs["model"],
     ).with_id("baseline")
-    baseline.add_upstream_node(train)  # only for the order: it would otherwise be the first thing people see
     evaluate = tfx.components.Evaluator(
         examples=ingest.outputs["examples"],
         example_splits=["test"],

@@ -1,7 +1,7 @@
 """Runs the graph, or a part of it, in this process, through TFX's own launcher."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -17,8 +17,18 @@ from components.errors import FashionError, RecipeError
 # A resolver's finds are recorded as the second kind.
 _OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
 
-Artifacts = Mapping[str, str]
-"""Output name of a node to the place its (one) artifact lies."""
+
+@dataclass(frozen=True)
+class Output:
+    """The (one) artifact that a node has under an output's name.
+
+    Attributes:
+        uri: where it lies.
+        properties: what the node said of it: its custom properties.
+    """
+
+    uri: str
+    properties: Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -29,13 +39,13 @@ class NodeResult:
         node: its id, e.g. "train".
         state: "complete", "cached" or "skipped" (left out by --from and --to).
         seconds: how long it took.
-        outputs: where its artifacts lie.
+        outputs: its artifacts, by the names of the outputs.
     """
 
     node: str
     state: str
     seconds: float = 0.0
-    outputs: Artifacts = field(default_factory=dict)
+    outputs: Mapping[str, Output] = field(default_factory=dict)
 
 
 def run_pipeline(
@@ -43,20 +53,21 @@ def run_pipeline(
     run_id: str,
     started: Callable[[str], None],
     finished: Callable[[NodeResult], None],
-    from_nodes: Sequence[str] = (),
-    to_nodes: Sequence[str] = (),
+    nodes: Collection[str] = (),
 ) -> dict[str, NodeResult]:
     """Runs nodes in order and says when each starts and ends.
+
+    A node whose inputs and parameters have not changed is not run again, unless it publishes or what it made is gone.
 
     Args:
         pipeline: as `create_pipeline` makes it.
         run_id: names the run in the metadata; a killed run is started again under a new one and uses the cache.
         started: called with a node's id before it runs.
         finished: called with its result after it.
-        from_nodes: where to start; what lies before is taken from the latest run. All when empty.
-        to_nodes: where to stop. All when empty.
+        nodes: which to run, without gaps in their order; what lies before is taken from the latest run. All when empty.
 
     Raises:
+        RecipeError: the latest run did not get as far as what lies before.
         FashionError: raised by a stage, unwrapped from what TFX and Beam put around it.
     """
     ir = compiler.Compiler().compile(pipeline)
@@ -64,8 +75,8 @@ def run_pipeline(
     deployment = runner_utils.extract_local_deployment_config(ir)
     database = deployment.metadata_connection_config
     connection = getattr(database, database.WhichOneof("connection_config"))
-    if from_nodes or to_nodes:
-        _mark(ir, from_nodes, to_nodes)
+    if nodes:
+        partial_run_utils.mark_pipeline(ir, from_nodes=nodes, to_nodes=nodes)
     results: dict[str, NodeResult] = {}
     for node in (entry.pipeline_node for entry in ir.nodes):
         name = node.node_info.id
@@ -74,25 +85,30 @@ def run_pipeline(
             continue
         started(name)
         began = time.monotonic()
+        if _publishes(node):
+            node.execution_options.caching_options.enable_cache = False
         if node.execution_options.run.perform_snapshot:
-            with metadata.Metadata(connection) as handle:
-                partial_run_utils.snapshot(handle, ir)
-        execution = _launch(node, ir, deployment, connection)
-        state, outputs = _outcome(connection, execution)
+            _take_from_latest_run(ir, connection, name)
+        state, outputs = _outcome(connection, _launch(node, ir, deployment, connection))
         results[name] = NodeResult(name, state, time.monotonic() - began, outputs)
         finished(results[name])
     return results
 
 
-def _mark(ir: pipeline_pb2.Pipeline, from_nodes: Sequence[str], to_nodes: Sequence[str]) -> None:
-    known = [entry.pipeline_node.node_info.id for entry in ir.nodes]
-    for node in (*from_nodes, *to_nodes):
-        if node not in known:
-            raise RecipeError(f"{node!r} is not a stage; there are: {', '.join(known)}")
-    try:
-        partial_run_utils.mark_pipeline(ir, from_nodes=from_nodes or None, to_nodes=to_nodes or None)
-    except ValueError as error:
-        raise RecipeError(f"--from {', '.join(from_nodes)} --to {', '.join(to_nodes)}: {error}") from error
+def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
+    """Whether what a node makes lies elsewhere: the cache would not see that it is gone."""
+    return any(spec.artifact_spec.type.name == "PushedModel" for spec in node.outputs.outputs.values())
+
+
+def _take_from_latest_run(ir: pipeline_pb2.Pipeline, connection: object, first: str) -> None:
+    with metadata.Metadata(connection) as handle:
+        try:
+            partial_run_utils.snapshot(handle, ir)
+        except LookupError as error:
+            raise RecipeError(
+                f"{first} cannot be the first stage: the latest run did not finish those before it ({error}). "
+                "Leave --from out; a stage that has not changed is not run again in any case."
+            ) from error
 
 
 def _launch(node: pipeline_pb2.PipelineNode, ir: pipeline_pb2.Pipeline, deployment: object, connection: object) -> int:
@@ -123,7 +139,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _outcome(connection: object, execution_id: int) -> tuple[str, Artifacts]:
+def _outcome(connection: object, execution_id: int) -> tuple[str, dict[str, Output]]:
     with metadata.Metadata(connection) as handle:
         store = handle.store
         [execution] = store.get_executions_by_id([execution_id])
@@ -131,5 +147,10 @@ def _outcome(connection: object, execution_id: int) -> tuple[str, Artifacts]:
         if state not in ("complete", "cached"):
             raise RuntimeError(f"TFX left execution {execution_id} in state {state}: the log says why")
         events = [e for e in store.get_events_by_execution_ids([execution_id]) if e.type in _OUTPUTS]
-        uris = {a.id: a.uri for a in store.get_artifacts_by_id([e.artifact_id for e in events])}
-    return state, {event.path.steps[0].key: uris[event.artifact_id] for event in events}
+        artifacts = {a.id: a for a in store.get_artifacts_by_id([e.artifact_id for e in events])}
+    return state, {event.path.steps[0].key: _output(artifacts[event.artifact_id]) for event in events}
+
+
+def _output(artifact: mlmd.Artifact) -> Output:
+    properties = {key: getattr(value, value.WhichOneof("value")) for key, value in artifact.custom_properties.items()}
+    return Output(artifact.uri, properties)

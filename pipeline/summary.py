@@ -2,69 +2,96 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.publish.store import latest
 from components.transform.taxonomy import load_taxonomy
-from pipeline.local import NodeResult
-from pipeline.paths import Paths
+from pipeline.local import NodeResult, Output
+from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 
 
 def describe(result: NodeResult, recipe: Recipe) -> str:
     """One line on what a finished stage did; empty where there is nothing to say."""
-    outputs = {name: Path(uri) for name, uri in result.outputs.items()}
+    folders = _folders(result)
     match result.node:
         case "ingest":
-            return _ingested(_quarantine_summary(outputs["quarantine"]))
+            return _ingested(_quarantine_summary(folders["quarantine"]))
         case "gate":
-            return "data accepted"
+            return _accepted(folders["verdict"] / "verdict.json")
         case "train":
-            return _trained(outputs["model_run"])
+            return _trained(folders["model_run"])
         case "baseline":
-            return "compared with the blessed model" if outputs else "no blessed model yet"
+            return "compared with the latest blessed model" if folders.get("model") else "no other blessed model yet"
         case "evaluate":
-            verdict = _verdict(outputs, recipe)
+            verdict = _verdict(folders, recipe)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
+        case "publish":
+            pushed = result.outputs["pushed_model"].properties
+            return f"version {pushed['pushed_version']}" if pushed["pushed"] else "nothing published"
     return ""
 
 
 def conclude(
-    console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, log: Path
+    console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, held: Collection[int]
 ) -> str | None:
-    """Prints the table, the verdict and where everything is; returns the refusal of a refused model."""
-    outputs = {node: {name: Path(uri) for name, uri in result.outputs.items()} for node, result in results.items()}
+    """Prints the table, the verdict and where things are.
+
+    Args:
+        console: reaches people.
+        results: what became of each stage.
+        recipe: the experiment.
+        paths: the run's places.
+        held: versions that were published before the run.
+
+    Returns:
+        Why the model is refused; None if it is not.
+    """
+    store = paths.serving / recipe.name
     refused = None
     console.print()
-    if outputs.get("evaluate"):
-        verdict = _verdict(outputs["evaluate"], recipe)
+    if evaluated := _folders(results["evaluate"]):
+        verdict = _verdict(evaluated, recipe)
         console.print(_table(verdict))
-        store = paths.serving / recipe.name
-        if not verdict.blessed:
-            refused = refusal(recipe.name, verdict, latest(store))
-        elif outputs.get("publish"):
-            console.print(f"\n[bold green]published[/] as version {latest(store)}")
-            console.print(f"model       {short(store / str(latest(store)))}")
-    if outputs.get("ingest"):
-        console.print(f"quarantine  {short(outputs['ingest']['quarantine'] / 'quarantine.csv')}")
-    console.print(f"log         {short(log)}")
+        console.print()
+        refused = None if verdict.blessed else refusal(recipe.name, verdict, latest(store))
+    if not refused and (pushed := results["publish"].outputs.get("pushed_model")):
+        refused = _published(console, pushed, store, held)
+    if ingested := _folders(results["ingest"]):
+        console.print(f"quarantine  {short(ingested['quarantine'] / 'quarantine.csv')}")
     return refused
+
+
+def _published(console: Console, pushed: Output, store: Path, held: Collection[int]) -> str | None:
+    """Says under which version the model is found; returns why it is refused, where the stage left it out."""
+    serving = latest(store)
+    if not pushed.properties["pushed"]:
+        serves = "nothing serves yet" if serving is None else f"version {serving} still serves"
+        return f"{store.name} refused: its evaluation did not approve it. Nothing was published; {serves}."
+    version = int(pushed.properties["pushed_version"])
+    if version not in held:
+        said = ("published", "bold green"), f" as version {version}"
+    else:
+        said = ("published", "bold green"), f" before, as version {version}: the model is the same"
+    newer = "" if version == serving else f"; version {serving} is newer and serves"
+    console.print(Text.assemble(*said, newer))
+    console.print(f"model       {short(store / str(version))}")
+    return None
+
+
+def _folders(result: NodeResult) -> dict[str, Path]:
+    return {name: Path(output.uri) for name, output in result.outputs.items()}
 
 
 def percent(share: float | None) -> str:
     """0.9831 as `98.3 %`; what could not be computed as `–`."""
     return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def short(path: Path) -> str:
-    """The path as seen from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _quarantine_summary(folder: Path) -> dict[str, dict[str, int]]:
@@ -73,11 +100,12 @@ def _quarantine_summary(folder: Path) -> dict[str, dict[str, int]]:
 
 def _ingested(summary: Mapping[str, Mapping[str, int]]) -> str:
     examples, unmapped, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
-    rows = examples + unmapped + bad
-    return (
-        f"{rows:,} rows → {examples:,} products in {len(summary['classes'])} classes, "
-        f"{unmapped:,} outside them, {bad:,} quarantined"
-    )
+    return f"{examples:,} products in {len(summary['classes'])} classes, {unmapped:,} outside, {bad:,} quarantined"
+
+
+def _accepted(verdict: Path) -> str:
+    notes = len(json.loads(verdict.read_text(encoding="utf-8"))["notes"])
+    return f"data accepted with {notes} note{'s'[: notes > 1]}: {short(verdict)}" if notes else "data accepted"
 
 
 def _trained(folder: Path) -> str:
@@ -98,7 +126,7 @@ def _verdict(outputs: Mapping[str, Path], recipe: Recipe) -> Verdict:
 
 
 def _table(verdict: Verdict) -> Table:
-    table = Table(box=None, padding=(0, 2), show_footer=True)
+    table = Table(box=None, padding=(0, 0, 0, 3), show_footer=True)
     table.add_column("class", footer="all")
     for column, footer in (
         ("precision", percent(verdict.macro_precision)),
