@@ -15,12 +15,16 @@ LIGHT = (
     "components.ingest.split",
     "components.ingest.table",
     "components.progress",
+    "components.reading",
     "components.publish.store",
     "components.settings",
     "components.transform.taxonomy",
     "components.validate.gate",
     "pipeline.cli",
+    "pipeline.paths",
     "pipeline.recipe",
+    "pipeline.run",
+    "pipeline.view",
 )
 
 PROBE = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sorted({*sys.argv[2:]} & {*sys.modules}))"

@@ -6,27 +6,24 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.orchestration.metadata import Metadata
+from tfx.types.standard_artifacts import Examples
 
-pytestmark = pytest.mark.slow
-
-tf = pytest.importorskip("tensorflow")
-
-from ml_metadata.proto import metadata_store_pb2 as mlmd  # noqa: E402
-from tfx import v1 as tfx  # noqa: E402
-from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor  # noqa: E402
-from tfx.orchestration.metadata import Metadata  # noqa: E402
-from tfx.types.standard_artifacts import Examples  # noqa: E402
-
-from components import features, progress  # noqa: E402
-from components.artifacts import Quarantine  # noqa: E402
-from components.errors import CatalogueError  # noqa: E402
-from components.ingest import chunks  # noqa: E402
-from components.ingest.component import CatalogueExampleGen  # noqa: E402
-from components.ingest.faults import Reason  # noqa: E402
-from components.ingest.source import open_catalogue  # noqa: E402
-from components.settings import SPLITS  # noqa: E402
-from components.transform.taxonomy import load_taxonomy  # noqa: E402
-from tests.data.faults import (  # noqa: E402
+from components import features, progress
+from components.artifacts import Quarantine
+from components.errors import CatalogueError
+from components.ingest import chunks
+from components.ingest.component import CatalogueExampleGen
+from components.ingest.faults import Reason
+from components.ingest.source import open_catalogue
+from components.settings import SPLITS
+from components.transform.taxonomy import load_taxonomy
+from tests.data.faults import (
     HEADER,
     draw,
     encode,
@@ -36,6 +33,8 @@ from tests.data.faults import (  # noqa: E402
     write_good_catalogue,
     zipped,
 )
+
+pytestmark = pytest.mark.slow
 
 BEAM = ["--runner=FnApiRunner"]
 TAXONOMY = load_taxonomy("six_class").model_dump_json()
@@ -326,11 +325,10 @@ def run_pipeline(data: Path, root: Path) -> list[mlmd.Execution]:
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
     with Metadata(connection) as metadata:
-        return [each for each in metadata.store.get_executions() if "CatalogueExampleGen" in each.name]
+        return metadata.store.get_executions_by_type(example_gen.type)
 
 
 def test_stock_components_read_the_examples_and_the_cache_sees_a_changed_catalogue(tmp_path):
-    tfdv = pytest.importorskip("tensorflow_data_validation")
     data = write_good_catalogue(tmp_path / "catalogue", 60)
     run_pipeline(data, tmp_path)
     (data / "images" / "1003.jpg").write_bytes(b"")

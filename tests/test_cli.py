@@ -1,0 +1,147 @@
+"""The `fashion` command before anything heavy is loaded: help, listings, and what it says to mistaken users."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from components.errors import FashionError
+from pipeline import cli
+from pipeline.recipe import recipe_names
+from pipeline.run import STAGES
+
+HEAVY = {"apache_beam", "keras", "numpy", "pandas", "PIL", "pydantic", "rich", "tensorflow", "tfx"}
+SECONDS = 5  # TFX alone takes longer to import: who answers faster has not imported it, even on a busy machine
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The least that looks like a catalogue."""
+    catalogue = tmp_path / "small"
+    (catalogue / "images").mkdir(parents=True)
+    (catalogue / "styles.csv").write_text("id\n")
+    return catalogue
+
+
+def test_help_answers_in_a_second_and_imports_nothing_it_does_not_need() -> None:
+    probe = "import sys; from pipeline.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    began = time.monotonic()
+    run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert time.monotonic() - began < 1
+    assert "Commands:" in run.stdout
+    assert not HEAVY & set(run.stdout.split())
+
+
+@pytest.mark.parametrize("name", sorted(cli.main.commands))
+def test_every_command_has_help_that_fits_a_terminal(name: str) -> None:
+    shown = CliRunner().invoke(cli.main, [name, "--help"], terminal_width=100)
+    assert shown.exit_code == 0
+    assert "--help" in shown.output
+    assert max(map(len, shown.output.splitlines())) <= 100
+
+
+def test_help_of_run_names_the_stages_in_order_and_every_exit_code() -> None:
+    shown = CliRunner().invoke(cli.main, ["run", "--help"]).output
+    assert ", ".join(STAGES) in " ".join(shown.split())
+    codes = {kind.exit_code for kind in FashionError.__subclasses__()}
+    assert codes == {2, 3, 4, 5, 6, 7}
+    assert all(f"{code} " in shown.partition("Exit codes:")[2] for code in (0, *codes, 130))
+
+
+def test_recipes_lists_each_with_what_it_is_about() -> None:
+    lines = CliRunner().invoke(cli.main, ["recipes"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == recipe_names()
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("--recipe six_clas", 2, "recipe 'six_clas': there is none; did you mean 'six_class'?"),
+        ("--recipe mine.yaml", 2, "recipe mine.yaml: there is no such file"),
+        ("--set picture.sise=96", 2, "quickstart.yaml: picture.sise: unknown key; did you mean 'size'?"),
+        ("--set picture.size=big", 2, "quickstart.yaml: picture.size: 'big' should be a valid integer"),
+        ("--set gate.recall=95", 2, "quickstart.yaml: gate.recall: 95 should be less than or equal to 1"),
+        ("--set gate.recall", 2, "--set gate.recall: give it as key=value"),
+        ("--set labels.taxonomy=none_such", 2, "taxonomy 'none_such': there is none"),
+        ("--from trian", 2, "--from trian: there is no such stage; did you mean 'train'? known: ingest, schema"),
+        ("--to the_end", 2, "--to the_end: there is no such stage; known: ingest, schema"),
+        ("--from train --to gate", 2, "--from train --to gate: train comes after gate; the order is ingest, schema"),
+        ("--root file/below", 2, "file/below: cannot write here (Not a directory). Name another folder with --root"),
+        ("--root file", 2, "file: cannot write here (File exists). Name another folder with --root"),
+        ("--data nowhere", 3, "nowhere: there is no such file or folder."),
+        ("--data file", 3, "file: cannot be read as a zip (File is not a zip file)."),
+        ("--data no_table", 3, "no_table: there is no styles.csv in it."),
+        ("--data no_images", 3, "no_images: there is styles.csv, but no folder images/ beside it."),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(place, small, arguments: str, code: int, said: str) -> None:
+    place.environment()
+    (place.work / "file").write_text("no zip")
+    (place.work / "no_table" / "images").mkdir(parents=True)
+    (place.work / "no_images").mkdir()
+    shutil.copy(small / "styles.csv", place.work / "no_images")
+    words = arguments.split()
+    run = place.fashion("run", *words, *([] if "--data" in words else ["--data", small]))
+    assert (run.code, run.out) == (code, "")
+    assert run.err.count("\n") == 1
+    assert run.err.startswith("fashion: ")
+    assert said in run.err
+    assert run.seconds < SECONDS
+    assert not (place.work / "runs").exists()
+
+
+def test_all_mistakes_in_a_recipe_are_told_at_once(place) -> None:
+    run = place.fashion("run", "--set", "gate.recall=2", "--set", "picture.sise=3")
+    assert run.code == 2
+    assert [word in run.err for word in ("gate.recall", "picture.sise")] == [True, True]
+    assert "Traceback" not in run.err
+
+
+def test_a_mistyped_option_or_command_is_refused(place) -> None:
+    for arguments in (["run", "--recip", "six_class"], ["runn"], ["catalogue", "--out", "x", "--products", "0"]):
+        run = place.fashion(*arguments)
+        assert (run.code, run.out) == (2, "")
+        assert "Error: " in run.err
+        assert "Traceback" not in run.err
+
+
+def test_catalogue_is_drawn_and_counted(place) -> None:
+    run = place.fashion("catalogue", "--out", "drawn", "--products", "12", "--seed", "4")
+    assert (run.code, run.err) == (0, "")
+    assert run.out == "drawn: 12 products, 12 pictures\n"
+    assert len(list((place.work / "drawn" / "images").iterdir())) == 12
+
+
+def test_catalogue_does_not_write_into_a_folder_that_is_not_empty(place) -> None:
+    place.environment()
+    (place.work / "full").mkdir()
+    (place.work / "full" / "mine.txt").write_text("keep")
+    run = place.fashion("catalogue", "--out", "full", "--products", "5")
+    assert (run.code, run.out) == (3, "")
+    assert run.err.endswith("full is not an empty folder. Remove it, or name another with --out.\n")
+    assert [path.name for path in (place.work / "full").iterdir()] == ["mine.txt"]
+
+
+def test_ctrl_c_is_answered_in_one_line_and_leaves_nothing_half_made(place) -> None:
+    running = place.start("catalogue", "--out", "drawn", "--products", "100000", stderr=subprocess.PIPE)
+    while not list(place.work.rglob("*.jpg")) and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert err == "fashion: stopped; give the same command again to finish\n"
+    assert list(place.work.iterdir()) == []
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> list[str]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pipeline.recipe.recipe_names", broken)
+    assert isinstance(CliRunner().invoke(cli.main, ["recipes"]).exception, ZeroDivisionError)

@@ -1,0 +1,196 @@
+"""The head and its optimizer, and what goes on beside the epochs."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from components.progress import Progress, listen, report
+from components.settings import Head, Model, Train
+from components.train import callbacks
+from components.train.callbacks import Backup, KeepBest, Patience, ShowProgress, load_weights, save_weights, saved_loss
+from components.train.network import PriorShift, compile_network, prior_shift, softmax_head
+
+
+@pytest.mark.parametrize(("strength", "factor"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
+def test_prior_shift_is_the_log_ratio_of_class_shares(strength, factor):
+    trained, natural = np.array([0, 0, 0, 1, 1, 1]), np.array([0] * 15 + [1] * 2)
+    expected = [np.log((4 / 9) / (16 / 20)), np.log((4 / 9) / (3 / 20)), np.log((1 / 9) / (1 / 20))]
+    assert prior_shift(trained, natural, 3, strength) == pytest.approx(factor * np.array(expected))
+
+
+def test_prior_shift_is_applied_in_training_only():
+    layer, logits = PriorShift(np.array([1.0, -2.0])), np.array([[0.5, 0.5]], np.float32)
+    assert layer(logits, training=True).numpy().tolist() == [[1.5, -1.5]]
+    assert layer(logits, training=False).numpy().tolist() == [[0.5, 0.5]]
+    assert layer(logits).numpy().tolist() == [[0.5, 0.5]]
+
+
+@pytest.mark.slow
+def test_head_trained_on_balanced_classes_answers_with_natural_frequencies():
+    random = np.random.default_rng(0)
+
+    def drawn(counts):
+        labels = np.repeat([0, 1], counts)
+        return random.normal(1.5 * labels, 1.0)[:, None].astype(np.float32), labels
+
+    values, labels = drawn((3000, 3000))
+    natural, natural_labels = drawn((9000, 1000))
+    mean = {}
+    for strength in (0.0, 1.0):
+        shift = prior_shift(labels, natural_labels, 2, strength)
+        head = softmax_head(Model(weights="none", dropout=0.0), 1, shift)
+        stage = Head(learning_rate=0.1, schedule="cosine")
+        compile_network(head, Train(ema=0.0), stage, steps=150)
+        head.fit(values, np.eye(2)[labels], batch_size=600, epochs=15, verbose=0)
+        mean[strength] = head(natural).numpy()[:, 1].mean()
+    assert mean[1.0] == pytest.approx(0.1, abs=0.01)
+    assert mean[0.0] > 0.2
+
+
+@pytest.mark.parametrize("stage", [Head(schedule="constant"), Head(schedule="cosine"), Head(schedule="plateau")])
+@pytest.mark.parametrize(
+    "train",
+    [
+        Train(optimizer="adam", weight_decay=0.0, ema=0.0),
+        Train(optimizer="adam", weight_decay=0.1),
+        Train(optimizer="adamw", weight_decay=0.0),
+        Train(optimizer="adamw", weight_decay=0.1, label_smoothing=0.1),
+    ],
+    ids=["adam", "adam-decay", "adamw-without-decay", "adamw-smoothed"],
+)
+def test_every_optimizer_setting_trains(train, stage):
+    head = softmax_head(Model(weights="none"), 4, np.zeros(2))
+    compile_network(head, train, stage, steps=10)
+    before = head.get_weights()[0]
+    head.train_on_batch(np.ones((8, 4), np.float32), np.eye(2)[[0] * 8])
+    assert np.abs(head.get_weights()[0] - before).max() > 0
+
+
+def test_cosine_schedule_ends_at_nothing_after_the_given_steps():
+    head = softmax_head(Model(weights="none"), 4, np.zeros(2))
+    compile_network(head, Train(), Head(schedule="cosine", learning_rate=0.5), steps=7)
+    rates = []
+    for _ in range(8):
+        rates.append(float(head.optimizer.learning_rate))
+        head.train_on_batch(np.ones((8, 4), np.float32), np.eye(2)[[0] * 8])
+    assert rates[0] == 0.5
+    assert rates == sorted(rates, reverse=True)
+    assert rates[6] > 0.01
+    assert rates[7] == pytest.approx(0, abs=1e-6)
+
+
+def scored(callback: keras.callbacks.Callback, losses: Sequence[float]) -> int:
+    """Feeds losses of epochs to a callback; how many it took before it stopped the training."""
+    callback.model.stop_training = False
+    for epoch, loss in enumerate(losses):
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        if callback.model.stop_training:
+            return epoch + 1
+    return len(losses)
+
+
+def tiny() -> keras.Model:
+    return keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+
+
+def test_only_weights_that_beat_the_saved_ones_are_saved(tmp_path):
+    network, file = tiny(), tmp_path / "best.npz"
+    save_weights(network, 0.5, file)
+    keep = KeepBest(file)
+    keep.set_model(network)
+    kept = []
+    for epoch, loss in enumerate([0.6, float("nan"), 0.4, 0.45]):
+        network.set_weights([np.full((1, 1), float(epoch + 10))])
+        keep.on_epoch_end(epoch, {"val_loss": loss})
+        kept.append(saved_loss(file))
+    assert kept == [0.5, 0.5, 0.4, 0.4]
+    assert load_weights(network, file) == 0.4
+    assert network.get_weights()[0].item() == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["best.npz"]
+    assert saved_loss(tmp_path / "other.npz") == float("inf")
+
+
+def test_backup_brings_back_weights_optimizer_and_the_number_of_epochs(tmp_path):
+    def compiled():
+        network = tiny()
+        network.compile(keras.optimizers.Adam(0.1), "mse")
+        return network
+
+    network, backup = compiled(), Backup(tmp_path / "backup")
+    assert backup.restore(network) == 0
+    backup.set_model(network)
+    for epoch in range(2):
+        network.train_on_batch(np.ones((4, 1)), np.ones((4, 1)))
+        backup.on_epoch_end(epoch)
+    assert [file.name for file in (tmp_path / "backup").iterdir()] == ["2.weights.h5"]
+    (tmp_path / "backup" / "partial.weights.h5").write_bytes(b"cut off")
+    again = compiled()
+    assert Backup(tmp_path / "backup").restore(again) == 2
+    for left, right in zip(network.variables, again.variables, strict=True):
+        assert np.array_equal(left, right)
+    for left, right in zip(network.optimizer.variables, again.optimizer.variables, strict=True):
+        assert np.array_equal(left, right)
+    assert again.optimizer.iterations.numpy() == 2
+
+
+@pytest.mark.parametrize("resumed_after", [0, 1, 2, 3, 4])
+def test_patience_runs_on_over_a_resume(resumed_after):
+    losses = [0.9, 0.8, 0.85, 0.7, 0.75, 0.71, 0.72, 0.5]
+    past = [{"val_loss": loss} for loss in losses[:resumed_after]]
+    patience = Patience(3, baseline=None, past=past)
+    patience.set_model(tiny())
+    patience.on_train_begin()
+    assert scored(patience, losses[resumed_after:]) == 7 - resumed_after
+
+
+def test_progress_counts_only_the_time_of_this_process(monkeypatch):
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    show = ShowProgress("finetune", 4, 100, 10, past=[{"val_accuracy": 0.9}, {"val_accuracy": 0.8}])
+    seen: list[Progress] = []
+    with listen(seen.append):
+        show.on_train_begin()
+        for epoch in (2, 3):
+            show.on_epoch_begin(epoch)
+            for batch in range(10):
+                show.on_train_batch_end(batch)
+            show.on_epoch_end(epoch, {"val_accuracy": 0.95})
+    assert seen[0] == Progress("finetune", 21, 40, "epoch 3/4 · 5 img/s · best 90.0% · 0:38 left")
+    assert seen[10] == Progress("finetune", 31, 40, "epoch 4/4 · 5 img/s · best 95.0% · 0:18 left")
+    assert seen[-1] == Progress("finetune", 40, 40, "epoch 4/4 · 5 img/s · best 95.0% · 0:00 left")
+
+
+def test_reports_go_to_the_listener_of_the_innermost_block():
+    outer: list[Progress] = []
+    inner: list[Progress] = []
+    with listen(outer.append):
+        report("a", 1)
+        with listen(inner.append):
+            report("b", 2, 3, "note")
+        report("c", 3)
+    report("d", 4)
+    assert [progress.part for progress in outer] == ["a", "c"]
+    assert inner == [Progress("b", 2, 3, "note")]
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (Progress("rows", 1234), "rows · 1,234"),
+        (Progress("rows", 12, 3400), "rows · 12/3,400"),
+        (Progress("head", 1, 2, "epoch 1/2"), "head · 1/2 · epoch 1/2"),
+    ],
+)
+def test_progress_reads_as_one_line(progress, line):
+    assert str(progress) == line
+
+
+def test_log_gets_a_line_now_and_then_and_the_last_one_always(caplog, monkeypatch):
+    monkeypatch.setattr("components.progress._last_logged", float("-inf"))
+    with caplog.at_level("INFO"):
+        for done in range(1, 101):
+            report("rows", done, 100)
+    assert [record.message for record in caplog.records] == ["rows · 1/100", "rows · 100/100"]
