@@ -1,18 +1,8 @@
-"""The `fashion` command. Each subcommand imports what it needs when it runs, so that help answers at once."""
-
-import sys
-from pathlib import Path
+"""The `fashion` command."""
 
 import click
 
-from components.errors import FashionError
-
-EXIT_CODES = """
-\b
-Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
-4 data refused · 5 model refused, nothing published · 6 weights cannot be had ·
-7 not published for another reason · 130 stopped by Ctrl-C
-"""
+from pipeline.commands.training import catalogue, recipes, run
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,86 +17,8 @@ def main() -> None:
     """
 
 
-class _Command(click.Command):
-    """Prints the errors that a user can mend in one line, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except FashionError as error:
-            click.echo(f"fashion: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("fashion: stopped; give the same command again to finish", err=True)
-            sys.exit(130)
-
-
-@main.command(cls=_Command, epilog=EXIT_CODES)
-@click.option("--recipe", default="quickstart", show_default=True, help="A recipe's name, or the path of a YAML file.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="A folder or zip with styles.csv and images/. Without it a catalogue is drawn.",
-)
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, e.g. --set train.head.epochs=5. Repeatable.",
-)
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Everything a run writes lies below it.",
-)
-@click.option(
-    "--from", "first", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
-)
-@click.option("--to", "last", metavar="STAGE", help="Last stage to run.")
-def run(
-    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, first: str | None, last: str | None
-) -> None:
-    """Train on a catalogue and publish the model if it is good for every class.
-
-    Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish. A stage
-    whose inputs, settings and code are unchanged is not run again, so a stopped run goes on where it was.
-
-    \b
-      fashion run --recipe six_class --data fashion-product-images-small.zip
-      fashion run --recipe six_class --data shop/ --set model.backbone=efficientnet_lite0
-      fashion run --recipe six_class --data shop/ --to gate        look at the data only
-    """
-    from pipeline.recipe import load_recipe
-    from pipeline.run import run_recipe
-
-    run_recipe(load_recipe(recipe, overrides), data, root, first, last)
-
-
-@main.command(cls=_Command)
-def recipes() -> None:
-    """List the recipes that come with the project."""
-    from pipeline.recipe import RECIPES, recipe_names
-
-    for name in recipe_names():
-        first = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-        click.echo(f"{name:<18}{first.lstrip('# ')}")
-
-
-@main.command(cls=_Command)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must not exist yet.")
-@click.option("--products", type=click.IntRange(min=1), default=600, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
-def catalogue(out: Path, products: int, seed: int) -> None:
-    """Draw a synthetic catalogue: styles.csv and pictures, with a few of real life's faults."""
-    from pipeline.synthetic.catalogue import write_catalogue
-
-    with click.progressbar(length=products, label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        summary = write_catalogue(out, products, seed, lambda done, _: bar.update(done - bar.pos))
-    click.echo(f"{out}: {summary.products:,} products, {summary.pictures:,} pictures")
-
+for command in (run, recipes, catalogue):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,24 @@
+"""What the `fashion` command can do, one file for each thing people want done.
+
+A module here imports what its commands need inside them, when they run, so that help answers at once.
+"""
+
+import sys
+
+import click
+
+from components.errors import FashionError
+
+
+class Command(click.Command):
+    """Prints the errors that a user can mend in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FashionError as error:
+            click.echo(f"fashion: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("fashion: stopped; give the same command again to finish", err=True)
+            sys.exit(130)
