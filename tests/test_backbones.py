@@ -201,7 +201,7 @@ def test_missing_package_of_weights_names_its_installation(monkeypatch):
     ("backbone", "weights", "size", "error", "answer"),
     [
         ("efficientnet_bo", "none", SIZE, RecipeError, "did you mean 'efficientnet_b0'"),
-        ("resnet", "none", SIZE, RecipeError, "One of efficientnet_b0, efficientnet_lite0"),
+        ("resnet", "none", SIZE, RecipeError, "known: efficientnet_b0, efficientnet_lite0"),
         ("efficientnet_lite0", "none", 31, RecipeError, "give at least 32"),
         ("efficientnet_lite0", "imagenett", SIZE, WeightsError, "did you mean 'imagenet'"),
         ("efficientnet_lite0", "no/such/file.pth", SIZE, WeightsError, "neither a file nor known"),
@@ -237,7 +237,7 @@ def test_batch_norms_infer_even_while_training():
 
 def test_unknown_block_is_refused_with_the_nearest():
     trunk = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    with pytest.raises(RecipeError, match=r"no block 'blok6'; did you mean 'block6'\? One of stem, block1, .*, top"):
+    with pytest.raises(RecipeError, match=r"no block 'blok6'; did you mean 'block6'\? known: stem, block1, .*, top"):
         set_trainable_from(trunk, "blok6")
 
 
