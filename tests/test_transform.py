@@ -132,6 +132,14 @@ def test_graph_labels_adversarial_texts_as_ingest_does():
     assert {label for label, count in Counter(expected).items() if count > 30} == {-1, 0, 1, 2}
 
 
+def test_graph_labels_by_the_values_of_a_column_as_ingest_does():
+    values = {"Shirts": "tops", "Tops": "tops", "Heels": "shoes", "à la": "odd"}
+    taxonomy = Taxonomy(name="t", classes=("odd", "shoes", "tops"), column="articleType", values=values)
+    rows = [{"articleType": text} for text in (*values, "shirts", "Shirts ", "Shirts Tops", "")] + [{}]
+    assert labels_by_graph(taxonomy, rows) == [taxonomy.index_of(taxonomy.class_of(row)) for row in rows]
+    assert labels_by_graph(taxonomy, rows) == [2, 2, 1, 0, -1, -1, -1, -1, -1]
+
+
 def test_column_that_the_schema_lacks_reads_as_missing():
     texts = {"articleType": tf.constant(["Shirts", "Bra"])}
     assert label_of(SIX, texts, tf.zeros(2)).numpy().tolist() == [0, 2]

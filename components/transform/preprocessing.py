@@ -48,7 +48,7 @@ def preprocessing_fn(
 
 
 def label_of(taxonomy: Taxonomy, texts: Texts, like: tf.Tensor) -> tf.Tensor:
-    """Applies a taxonomy's rules in the graph, with the same result as `Taxonomy.class_of`.
+    """Applies a taxonomy in the graph, with the same result as `Taxonomy.class_of`.
 
     Args:
         taxonomy: classes and rules.
@@ -58,12 +58,21 @@ def label_of(taxonomy: Taxonomy, texts: Texts, like: tf.Tensor) -> tf.Tensor:
     Returns:
         int64 [n], indices of classes; -1 for none.
     """
+    if taxonomy.column:
+        return _looked_up(texts.get(taxonomy.column, tf.zeros_like(like)), taxonomy)
 
     def apply(label: tf.Tensor, rule: Rule) -> tf.Tensor:
         return tf.where(_matches(rule, texts, like), tf.constant(taxonomy.index_of(rule.class_name), tf.int64), label)
 
     nothing = tf.fill(tf.shape(like), tf.constant(NO_LABEL, tf.int64))
     return reduce(apply, reversed(taxonomy.rules), nothing)
+
+
+def _looked_up(text: tf.Tensor, taxonomy: Taxonomy) -> tf.Tensor:
+    values, classes = zip(*taxonomy.values.items(), strict=True)
+    found = tf.equal(text[:, tf.newaxis], tf.constant(values))
+    label = tf.gather(tf.constant([taxonomy.index_of(name) for name in classes], tf.int64), tf.argmax(found, axis=1))
+    return tf.where(tf.reduce_any(found, axis=1), label, tf.constant(NO_LABEL, tf.int64))
 
 
 def _matches(rule: Rule, texts: Texts, like: tf.Tensor) -> tf.Tensor:

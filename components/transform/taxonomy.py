@@ -2,7 +2,7 @@
 
 A taxonomy is a YAML file: the classes in the order of their label indices, and rules of which the first that matches
 decides. Ingest applies the rules in Python and Transform in its graph; both use the regular expressions made here, so
-they cannot disagree.
+they cannot disagree. Where the classes are the values of one column, a taxonomy holds those in place of rules.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,14 +19,15 @@ from components.errors import RecipeError
 from components.reading import choices, explain, find_file, read_mapping
 from components.settings import Settings
 
-COLUMNS = ("subCategory", "articleType", "masterCategory", "productDisplayName")
+Column = Literal["subCategory", "articleType", "masterCategory", "productDisplayName"]
+COLUMNS = get_args(Column)
 NO_CLASS = "none"  # the class of a rule that recognises products of no class
 NO_LABEL = -1  # the index that stands for it
 
 # Python and RE2 differ on \s (vertical tab), so the white space is spelt out.
 _GAP = r"[ \t\n\r\f\v-]+"
 _WORD = re.compile(r"\w", re.ASCII)
-_CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _&-]*")
+_CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _&/'+.-]*")
 
 
 def _checked(keywords: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,11 +108,13 @@ class Rule(Conditions):
 
 
 class Taxonomy(Settings):
-    """Classes and the rules that assign them. Travels as JSON: `model_dump_json`, `model_validate_json`."""
+    """Classes and what assigns them. Travels as JSON: `model_dump_json`, `model_validate_json`."""
 
     name: str
     classes: tuple[str, ...] = Field(description="in the order of their label indices")
-    rules: tuple[Rule, ...]
+    rules: tuple[Rule, ...] = ()
+    column: Column | None = Field(default=None, description="in place of rules: its value decides")
+    values: dict[str, str] = Field(default={}, description="of the column, each with its class")
 
     @model_validator(mode="after")
     def _classes_are_names(self) -> "Taxonomy":
@@ -120,15 +123,21 @@ class Taxonomy(Settings):
         for name in self.classes:
             if not _CLASS_NAME.fullmatch(name) or name == NO_CLASS:
                 raise ValueError(
-                    f"{name!r} cannot name a class: use letters, digits, spaces, _, & and -; not {NO_CLASS!r}"
+                    f"{name!r} cannot name a class: use letters, digits, spaces and _&/'+.-; not {NO_CLASS!r}"
                 )
             if self.classes.count(name) > 1:
                 raise ValueError(f"class {name!r} is listed twice; remove one")
         return self
 
     @model_validator(mode="after")
+    def _one_way(self) -> "Taxonomy":
+        if (self.rules and self.column) or bool(self.column) != bool(self.values):
+            raise ValueError("what assigns the classes is either rules, or a column and its values")
+        return self
+
+    @model_validator(mode="after")
     def _rules_fit_classes(self) -> "Taxonomy":
-        given = {rule.class_name for rule in self.rules}
+        given = {*self.values.values(), *(rule.class_name for rule in self.rules)}
         known = (*self.classes, NO_CLASS)
         for name in sorted(given.difference(known)):
             raise ValueError(f"a rule gives the class {name!r}, which is not among the classes; {choices(name, known)}")
@@ -139,7 +148,9 @@ class Taxonomy(Settings):
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
-        """The columns that the rules read."""
+        """The columns that decide."""
+        if self.column:
+            return (self.column,)
         read = {column for rule in self.rules for column in (*rule.patterns, *rule.unless.patterns)}
         return tuple(column for column in COLUMNS if column in read)
 
@@ -154,8 +165,11 @@ class Taxonomy(Settings):
             fields: column name to text; missing values are absent, other columns are ignored.
 
         Returns:
-            The class of the first rule that matches; None if there is none or it says `NO_CLASS`.
+            The class of the column's value, or of the first rule that matches; None if there is none or it says
+            `NO_CLASS`.
         """
+        if self.column:
+            return self.values.get(fields.get(self.column, ""))
         texts = {name: fields[name].encode("utf-8", "surrogateescape") for name in self.fields if name in fields}
         for rule in self.rules:
             if rule.matches(texts):

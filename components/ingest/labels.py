@@ -1,0 +1,63 @@
+"""The classes of a recipe: those of a reviewed taxonomy, or those that a catalogue's own column holds."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from components.errors import CatalogueError, RecipeError
+from components.ingest.source import Catalogue
+from components.ingest.table import TABLE, Row, read_rows
+from components.reading import choices
+from components.settings import Labels
+from components.transform.taxonomy import Taxonomy, load_taxonomy
+
+
+def taxonomy_of(labels: Labels, catalogue: Catalogue) -> Taxonomy:
+    """Returns what assigns the classes; the catalogue is read only where a column does.
+
+    Raises:
+        RecipeError: there is no such taxonomy, or `merge` or `ignore` name values that the column does not have.
+        CatalogueError: the table cannot be read, lacks the column, or leaves fewer than two classes.
+    """
+    if labels.taxonomy is not None:
+        return load_taxonomy(labels.taxonomy)
+    column = str(labels.column)
+    rows = (row for row in read_rows(catalogue.read_table(), [column]) if isinstance(row, Row))
+    return taxonomy_of_values(labels, Counter(row.fields[column] for row in rows if column in row.fields))
+
+
+def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
+    """Chooses the classes of a column, given how many rows have each of its values.
+
+    Classes come in the order of their names. Of two with as many rows, `top` takes the one whose name comes first.
+    """
+    _check_known([*labels.ignore, *(value for values in labels.merge.values() for value in values)], rows)
+    names = {value: name for name, values in labels.merge.items() for value in values}
+    class_of = {value: names.get(value, value) for value in rows if value not in labels.ignore}
+    sizes: Counter[str] = Counter()
+    for value, name in class_of.items():
+        sizes[name] += rows[value]
+    ranked = sorted((name for name in sizes if sizes[name] >= labels.minimum), key=lambda name: (-sizes[name], name))
+    classes = sorted(ranked[: labels.top])
+    if len(classes) < 2:
+        raise CatalogueError(
+            f"{TABLE}: {labels.column} holds {len(classes)} classes to learn, of {len(rows)} values, and there have to "
+            "be two. Choose another labels.column, or a smaller labels.minimum."
+        )
+    try:
+        return Taxonomy(
+            name=str(labels.column),
+            classes=tuple(classes),
+            column=labels.column,
+            values={value: name for value, name in sorted(class_of.items()) if name in classes},
+        )
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise CatalogueError(f"{TABLE}, {labels.column}: {reason}. Give it another with labels.merge.") from None
+
+
+def _check_known(values: Iterable[str], rows: Counter[str]) -> None:
+    for value in values:
+        if value not in rows:
+            raise RecipeError(f"labels: no row has the value {value!r}; {choices(value, sorted(rows))}")

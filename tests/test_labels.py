@@ -1,0 +1,94 @@
+"""Classes from a column's own values: which are chosen, merged and left out."""
+
+from collections import Counter
+
+import pytest
+from pydantic import ValidationError
+
+from components.errors import CatalogueError, FashionError, RecipeError
+from components.ingest.labels import taxonomy_of, taxonomy_of_values
+from components.ingest.source import open_catalogue
+from components.settings import Labels
+from components.transform.taxonomy import NO_LABEL, Taxonomy
+from tests.data.faults import write_good_catalogue
+
+ROWS = Counter({"Shirts": 50, "Tops": 30, "Tshirts": 30, "Heels": 8, "Flats": 4, "Ipad": 1})
+
+
+def labels(**settings: object) -> Labels:
+    return Labels(column="articleType", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes"),
+    [
+        ({}, ["Flats", "Heels", "Ipad", "Shirts", "Tops", "Tshirts"]),
+        ({"top": 2}, ["Shirts", "Tops"]),
+        ({"minimum": 8}, ["Heels", "Shirts", "Tops", "Tshirts"]),
+        ({"minimum": 8, "top": 3}, ["Shirts", "Tops", "Tshirts"]),
+        ({"ignore": ["Shirts", "Ipad"]}, ["Flats", "Heels", "Tops", "Tshirts"]),
+        ({"merge": {"Shoes": ["Heels", "Flats"]}, "minimum": 9}, ["Shirts", "Shoes", "Tops", "Tshirts"]),
+        ({"merge": {"Tops": ["Tshirts"]}, "top": 1 + 1}, ["Shirts", "Tops"]),
+    ],
+)
+def test_the_policy_chooses_the_classes(settings, classes) -> None:
+    assert list(taxonomy_of_values(labels(**settings), ROWS).classes) == classes
+
+
+def test_values_find_their_class_exactly_and_others_none() -> None:
+    taxonomy = taxonomy_of_values(labels(merge={"Shoes": ["Heels", "Flats"]}, ignore=["Ipad"]), ROWS)
+    found = {value: taxonomy.class_of({"articleType": value}) for value in ("Heels", "Flats", "Tops", "tops", "Ipad")}
+    assert found == {"Heels": "Shoes", "Flats": "Shoes", "Tops": "Tops", "tops": None, "Ipad": None}
+    assert taxonomy.class_of({"subCategory": "Heels"}) is None
+    assert taxonomy.index_of(taxonomy.class_of({})) == NO_LABEL
+    assert taxonomy.fields == ("articleType",)
+
+
+def test_it_survives_the_way_through_json() -> None:
+    taxonomy = taxonomy_of_values(labels(top=3), ROWS)
+    assert Taxonomy.model_validate_json(taxonomy.model_dump_json()) == taxonomy
+
+
+def test_the_order_of_rows_changes_nothing() -> None:
+    backwards = Counter(dict(reversed(ROWS.items())))
+    assert taxonomy_of_values(labels(top=4), backwards) == taxonomy_of_values(labels(top=4), ROWS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({"ignore": ["Tshirt"]}, RecipeError, "no row has the value 'Tshirt'; did you mean 'Tshirts'"),
+        ({"merge": {"Shoes": ["Heel"]}}, RecipeError, "no row has the value 'Heel'; did you mean 'Heels'"),
+        ({"minimum": 51}, CatalogueError, "articleType holds 0 classes to learn, of 6 values"),
+        ({"top": 1}, CatalogueError, "holds 1 classes to learn"),
+        ({"merge": {"none": ["Heels"]}}, CatalogueError, "'none' cannot name a class"),
+    ],
+)
+def test_what_fits_no_row_is_told(settings, error, said) -> None:
+    with pytest.raises(FashionError, match=said) as told:
+        taxonomy_of_values(labels(**settings), ROWS)
+    assert type(told.value) is error
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "give either taxonomy or column"),
+        ({"taxonomy": "six_class", "column": "articleType"}, "give either taxonomy or column"),
+        ({"taxonomy": "six_class", "top": 5}, "go with column"),
+        ({"column": "season"}, "masterCategory"),
+        ({"column": "articleType", "merge": {"a": ["x"], "b": ["x"]}}, "'x' is merged twice"),
+        ({"column": "articleType", "merge": {"a": ["x"]}, "ignore": ["x"]}, "merged and ignored"),
+    ],
+)
+def test_contradictions_are_refused(settings, said) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Labels(**settings)
+
+
+def test_a_catalogue_is_counted_as_ingest_reads_it(tmp_path) -> None:
+    write_good_catalogue(tmp_path, 12)
+    catalogue = open_catalogue(str(tmp_path))
+    taxonomy = taxonomy_of(labels(), catalogue)
+    types = {line.split(b",")[4].decode() for line in list(catalogue.read_table())[1:]}
+    assert set(taxonomy.classes) == types
