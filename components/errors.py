@@ -41,3 +41,15 @@ class PublishError(FashionError):
     """An approved model could not be put where it is served from."""
 
     exit_code = 7
+
+
+class MetadataError(FashionError):
+    """The database that remembers runs cannot be reached, opened or written."""
+
+    exit_code = 8
+
+
+class AnswerError(FashionError):
+    """Answers about pictures cannot be had from a model or a server, or cannot be written."""
+
+    exit_code = 10

@@ -124,7 +124,8 @@ def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> list[str]
     for key in location:
         if isinstance(key, str):
             by_key = {field.alias or name: field for name, field in model.model_fields.items()}
-            model = next(_models_in(by_key[key].annotation))
+            if key in by_key:  # else it is a name that the user gave, as in kubeflow.nodes.train
+                model = next(_models_in(by_key[key].annotation))
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

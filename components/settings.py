@@ -3,9 +3,10 @@
 They stand with the components that take them; `pipeline/recipe.py` puts them together and reads them from YAML.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -21,9 +22,31 @@ class Settings(BaseModel):
 
 
 class Labels(Settings):
-    """Which class a product belongs to."""
+    """Which class a product belongs to: by the rules of a taxonomy, or by the value of a column."""
 
-    taxonomy: str = Field(description="name of a file in schema/taxonomies, or a path to one")
+    taxonomy: str | None = Field(default=None, description="name of a file in schema/taxonomies, or a path to one")
+    column: Literal["masterCategory", "subCategory", "articleType"] | None = Field(
+        default=None, description="in place of a taxonomy: its values in the catalogue are the classes"
+    )
+    top: Count | None = Field(default=None, description="only the classes with most rows, this many")
+    minimum: Count = Field(default=1, description="only classes with at least this many rows")
+    merge: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(
+        default={}, description="a class, and the values that are all called so"
+    )
+    ignore: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="values that are of no class"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Labels":
+        if bool(self.taxonomy) == bool(self.column):
+            raise ValueError("give either taxonomy or column")
+        if self.taxonomy and (self.top or self.minimum > 1 or self.merge or self.ignore):
+            raise ValueError("top, minimum, merge and ignore go with column; in a taxonomy the rules say such things")
+        merged = [value for values in self.merge.values() for value in values]
+        for value in {value for value in merged if merged.count(value) > 1 or value in self.ignore}:
+            raise ValueError(f"{value!r} is merged twice, or merged and ignored; name it once")
+        return self
 
 
 class Split(Settings):
@@ -151,3 +174,68 @@ class Publish(Settings):
     """Where an approved model goes."""
 
     keep: Count = Field(default=5, description="versions kept; older ones are removed")
+
+
+def _plain_text(value: Any) -> Any:
+    """YAML reads `cpu: 2` as a number, and Kubernetes takes either."""
+    return str(value) if type(value) in (int, float) else value
+
+
+def _cpu(text: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?|\d+m", text) or not text.strip("0.m"):
+        raise ValueError(f"{text!r} is no amount of CPU; write it as Kubernetes does, e.g. 2, 0.5 or 500m")
+    return text
+
+
+def _memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*([EPTGM]i?|Ki?)?", text):
+        raise ValueError(f"{text!r} is no amount of memory; write it as Kubernetes does, e.g. 8G, 16Gi or 512Mi")
+    return text
+
+
+Cpu = Annotated[str, BeforeValidator(_plain_text), AfterValidator(_cpu)]
+Memory = Annotated[str, BeforeValidator(_plain_text), AfterValidator(_memory)]
+
+
+class Accelerator(Settings):
+    """A device of the cluster's, by the name of its Kubernetes resource."""
+
+    type: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", description="nvidia.com/gpu, google.com/tpu …")]
+    count: Count = 1
+
+
+class Toleration(Settings):
+    """A taint that a node's task may be scheduled in spite of; the fields are those of Kubernetes."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Resources(Settings):
+    """What the task of a node asks of a cluster; what nobody says is left to the cluster."""
+
+    cpu: Cpu | None = None
+    memory: Memory | None = None
+    node_selector: dict[str, str] | None = Field(default=None, description="labels of the machines it may run on")
+    tolerations: Annotated[tuple[Toleration, ...] | None, Field(strict=False)] = None
+    retries: Annotated[int | None, Field(ge=0, description="how often a failed task is tried again")] = None
+
+
+class NodeResources(Resources):
+    """What one node asks for in place of the default, or beyond it."""
+
+    accelerator: Accelerator | None = None
+
+
+class Kubeflow(Settings):
+    """What the tasks of a run ask of a cluster. Changes no result, and is used by `fashion compile` alone."""
+
+    default: Resources = Resources(cpu="2", memory="8G", retries=2)
+    nodes: dict[str, NodeResources] = Field(default={}, description="by the name of a stage, e.g. train")
+
+    def of(self, node: str) -> NodeResources:
+        """What a node asks for: its own settings, and the default's where it has none."""
+        given = {name: value for name, value in self.nodes.get(node, NodeResources()) if value is not None}
+        return NodeResources.model_construct(**{**dict(self.default), **given})

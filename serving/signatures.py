@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from serving.decode import decode_pictures
@@ -18,7 +19,7 @@ class Classifier(tf.Module):
 
     def __init__(
         self,
-        network: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
+        network: keras.Model | tf.Module,
         labels: Sequence[str],
         size: int,
         max_pixels: int,
@@ -29,7 +30,7 @@ class Classifier(tf.Module):
 
         Args:
             network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], features
-                float32 [n, d]); a Keras model or any trackable callable.
+                float32 [n, d]).
             labels: the k class names, in the order of the probabilities.
             size: side of the network's input, pixels.
             max_pixels: a picture of more pixels than this gets an error instead of an answer.
@@ -37,7 +38,10 @@ class Classifier(tf.Module):
             transform_spec: parsing spec of the raw features `transform` reads, without the picture.
         """
         super().__init__()
-        self._network = network
+        # Tracked itself, a Keras network would be saved with each variable twice, and TensorFlow Serving, unlike
+        # tf.saved_model.load, would restore the one that no signature reads. So only what holds the values is tracked.
+        self._variables = [v.value if isinstance(v, keras.Variable) else v for v in network.variables]
+        self._network = lambda pictures: network(pictures)
         self._labels = tf.constant(list(labels), name="labels")
         self._size, self._max_pixels, self._width = size, max_pixels, len(labels)
         self._transform, self._transform_spec = transform, dict(transform_spec)

@@ -1,7 +1,8 @@
 """Asks a SavedModel what clients will ask it: `python -m serving.verify MODEL_DIR [--pictures FILE…]`.
 
-To be run in a fresh process, which has TensorFlow and nothing else, as a server has: a model that leans on code, custom
-operations or files of the process that trained it fails here. Exit code 0, or 1 with the reason as stderr's last line.
+To be run in a fresh process. The model is asked as a server asks it, through a session over its graph: one that leans
+on code, custom operations or files of the process that trained it fails here, and so does one only Python can load.
+Exit code 0, or 1 with the reason as stderr's last line.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from serving.server.errors import ServingError
+from serving.server.servable import Servable
 from serving.signatures import LABELS_FILE, TOP
 
 Row = dict[str, Any]  # output name to the value for one picture: bytes, a float or a vector
@@ -55,10 +58,10 @@ def verify(model_dir: Path, pictures: Sequence[bytes]) -> tuple[str, ...]:
     """
     labels = _read_labels(model_dir)
     try:
-        model = tf.saved_model.load(str(model_dir))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise ContractBroken(f"cannot be loaded: {_first_line(error)}") from error
-    signatures = {name: _Signature(name, model.signatures, labels) for name in _SIGNATURES}
+        model = Servable(model_dir)
+    except ServingError as error:
+        raise ContractBroken(f"cannot be loaded: {error.message}") from error
+    signatures = {name: _Signature(name, model, labels) for name in _SIGNATURES}
 
     def answered(row: Row) -> None:
         _check_answer(row, labels)
@@ -85,25 +88,25 @@ def _read_labels(model_dir: Path) -> tuple[str, ...]:
 class _Signature:
     """One signature, asked with encoded pictures whatever its input, and answering row by row."""
 
-    def __init__(self, name: str, signatures: Mapping[str, Any], labels: Sequence[str]) -> None:
-        if name not in signatures:
+    def __init__(self, name: str, model: Servable, labels: Sequence[str]) -> None:
+        if name not in model.signatures:
             raise ContractBroken(f"{name}: there is no such signature")
         self.name = name
-        self._function = signatures[name]
+        self._model = model
         self._input, self._outputs = _SIGNATURES[name]
         top = min(TOP, len(labels))
         self._widths = {"probabilities": len(labels), "top_labels": top, "top_scores": top}
-        self._check_declared()
+        self._check_declared(model.signatures[name])
 
-    def _check_declared(self) -> None:
-        inputs = self._function.structured_input_signature[1]
+    def _check_declared(self, signature: Any) -> None:
+        inputs, outputs = _specs(signature.inputs), _specs(signature.outputs)
         if list(inputs) != [self._input]:
             raise ContractBroken(f"{self.name}: takes {', '.join(inputs)}; it has to take {self._input} alone")
         spec = inputs[self._input]
         if spec.dtype != tf.string or spec.shape.rank != 1 or spec.shape[0] is not None:
             raise ContractBroken(f"{self.name}: {self._input} is {_shown(spec)}; it has to be string [None]")
         for name, (dtype, rank) in self._outputs.items():
-            spec = self._function.structured_outputs.get(name)
+            spec = outputs.get(name)
             if spec is None:
                 raise ContractBroken(f"{self.name}: gives no {name}")
             if spec.dtype != dtype or spec.shape.rank not in (None, rank):
@@ -111,11 +114,11 @@ class _Signature:
 
     def __call__(self, pictures: Sequence[bytes]) -> list[Row]:
         fed = [_example(picture) for picture in pictures] if self._input == "examples" else list(pictures)
-        rows = tf.constant(fed, tf.string, shape=[len(fed)])
+        rows = np.array([*fed, None], object)[:-1]  # a vector of bytes, however few
         try:
-            answers = {name: value.numpy() for name, value in self._function(**{self._input: rows}).items()}
-        except (tf.errors.OpError, ValueError) as error:
-            raise ContractBroken(f"{self.name}: fails on a batch of {len(fed)}: {_first_line(error)}") from error
+            answers = self._model.run(self.name, {self._input: rows})
+        except ServingError as error:
+            raise ContractBroken(f"{self.name}: fails on a batch of {len(fed)}: {error.message}") from error
         for name, (dtype, rank) in self._outputs.items():
             shape = answers[name].shape
             width = self._widths.get(name)
@@ -125,6 +128,13 @@ class _Signature:
             if dtype == tf.float32 and not np.isfinite(answers[name]).all():
                 raise ContractBroken(f"{self.name}: {name} is not finite throughout")
         return [{name: answers[name][number] for name in self._outputs} for number in range(len(fed))]
+
+
+def _specs(tensors: Mapping[str, Any]) -> dict[str, tf.TensorSpec]:
+    return {
+        name: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.as_dtype(info.dtype))
+        for name, info in tensors.items()
+    }
 
 
 def _check_signature(

@@ -18,6 +18,7 @@ import pytest
 from components.errors import PublishError
 from components.publish import store as module
 from components.publish.store import latest, model_digest, publish, read_extras, versions
+from serving.releases import CONFIG
 
 HOUSE = Path(__file__).parents[1]
 LABELS = ("topwear", "underwear", "jewelry", "fragrances", "shoes", "eyewear")
@@ -162,7 +163,7 @@ def test_versions_are_what_a_server_takes_for_them(serving):
 
 
 @pytest.mark.parametrize(
-    ("keep", "pinned", "left", "removed"),
+    ("keep", "labelled", "left", "removed"),
     [
         (5, (), (10, 11, 12, 13), ()),
         (2, (), (12, 13), (10, 11)),
@@ -171,13 +172,24 @@ def test_versions_are_what_a_server_takes_for_them(serving):
         (0, (), (13,), (10, 11, 12)),
     ],
 )
-def test_newest_and_pinned_versions_are_kept(model, serving, monkeypatch, keep, pinned, left, removed):
+def test_newest_and_labelled_versions_are_kept(model, serving, monkeypatch, keep, labelled, left, removed):
     monkeypatch.setattr(time, "time", lambda: 10.0)
     for seed in range(3):
         put(model(seed), serving)
-    assert put(model(3), serving, keep=keep, pinned=pinned).removed == removed
+    labels = "".join(f'version_labels {{ key: "l{version}" value: {version} }} ' for version in labelled)
+    entry = f'config {{ name: "m" base_path: "{serving}" model_platform: "tensorflow" {labels} }}'
+    (serving.parent / CONFIG).write_text(f"model_config_list {{ {entry} }}")
+    assert put(model(3), serving, keep=keep).removed == removed
     assert tuple(versions(serving)) == left
     assert hidden(serving) == []
+
+
+def test_no_version_is_removed_while_nobody_can_tell_which_are_labelled(model, serving):
+    for seed in range(3):
+        put(model(seed), serving)
+    (serving.parent / CONFIG).write_text("model_config_list {")
+    assert put(model(3), serving, keep=1).removed == ()
+    assert len(versions(serving)) == 4
 
 
 def test_version_is_out_of_sight_before_it_is_deleted(model, serving, monkeypatch):

@@ -19,6 +19,8 @@ from tensorflow_transform.tf_metadata import metadata_io
 from components.settings import Balance, Model
 from components.train.network import pooled_trunk, serving_network, softmax_head
 from serving.decode import decode_trusted
+from serving.server.errors import ServingError
+from serving.server.servable import Servable
 from serving.signatures import Classifier
 from tests.test_transform import SIX, SPEC, products, serialize, transformed
 
@@ -87,6 +89,29 @@ def saved(network, tmp_path_factory) -> Path:
     layer = transform.transform_features_layer()
     Classifier(network, SIX.classes, SIZE, 20_000, layer, spec).save(folder / "model")
     return folder / "model"
+
+
+def test_a_server_restores_each_variable_once_and_all_that_signatures_read(network, saved) -> None:
+    Servable(saved).close()
+    stored = [name for name, _ in tf.train.list_variables(str(saved / "variables" / "variables"))]
+    variables = [name for name in stored if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    assert len(variables) == len({id(variable) for variable in network.variables})
+
+
+def test_a_keras_network_that_is_tracked_is_one_a_server_cannot_run(network, tmp_path) -> None:
+    class Tracking(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)])
+        def ask(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": self.network(pictures)[0]}
+
+    module = Tracking()
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.ask})
+    with pytest.raises(ServingError, match="variable"):
+        Servable(tmp_path)
 
 
 def fresh(*arguments: str, cwd: Path) -> str:

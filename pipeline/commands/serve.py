@@ -1,0 +1,170 @@
+"""`fashion serve`: the local model server, for machines where TensorFlow Serving's container does not run."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from components.errors import FashionError
+from pipeline.commands import Command
+
+if TYPE_CHECKING:
+    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+    from serving.server.app import Listening
+    from serving.server.config import Batching
+
+MEGABYTE = 2**20
+
+EXIT_CODES = """
+\b
+Exit codes: 0 stopped by SIGTERM or Ctrl-C, all running requests answered ·
+1 cannot serve: a port is taken, a model configuration is wrong · 2 wrong option
+"""
+
+
+class ServeError(FashionError):
+    """The server cannot start with what it was given."""
+
+    exit_code = 1
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.option(
+    "--model-base",
+    type=click.Path(path_type=Path),
+    help="A folder of models, or of one model's versions.  [default: runs/serving]",
+)
+@click.option("--model-config", type=click.Path(path_type=Path), help="TensorFlow Serving's --model_config_file.")
+@click.option("--model-name", help="Name of the one model in --model-path.")
+@click.option("--model-path", type=click.Path(path_type=Path), help="Folder with the versions of one model.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
+@click.option("--rest-port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0: a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="0: a free one.")
+@click.option("--batching", is_flag=True, help="Run concurrent requests together.")
+@click.option(
+    "--batching-parameters",
+    type=click.Path(path_type=Path),
+    help="TensorFlow Serving's --batching_parameters_file; implies --batching.",
+)
+@click.option(
+    "--poll-seconds",
+    type=click.FloatRange(min=0.05),
+    default=1.0,
+    show_default=True,
+    help="Time between two looks for new versions.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=0), default=0, help="Requests that run at once; 0 (default): one a core."
+)
+@click.option("--max-request-mb", type=click.FloatRange(min=0.001), default=64, show_default=True)
+@click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16, show_default=True)
+@click.option("--max-rows", type=click.IntRange(min=1), default=1024, show_default=True, help="Rows of one request.")
+@click.option(
+    "--rest-timeout", type=click.FloatRange(min=0.001), default=30, show_default=True, help="Seconds until status 504."
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    help="Seconds that running requests have to end in when the server is stopped.",
+)
+@click.option("--verbose", is_flag=True, help="Log every request that is refused.")
+def serve(
+    model_base: Path | None,
+    model_config: Path | None,
+    model_name: str | None,
+    model_path: Path | None,
+    host: str,
+    rest_port: int,
+    grpc_port: int,
+    batching: bool,
+    batching_parameters: Path | None,
+    poll_seconds: float,
+    threads: int,
+    max_request_mb: float,
+    max_picture_mb: float,
+    max_rows: int,
+    rest_timeout: float,
+    grace: float,
+    verbose: bool,
+) -> None:
+    """Answer over REST and gRPC what is in a picture, as TensorFlow Serving does.
+
+    Takes up new versions as they are published, and keeps the old one until the new one is ready. Ports, URLs,
+    messages and configuration files are TensorFlow Serving's, so clients need not know which of the two they ask.
+
+    \b
+      fashion serve                                        all models below runs/serving
+      fashion serve --model-base runs/serving/six_class    one of them
+      fashion serve --model-config models.config --batching
+      fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8
+    """
+    _check_sources(model_base, model_config, model_name, model_path)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    logging.getLogger("serving").setLevel(logging.DEBUG if verbose else logging.INFO)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    from serving.server.app import CannotListen, Network, run_server
+    from serving.server.config import Options
+    from serving.server.errors import ServingError
+    from serving.server.limits import Limits
+
+    try:
+        run_server(
+            _models(model_base, model_config, model_name, model_path),
+            Options(
+                poll_seconds=poll_seconds,
+                threads=threads,
+                batching=_batching(batching, batching_parameters),
+            ),
+            network=Network(host, rest_port, grpc_port, rest_timeout, grace),
+            limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE)),
+            ready=_announce,
+        )
+    except (CannotListen, ServingError) as error:
+        raise ServeError(str(error)) from error
+
+
+def _check_sources(base: Path | None, config: Path | None, name: str | None, path: Path | None) -> None:
+    if (name is None) != (path is None):
+        raise click.UsageError("--model-name and --model-path go together: the name clients ask for, and its folder")
+    if sum(source is not None for source in (base, config, path)) > 1:
+        raise click.UsageError("--model-base, --model-config and --model-path exclude each other: give one")
+
+
+def _models(base: Path | None, config: Path | None, name: str | None, path: Path | None) -> "ModelServerConfig":
+    from serving.server.config import model_base, read_model_config, single_model
+
+    if config:
+        return read_model_config(config)
+    if name and path:
+        return single_model(name, path)
+    return model_base(base or Path("runs/serving"))
+
+
+def _batching(wanted: bool, parameters: Path | None) -> "Batching | None":
+    from serving.server.config import Batching, read_batching
+
+    if parameters:
+        return read_batching(parameters)
+    return Batching() if wanted else None
+
+
+def _announce(listening: "Listening") -> None:
+    """Says where the server is, what it serves, and how to try it."""
+    click.echo(f"REST  {listening.rest}\ngRPC  {listening.grpc}")
+    for name, versions in listening.models.items():
+        found = ", ".join(map(str, versions))
+        click.echo(f"  {name}  " + (f"version {found}" if found else "no version is available yet"))
+    first = next(iter(listening.models), None)
+    if first:
+        click.echo(
+            f"""
+Try it:
+  echo '{{"instances": [{{"b64": "'$(base64 -w0 PICTURE.jpg)'"}}]}}' |
+    curl -s --data-binary @- {listening.rest}/v1/models/{first}:predict"""
+        )

@@ -1,0 +1,195 @@
+"""The model server as a whole: both faces on one event loop, from the first listening to the last answer."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from aiohttp import web
+
+from serving.server.config import ModelServerConfig, Options, models_of
+from serving.server.errors import ServingError
+from serving.server.grpc_api import grpc_server
+from serving.server.lifecycle import AVAILABLE
+from serving.server.limits import Limits
+from serving.server.manager import ModelManager
+from serving.server.metrics import Metrics
+from serving.server.rest_api import RestApi
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_DRAIN_STEP_SECONDS = 0.02
+
+
+class CannotListen(Exception):
+    """An address cannot be listened on. The message names it and says why."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where the server listens, and how patient it is.
+
+    Attributes:
+        host: name or address to listen on; "0.0.0.0" is every network of the machine.
+        rest_port: for HTTP; 0 takes a free one.
+        grpc_port: for gRPC; 0 takes a free one.
+        rest_timeout_seconds: after which an HTTP request gets status 504. gRPC clients send a deadline of their own.
+        grace_seconds: that running requests have to end in when the server is told to stop.
+    """
+
+    host: str = "127.0.0.1"
+    rest_port: int = 8501
+    grpc_port: int = 8500
+    rest_timeout_seconds: float = 30.0
+    grace_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A server that has loaded what was there to load.
+
+    Attributes:
+        rest: URL of the HTTP API, without a path.
+        grpc: address of the gRPC API, host:port.
+        models: versions that are available, newest first, by the name of each model that is configured.
+    """
+
+    rest: str
+    grpc: str
+    models: Mapping[str, Sequence[int]]
+
+
+async def serve(
+    config: ModelServerConfig,
+    options: Options,
+    *,
+    network: Network,
+    limits: Limits,
+    ready: Callable[[Listening], None],
+    closing: asyncio.Event,
+) -> None:
+    """Serves until `closing` is set, then lets running requests end and refuses new ones.
+
+    Both faces answer from the start, so that health can be asked for while models load; a model is there once it is
+    loaded.
+
+    Args:
+        config: which models, versions and labels.
+        options: how they are loaded and run.
+        network: where to listen.
+        limits: above which a request is refused.
+        ready: called once, when the models found at the start are loaded.
+        closing: set it, from this event loop, to stop the server.
+
+    Raises:
+        CannotListen: a port is taken, or the host is none of this machine.
+    """
+    metrics = Metrics()
+    manager = ModelManager(config, options, metrics)
+    rest = RestApi(manager, metrics, limits, network.rest_timeout_seconds, closing)
+    runner = web.AppRunner(rest.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
+    calls = grpc_server(manager, limits, closing)
+    await runner.setup()
+    try:
+        rest_url, grpc_address = await _listen_http(runner, network), await _listen_grpc(calls, network)
+        if await _before(closing, manager.start()):
+            ready(Listening(rest_url, grpc_address, _available(config, manager)))
+            await closing.wait()
+            _log.info("stopping: running requests have %g s to end", network.grace_seconds)
+    finally:
+        closing.set()
+        await asyncio.gather(calls.stop(network.grace_seconds), _drained(rest, network.grace_seconds))
+        await runner.cleanup()
+        await manager.stop()
+
+
+def run_server(
+    config: ModelServerConfig,
+    options: Options,
+    *,
+    network: Network,
+    limits: Limits,
+    ready: Callable[[Listening], None],
+) -> None:
+    """Serves until SIGTERM or SIGINT, as `serve` does; a second signal ends the process at once.
+
+    Raises:
+        CannotListen: a port is taken, or the host is none of this machine.
+    """
+
+    async def main() -> None:
+        loop, closing = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop() -> None:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            closing.set()
+
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, stop)
+        await serve(config, options, network=network, limits=limits, ready=ready, closing=closing)
+
+    asyncio.run(main())
+
+
+async def _listen_http(runner: web.AppRunner, network: Network) -> str:
+    site = web.TCPSite(runner, network.host, network.rest_port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise _cannot_listen(network.host, network.rest_port, "--rest-port", error.strerror or str(error)) from error
+    return f"http://{_address(network.host, runner.addresses[0][1])}"
+
+
+async def _listen_grpc(server: grpc.aio.Server, network: Network) -> str:
+    try:
+        port = server.add_insecure_port(_address(network.host, network.grpc_port))
+    except RuntimeError as error:
+        reason = "the port is taken, or the host is none of this machine"
+        raise _cannot_listen(network.host, network.grpc_port, "--grpc-port", reason) from error
+    await server.start()
+    return _address(network.host, port)
+
+
+def _available(config: ModelServerConfig, manager: ModelManager) -> dict[str, list[int]]:
+    models: dict[str, list[int]] = {name: [] for name in models_of(config)}
+    for name, versions in models.items():
+        with contextlib.suppress(ServingError):
+            versions += [version.version for version in manager.status(name) if version.state == AVAILABLE]
+    return models
+
+
+async def _before(closing: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Whether the work was done before the server was told to stop; otherwise the work is given up."""
+    doing, waiting = asyncio.ensure_future(work), asyncio.ensure_future(closing.wait())
+    try:
+        await asyncio.wait((doing, waiting), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
+    if doing.cancelled():
+        return False
+    doing.result()
+    return not closing.is_set()
+
+
+async def _drained(rest: RestApi, grace_seconds: float) -> None:
+    until = time.monotonic() + grace_seconds
+    while rest.running and time.monotonic() < until:
+        await asyncio.sleep(_DRAIN_STEP_SECONDS)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _cannot_listen(host: str, port: int, option: str, reason: str) -> CannotListen:
+    return CannotListen(f"{_address(host, port)} cannot be listened on: {reason}. Choose another with {option}.")

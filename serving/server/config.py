@@ -1,0 +1,278 @@
+"""What is to be served and how: TensorFlow Serving's configuration files, read and checked."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
+
+from serving.server.batching_proto import empty_parameters
+from serving.server.errors import ServingError
+
+__all__ = [
+    "Batching",
+    "Model",
+    "ModelServerConfig",
+    "Options",
+    "check_on_disk",
+    "find_versions",
+    "model_base",
+    "models_of",
+    "read_batching",
+    "read_model_config",
+    "single_model",
+]
+
+_PLATFORM = "tensorflow"
+_LARGEST_VERSION = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests are merged into batches; the fields of TensorFlow Serving's batching parameters.
+
+    Attributes:
+        max_batch_size: rows of the largest request.
+        batch_timeout_micros: how long a batch waits for more requests while a batch thread is free.
+        max_enqueued_batches: how many batches of one signature may wait; beyond that requests are refused.
+        num_batch_threads: how many batches run at once.
+        allowed_batch_sizes: ascending; batches are filled up to the next of these. Empty for any size.
+        enable_large_batch_splitting: whether requests are split over batches.
+        max_execution_batch_size: rows of the largest batch if requests are split; 0 for `max_batch_size`.
+    """
+
+    max_batch_size: int = 32
+    batch_timeout_micros: int = 2000
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
+            if getattr(self, name) < 1:
+                raise _invalid(f"{name} is {getattr(self, name)}: it has to be at least 1")
+        if self.batch_timeout_micros < 0:
+            raise _invalid(f"batch_timeout_micros is {self.batch_timeout_micros}: it cannot be negative")
+        if self.max_execution_batch_size > self.max_batch_size or self.max_execution_batch_size < 0:
+            raise _invalid(f"max_execution_batch_size has to lie between 1 and max_batch_size, {self.max_batch_size}")
+        if self.max_execution_batch_size and not self.enable_large_batch_splitting:
+            raise _invalid("max_execution_batch_size needs enable_large_batch_splitting { value: true }")
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.run_rows):
+            raise _invalid(f"allowed_batch_sizes {list(sizes)} have to ascend, and to end with {self.run_rows}")
+
+    @property
+    def run_rows(self) -> int:
+        """Rows of the largest batch that is run."""
+        return self.max_execution_batch_size or self.max_batch_size
+
+
+@dataclass(frozen=True)
+class Options:
+    """How models are loaded and run.
+
+    Attributes:
+        poll_seconds: between two looks at the model folders; 0 for one look only, at the start.
+        threads: how many requests run in TensorFlow at once where they are not batched; 0 for one a core.
+        warmup: whether the requests in a version's `assets.extra` are replayed before it serves.
+        batching: how requests are merged; None to run each by itself.
+        keep_last: whether a model whose last version vanishes from its folder goes on serving it from memory, as
+            TensorFlow Serving does with its option servable_versions_always_present.
+    """
+
+    poll_seconds: float = 1.0
+    threads: int = 0
+    warmup: bool = True
+    batching: Batching | None = None
+    keep_last: bool = True
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a configuration.
+
+    Attributes:
+        name: as clients call it.
+        base_path: the folder of its versions.
+        latest: how many of the newest versions serve; 0 if `specific` counts.
+        specific: the versions that serve; None for all that are there.
+        labels: label to version.
+    """
+
+    name: str
+    base_path: Path
+    latest: int = 1
+    specific: frozenset[int] | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    def choose(self, found: Iterable[int]) -> list[int]:
+        """The versions that are to serve, of those found in the folder; newest first."""
+        newest = sorted(found, reverse=True)
+        if self.latest:
+            return newest[: self.latest]
+        return [version for version in newest if self.specific is None or version in self.specific]
+
+
+def find_versions(base_path: Path) -> dict[int, Path]:
+    """Every version in a model's folder, with its own folder; staging folders and other names are passed over.
+
+    Raises:
+        OSError: the folder is not there, or cannot be read.
+    """
+    with os.scandir(base_path) as entries:
+        return {
+            int(entry.name): Path(entry.path)
+            for entry in entries
+            if entry.name.isascii()
+            and entry.name.isdecimal()
+            and int(entry.name) <= _LARGEST_VERSION
+            and entry.is_dir()
+        }
+
+
+def read_model_config(path: Path) -> ModelServerConfig:
+    """Reads TensorFlow Serving's model configuration file: a ModelServerConfig in text format.
+
+    Raises:
+        ServingError: there is no such file, it does not parse, or it contradicts itself or what is on the disk.
+    """
+    config = _parse(path, ModelServerConfig())
+    check_on_disk(models_of(config))
+    return config
+
+
+def single_model(name: str, base_path: Path) -> ModelServerConfig:
+    """The configuration of one model, of which the newest version serves.
+
+    Raises:
+        ServingError: there is no such folder, or the name cannot be asked for.
+    """
+    config = _config_of({name: base_path})
+    check_on_disk(models_of(config))
+    return config
+
+
+def model_base(base: Path) -> ModelServerConfig:
+    """The configuration of all models below a folder, each under its folder's name; or of the one model it is.
+
+    Raises:
+        ServingError: there is no such folder, or no version in it.
+    """
+    try:
+        if find_versions(base):
+            return single_model(base.resolve().name, base)
+        folders = sorted(path for path in base.iterdir() if not path.name.startswith(".") and path.is_dir())
+        found = {folder.name: folder for folder in folders if find_versions(folder)}
+    except OSError as error:
+        raise _not_found(f"{base}: {error.strerror}. Give the folder that models are published to.") from error
+    if not found:
+        raise _not_found(f"{base} holds no model: a model is a folder with versions in folders named by numbers.")
+    config = _config_of(found)
+    models_of(config)
+    return config
+
+
+def read_batching(path: Path) -> Batching:
+    """Reads TensorFlow Serving's batching parameters file.
+
+    Raises:
+        ServingError: there is no such file, it does not parse, or its numbers do not fit together.
+    """
+    message = _parse(path, empty_parameters())
+    given: dict[str, Any] = {}
+    for descriptor, value in message.ListFields():
+        given[descriptor.name] = tuple(value) if descriptor.name == "allowed_batch_sizes" else value.value
+    given.pop("thread_pool_name", None)
+    return Batching(**given)
+
+
+def models_of(config: ModelServerConfig) -> dict[str, Model]:
+    """The models of a configuration by name, if it makes sense; the disk is not looked at.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, with TensorFlow Serving's message where it has one.
+    """
+    if config.WhichOneof("config") == "custom_model_config":
+        raise _invalid("custom_model_config is not supported: give a model_config_list")
+    models: dict[str, Model] = {}
+    for entry in config.model_config_list.config:
+        if entry.name in models:
+            raise _invalid(f"Illegal to list model {entry.name} multiple times in config list")
+        models[entry.name] = _model(entry)
+    return models
+
+
+def check_on_disk(models: Mapping[str, Model]) -> None:
+    """Holds models against their folders.
+
+    Raises:
+        ServingError: NOT_FOUND, a folder cannot be read; FAILED_PRECONDITION, a label points to a version that does
+            not serve.
+    """
+    for model in models.values():
+        try:
+            chosen = model.choose(find_versions(model.base_path))
+        except OSError as error:
+            raise _not_found(f"Model {model.name}: {model.base_path}: {error.strerror}") from error
+        for label, version in model.labels.items():
+            if version not in chosen:
+                serves = ", ".join(map(str, chosen)) or "none"
+                raise ServingError(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"Request to assign label to version {version} of model {model.name}, which is not currently "
+                    f"available for inference: label '{label}' may point to {serves}",
+                )
+
+
+def _model(entry: Any) -> Model:
+    if not entry.name or set(entry.name) & set("/:"):
+        raise _invalid(f"'{entry.name}' cannot be a model's name: it has to be something without / and :")
+    platform = entry.model_platform or (_PLATFORM if entry.model_type == model_server_config_pb2.TENSORFLOW else "")
+    if platform != _PLATFORM:
+        raise _invalid(f"Model {entry.name} requests unsupported platform '{platform}': it has to be '{_PLATFORM}'")
+    if not os.path.isabs(entry.base_path):
+        raise _invalid(
+            f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
+        )
+    policy, latest, specific = entry.model_version_policy, 0, None
+    match policy.WhichOneof("policy_choice"):
+        case "specific":
+            specific = frozenset(policy.specific.versions)
+            if not specific:
+                raise _invalid(f"Model {entry.name} has a specific version policy without versions: name at least one")
+        case "latest" | None:
+            latest = policy.latest.num_versions or 1
+    return Model(entry.name, Path(entry.base_path), latest, specific, dict(entry.version_labels))
+
+
+def _config_of(folders: Mapping[str, Path]) -> ModelServerConfig:
+    config = ModelServerConfig()
+    for name, folder in folders.items():
+        config.model_config_list.config.add(name=name, base_path=os.path.abspath(folder), model_platform=_PLATFORM)
+    return config
+
+
+def _parse(path: Path, message: Any) -> Any:
+    try:
+        return text_format.Parse(path.read_text(encoding="utf-8"), message)
+    except OSError as error:
+        raise _not_found(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _invalid(f"{path} is not a text file: it has to be a protocol buffer in text format") from error
+    except text_format.ParseError as error:
+        raise _invalid(f"{path}, line {error.GetLine() or 1}: {error}") from error
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def _not_found(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.NOT_FOUND, message)

@@ -1,0 +1,110 @@
+"""The messages of TensorFlow Serving's API, made from arrays and from what the manager knows, and read."""
+
+import math
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from serving.server.errors import ServingError
+from serving.server.manager import ModelManager, Spec
+
+SIGNATURE_DEF = "signature_def"  # the only metadata there is
+
+# Where TensorFlow Serving writes the values of an answer. Clients that do without TensorFlow read these fields.
+_FIELDS = {
+    types_pb2.DT_BOOL: "bool_val",
+    types_pb2.DT_DOUBLE: "double_val",
+    types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_INT8: "int_val",
+    types_pb2.DT_INT16: "int_val",
+    types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_INT64: "int64_val",
+    types_pb2.DT_STRING: "string_val",
+    types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_UINT32: "uint32_val",
+    types_pb2.DT_UINT64: "uint64_val",
+}
+
+
+def to_array(name: str, tensor: Any, max_bytes: int) -> np.ndarray:
+    """Reads a tensor that a client sent.
+
+    Args:
+        name: of the input, for errors.
+        tensor: a TensorProto, from an untrusted sender.
+        max_bytes: size above which it is refused before anything is allocated: one value may stand for a billion.
+
+    Returns:
+        The array; strings as an object array of bytes.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, the proto contradicts itself or is too large.
+    """
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
+        raise _invalid(f"tensor parsing error: {name} has to have a known shape")
+    try:
+        dtype = tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+    except (TypeError, ValueError, KeyError) as error:
+        raise _invalid(f"tensor parsing error: {name} has an unknown type") from error
+    if size > max_bytes:
+        raise _invalid(f"{name} of shape {shape} takes {size:,} bytes, more than the limit of {max_bytes:,}")
+    try:
+        if tensor.dtype == types_pb2.DT_STRING and len(tensor.string_val) == math.prod(shape):
+            flat = np.empty(len(tensor.string_val), object)
+            flat[:] = list(tensor.string_val)
+            return flat.reshape(shape)
+        return tf.make_ndarray(tensor)
+    except (TypeError, ValueError) as error:
+        raise _invalid(f"tensor parsing error: {name} does not hold the values that its shape announces") from error
+
+
+def tensor_message(array: np.ndarray) -> Any:
+    """Writes an array as TensorFlow Serving does, each value in the field of its type.
+
+    Args:
+        array: strings as an object array of bytes.
+
+    Returns:
+        A TensorProto.
+    """
+    dtype = tf.dtypes.as_dtype(tf.string if array.dtype.kind in "OS" else array.dtype).as_datatype_enum
+    if dtype not in _FIELDS:
+        return tf.make_tensor_proto(array)
+    shape = tensor_shape_pb2.TensorShapeProto()
+    for size in array.shape:
+        shape.dim.add(size=size)
+    return tensor_pb2.TensorProto(dtype=dtype, tensor_shape=shape, **{_FIELDS[dtype]: array.ravel().tolist()})
+
+
+def status_message(manager: ModelManager, spec: Spec) -> Any:
+    """The states of a model's versions, as a GetModelStatusResponse."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version in manager.status(spec.name, spec.version, spec.label):
+        entry = response.model_version_status.add(version=version.version)
+        entry.state = get_model_status_pb2.ModelVersionStatus.State.Value(version.state)
+        entry.status.error_code = version.error_code
+        entry.status.error_message = version.error_message
+    return response
+
+
+def metadata_message(manager: ModelManager, spec: Spec) -> Any:
+    """The signatures of a model, as a GetModelMetadataResponse."""
+    version, signatures = manager.signatures(spec)
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = spec.name
+    response.model_spec.version.value = version
+    packed = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in signatures.items():
+        packed.signature_def[name].CopyFrom(signature)
+    response.metadata[SIGNATURE_DEF].Pack(packed)
+    return response
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -1,0 +1,74 @@
+"""What the server counts, for Prometheus: under TensorFlow Serving's names where it counts the same."""
+
+import re
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_LATENCY_MICROSECONDS = tuple(10 * 1.8**power for power in range(32))
+_ROWS = tuple(2**power for power in range(11))
+
+_CREATED = re.compile(rb"^(# (HELP|TYPE) )?[\w:]+_created[ {]")
+_TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:[\w:]+)_total\b")
+
+
+class Metrics:
+    """Counters of one server. Latencies are in microseconds, as TensorFlow Serving's are."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            ":tensorflow:serving:request_count", "Requests by outcome.", ["model_name", "status"], registry=registry
+        )
+        self.request_latency = Histogram(
+            ":tensorflow:serving:request_latency",
+            "Time from a request's arrival to its answer, microseconds.",
+            ["model_name", "API", "entrypoint"],
+            buckets=_LATENCY_MICROSECONDS,
+            registry=registry,
+        )
+        self.runtime_latency = Histogram(
+            ":tensorflow:serving:runtime_latency",
+            "Time of one run of TensorFlow, microseconds.",
+            ["model_name", "API", "runtime"],
+            buckets=_LATENCY_MICROSECONDS,
+            registry=registry,
+        )
+        self.loads = Counter(
+            ":tensorflow:cc:saved_model:load_attempt_count",
+            "Attempts to load a version, by outcome.",
+            ["model_path", "status"],
+            registry=registry,
+        )
+        self.load_latency = Counter(
+            ":tensorflow:cc:saved_model:load_latency",
+            "Time spent on loading a version, microseconds.",
+            ["model_path"],
+            registry=registry,
+        )
+        self.queuing_latency = Histogram(
+            ":tensorflow:serving:batching_session:queuing_latency",
+            "Time a request waited for its batch, microseconds.",
+            ["thread_pool_name"],
+            buckets=_LATENCY_MICROSECONDS,
+            registry=registry,
+        )
+        self.batches = Counter(
+            ":tensorflow:serving:batching_session:wrapped_run_count", "Batches that were run.", registry=registry
+        )
+        self.batch_rows = Histogram(
+            "fashion_batch_rows", "Rows of a batch, before padding.", buckets=_ROWS, registry=registry
+        )
+        self.queued = Gauge("fashion_queued_requests", "Requests waiting for their batch.", registry=registry)
+        self.available = Gauge(
+            "fashion_version_available",
+            "1 for each version that serves.",
+            ["model_name", "version"],
+            registry=registry,
+        )
+
+    def exposition(self) -> bytes:
+        """The metrics page, in Prometheus' text format."""
+        # The library appends _total to counters and adds series of its own, neither of which TensorFlow Serving has.
+        lines = generate_latest(self._registry).splitlines()
+        kept = [_TOTAL.sub(rb"\1", line) for line in lines if not _CREATED.match(line)]
+        return b"\n".join([*kept, b""])

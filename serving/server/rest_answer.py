@@ -1,0 +1,74 @@
+"""The JSON of a predict answer, as TensorFlow Serving's REST API has it: from arrays to its text."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+
+from serving.server.errors import ServingError
+
+
+def write_outputs(outputs: Mapping[str, np.ndarray], by_row: bool) -> str:
+    """Writes an answer in the format of its request.
+
+    Args:
+        outputs: arrays by output name; strings as object arrays of bytes.
+        by_row: one list entry for each row, or one tensor for each output.
+
+    Returns:
+        JSON. A single output stands alone, several by name. Strings of an output whose name ends in `_bytes` are
+        base64 in {"b64": …}; others are text, in which what is no UTF-8 is replaced.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, the outputs do not share the first dimension that rows need.
+    """
+    columns = {name: _values(name, array) for name, array in sorted(outputs.items())}
+    if not by_row:
+        return json.dumps({"outputs": _alone(columns)})
+    _check_rows(outputs)
+    if len(columns) == 1:
+        return json.dumps({"predictions": _alone(columns)})
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return json.dumps({"predictions": rows})
+
+
+def _check_rows(outputs: Mapping[str, np.ndarray]) -> None:
+    rows: int | None = None
+    for name, array in sorted(outputs.items()):
+        if not array.ndim:
+            raise _invalid(f"Tensor name: {name} has no shape information")
+        if rows not in (None, len(array)):
+            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
+        rows = len(array)
+
+
+def _values(name: str, array: np.ndarray) -> Any:
+    """Nested lists that `json` can write."""
+    if array.dtype.kind in "OS":
+        write = _as_base64 if name.endswith("_bytes") else _as_text
+        flat = np.empty(array.size, object)
+        flat[:] = [write(value) for value in array.ravel().tolist()]
+        return flat.reshape(array.shape).tolist()
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+        # By way of its shortest text a float32 keeps its few digits: 0.2 is not to become 0.20000000298023224.
+        return array.astype(str).astype(np.float64).tolist()
+    return array.tolist()
+
+
+def _as_base64(value: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(value).decode()}
+
+
+def _as_text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+def _alone(columns: Mapping[str, Any]) -> Any:
+    return next(iter(columns.values())) if len(columns) == 1 else columns
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

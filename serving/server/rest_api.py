@@ -1,0 +1,210 @@
+"""The REST face: TensorFlow Serving's HTTP API, its metrics page, and two questions about the server's health."""
+
+import asyncio
+import functools
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+from aiohttp import web
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2
+
+from serving.server.errors import ServingError, http_status
+from serving.server.limits import Limits
+from serving.server.manager import ModelManager, Spec
+from serving.server.messages import SIGNATURE_DEF, metadata_message, status_message
+from serving.server.metrics import Metrics
+from serving.server.rest_answer import write_outputs
+from serving.server.rest_request import parse_request, read_inputs, signature_of
+
+_log = logging.getLogger(__name__)
+
+_CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
+_MAX_VERSION = 2**63 - 1
+
+_COMPRESSED_FROM = 1024  # bytes of an answer below which gzip costs more than it saves
+_OFF_LOOP_FROM = 256 * 1024  # bytes of a body above which reading its JSON would hold up other requests
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class RestApi:
+    """Answers HTTP requests out of a manager.
+
+    Attributes:
+        running: requests that are being answered now.
+    """
+
+    def __init__(
+        self,
+        manager: ModelManager,
+        metrics: Metrics,
+        limits: Limits,
+        timeout_seconds: float,
+        closing: asyncio.Event,
+    ) -> None:
+        """Holds what requests are answered from.
+
+        Args:
+            manager: the models.
+            metrics: what its page shows.
+            limits: above which a request is refused.
+            timeout_seconds: after which a request that has no answer yet gets status 504.
+            closing: once set, new requests are refused.
+        """
+        self._manager, self._metrics, self._limits, self._timeout = manager, metrics, limits, timeout_seconds
+        self._closing = closing
+        self.running = 0
+
+    def application(self) -> web.Application:
+        """The routes, for one event loop."""
+        application = web.Application(client_max_size=self._limits.request_bytes, middlewares=[self._guard])
+        application.router.add_route("*", "/v1/{rest:.*}", self._v1)
+        application.router.add_get("/monitoring/prometheus/metrics", self._exposition)
+        application.router.add_get("/healthz", self._alive)
+        application.router.add_get("/readyz", self._ready)
+        return application
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Counts what runs, and gives every error its status and the API's form."""
+        self.running += 1
+        try:
+            return await handler(request)
+        except ServingError as error:
+            _log.debug("%s %s: %s", request.method, request.path, error.message)
+            return _error(http_status(error.code), error.message)
+        except web.HTTPRequestEntityTooLarge:
+            return _error(413, f"The body is larger than the limit of {self._limits.request_bytes:,} bytes")
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.allowed_methods))
+            response = _error(405, f"{request.path} answers {allowed}, not {request.method}")
+            response.headers["Allow"] = allowed
+            return response
+        except web.HTTPException as error:
+            return _error(error.status, f"{error.reason}: {request.method} {request.path}")
+        except Exception:  # noqa: BLE001 - a bug met by one request is not to end the server
+            _log.exception("%s %s failed", request.method, request.path)
+            return _error(500, "Internal error; the server's log says more")
+        finally:
+            self.running -= 1
+
+    async def _v1(self, request: web.Request) -> web.Response:
+        pattern = {"POST": _POST, "GET": _GET}.get(request.method)
+        found = pattern.fullmatch(request.rel_url.raw_path) if pattern else None
+        if not found:
+            raise _invalid(f"Malformed request: {request.method} {request.path}")
+        spec = _spec(found["name"], found["version"], found["label"])
+        if request.method == "POST":
+            return await self._post(request, spec, found["verb"].lower())
+        if found["metadata"]:
+            return _json(json.dumps(_metadata_fields(metadata_message(self._manager, spec))), request)
+        return _json(json.dumps(_fields(status_message(self._manager, spec))), request)
+
+    async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
+        if self._closing.is_set():
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
+        if verb != "predict":
+            raise ServingError(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f":{verb} is not served: it takes tf.Examples and signatures made for it. Use :predict",
+            )
+        if (request.content_length or 0) > self._limits.request_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._limits.request_bytes, request.content_length or 0)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._predict(request, spec)
+        except TimeoutError as error:
+            raise ServingError(
+                grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {self._timeout:g} s (--rest-timeout)"
+            ) from error
+
+    async def _predict(self, request: web.Request, spec: Spec) -> web.Response:
+        body = await self._body(request)
+        large = len(body) > _OFF_LOOP_FROM
+        document = await _maybe_off_loop(large, parse_request, body)
+        spec = Spec(spec.name, spec.version, spec.label, signature_of(document))
+        declared = self._declared(spec)
+        inputs, by_row = await _maybe_off_loop(large, read_inputs, document, declared)
+        self._limits.check(inputs)
+        answer = await self._manager.predict(spec, inputs, entrypoint="REST")
+        large = sum(array.size for array in answer.outputs.values()) > _OFF_LOOP_FROM // 8
+        return _json(await _maybe_off_loop(large, write_outputs, answer.outputs, by_row), request)
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            return await request.read()
+        except web.HTTPException:
+            raise
+        except (ValueError, web.RequestPayloadError) as error:
+            raise _invalid(f"The body cannot be read as its headers announce: {error}") from error
+
+    def _declared(self, spec: Spec) -> dict[str, int]:
+        """Type of each input of the signature."""
+        _, signatures = self._manager.signatures(spec)
+        name = spec.signature or "serving_default"
+        if name not in signatures:
+            raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+        return {key: info.dtype for key, info in signatures[name].inputs.items()}
+
+    async def _exposition(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _alive(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        if self._closing.is_set():
+            return web.json_response({"status": "shutting down"}, status=503)
+        if not self._manager.ready:
+            return web.json_response({"status": "not all models have a version that is available"}, status=503)
+        return web.json_response({"status": "ready"})
+
+
+def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
+    if not name:
+        raise _invalid("Missing model name in request.")
+    if version and int(version) > _MAX_VERSION:
+        raise _invalid(f"Failed to convert version: {version} to numeric.")
+    return Spec(unquote(name), int(version) if version else None, unquote(label) if label else None)
+
+
+async def _maybe_off_loop(off: bool, function: Callable[..., Any], *arguments: Any) -> Any:
+    if not off:
+        return function(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
+
+
+def _fields(message: Any) -> dict[str, Any]:
+    return dict(
+        json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    )
+
+
+def _metadata_fields(message: Any) -> dict[str, Any]:
+    """What is packed is shown without the type URL that JSON would give it."""
+    packed = get_model_metadata_pb2.SignatureDefMap()
+    message.metadata[SIGNATURE_DEF].Unpack(packed)
+    return {"model_spec": _fields(message.model_spec), "metadata": {SIGNATURE_DEF: _fields(packed)}}
+
+
+def _json(text: str, request: web.Request) -> web.Response:
+    response = web.Response(text=text, content_type="application/json")
+    if len(text) > _COMPRESSED_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+def _invalid(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

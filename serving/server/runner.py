@@ -1,0 +1,80 @@
+"""Runs requests in TensorFlow off the event loop, merged into batches or each by itself."""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from serving.server.batching import Batcher
+from serving.server.config import Options
+from serving.server.lifecycle import Version
+from serving.server.metrics import Metrics
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What requests have in common that can share a run."""
+
+    version: Version
+    signature: str
+    shapes: tuple[tuple[str, str, tuple[int, ...]], ...] = ()
+
+
+class Runner:
+    """A small pool of threads. Its methods are called from the event loop."""
+
+    def __init__(self, options: Options, metrics: Metrics) -> None:
+        """Starts no thread yet."""
+        self._metrics, batching = metrics, options.batching
+        threads = batching.num_batch_threads if batching else options.threads or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(threads, "model-runner")
+        self._batcher = Batcher[_Kind](batching, self._run, metrics) if batching else None
+
+    async def run(self, version: Version, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Runs a request that the version has checked. If the caller is cancelled while it waits, it is not run.
+
+        Args:
+            version: who answers; it stays loaded until then.
+            signature: its name.
+            inputs: arrays by input name.
+
+        Returns:
+            All outputs by name.
+
+        Raises:
+            ServingError: TensorFlow refused; or too much waits, or the request is too large for a batch.
+        """
+        with version.held() as servable:
+            if not self._batcher or not servable.is_batchable(signature):
+                return await self._run(_Kind(version, signature), inputs)
+            shapes = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
+            return await self._batcher.submit(_Kind(version, signature, shapes), inputs)
+
+    def close(self) -> None:
+        """Ends the threads; nothing may run any more."""
+        self._pool.shutdown(wait=False)
+
+    async def _run(self, kind: _Kind, inputs: Arrays) -> dict[str, np.ndarray]:
+        version, loop = kind.version, asyncio.get_running_loop()
+
+        def work() -> dict[str, np.ndarray]:
+            began = time.monotonic()
+            outputs = version.servable.run(kind.signature, inputs)
+            latency = self._metrics.runtime_latency.labels(version.model, "Predict", "TF1")
+            latency.observe((time.monotonic() - began) * 1e6)
+            return outputs
+
+        def ended(_: "Future[dict[str, np.ndarray]]") -> None:
+            loop.call_soon_threadsafe(version.release)
+
+        # Until the thread is done with it, which may be after the caller has gone.
+        version.hold()
+        run = self._pool.submit(work)
+        run.add_done_callback(ended)
+        return await asyncio.wrap_future(run)
