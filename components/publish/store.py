@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import PublishError
+from serving import releases
 
 EXTRAS = "assets.extra"
 PROVENANCE = "provenance.json"
@@ -70,7 +71,6 @@ def publish(
     keep: int,
     *,
     provenance: Mapping[str, str] | None = None,
-    pinned: Collection[int] = (),
 ) -> Published:
     """Makes a model the newest version of a store, in one step for every reader; once only, however often it is called.
 
@@ -83,15 +83,15 @@ def publish(
         digest: `model_digest(model_dir)` of the model that was approved. A version that records it is not made again.
         extras: file name to contents, written into `assets.extra/`.
         verify: called with the complete copy before anybody can see it; raises to refuse it.
-        keep: how many of the newest versions stay, at least 1. Older ones are removed.
+        keep: how many of the newest versions stay, at least 1. Older ones are removed, but none that `models.config`
+            has labelled or loaded.
         provenance: where the model comes from; written to `assets.extra/provenance.json` together with `digest`.
-        pinned: versions that stay however old they are.
 
     Raises:
         PublishError: the store cannot be written, or the model is not the approved one. Nothing half-made is left.
         Exception: whatever `verify` raised. Likewise.
     """
-    with _explained(store), _alone(store):
+    with _explained(store), locked(store):
         _clear_leftovers(store)
         for version, path in versions(store).items():
             if _recorded_digest(path) == digest:
@@ -109,7 +109,7 @@ def publish(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         _sync_entry(store)
-        return Published(version, path, already=False, removed=_prune(store, keep, pinned))
+        return Published(version, path, already=False, removed=_prune_around_labels(store, keep))
 
 
 def versions(store: Path) -> dict[int, Path]:
@@ -179,7 +179,7 @@ def _explained(store: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(store: Path) -> Iterator[None]:
+def locked(store: Path) -> Iterator[None]:
     """Holds the store's lock. The system frees it with the process, however that ends."""
     store.mkdir(parents=True, exist_ok=True)
     with open(store / _LOCK, "w") as lock:
@@ -239,8 +239,22 @@ def _sync_entry(path: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(store: Path, keep: int, pinned: Collection[int]) -> tuple[int, ...]:
-    """Removes the versions that are neither pinned nor among the newest `keep`."""
+def _prune_around_labels(store: Path, keep: int) -> tuple[int, ...]:
+    # Labels are asked for now and held still until the others are gone: one may be moving at this moment.
+    try:
+        with releases.alone(store.parent):
+            return prune(store, keep, releases.pinned(store))
+    except releases.ReleaseError as error:
+        logging.warning("%s: no version is removed, for nobody can tell which are labelled: %s", store, error)
+        return ()
+
+
+def prune(store: Path, keep: int, pinned: Collection[int]) -> tuple[int, ...]:
+    """Removes the versions that are neither pinned nor among the newest `keep`; to be called under `locked`.
+
+    Returns:
+        Those removed, ascending.
+    """
     removed = []
     for version, path in list(versions(store).items())[: -max(keep, 1)]:
         if version in pinned:
