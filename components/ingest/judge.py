@@ -48,17 +48,26 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
         if not empty:
             return Unmapped(row)
         return _fault(row, Reason.MISSING_LABEL, f"{' and '.join(empty)} missing, so it has no class. Fill that in")
+    found = read_checked(row, catalogue, settings.picture)
+    if isinstance(found, Fault):
+        return found
+    data, checked = found
+    digest = picture_hash(data)
+    return Product(row, class_name, split_of_hash(digest, settings.split.shares()), checked, digest)
+
+
+def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[bytes, CheckedPicture] | Fault:
+    """Reads a row's picture; returns its bytes as they lie in the catalogue and as they are kept, or what is wrong."""
     try:
         data = catalogue.read_picture(row.id)
     except OSError as error:
         return _fault(row, Reason.UNREADABLE_PICTURE, f"its picture cannot be read ({error}). Copy it again")
     if data is None:
         return _fault(row, Reason.MISSING_PICTURE, f"there is no {IMAGES}/{row.id}.jpg. Add it, or remove the row")
-    checked = check_picture(data, settings.picture)
+    checked = check_picture(data, settings)
     if isinstance(checked, Refusal):
         return _fault(row, checked.reason, f"its picture {checked.detail}")
-    digest = picture_hash(data)
-    return Product(row, class_name, split_of_hash(digest, settings.split.shares()), checked, digest)
+    return data, checked
 
 
 def _fault(row: Row, reason: Reason, detail: str) -> Fault:

@@ -1,0 +1,206 @@
+"""A batch job as a whole: from a catalogue and a model to a folder of answers, which appears when it is complete."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import yaml
+from apache_beam.options.pipeline_options import PipelineOptions
+from pydantic import ValidationError
+
+from components.errors import AnswerError
+from components.batch.shards import ROWS_PER_SHARD, Batch, infer
+from components.digest import source_digest
+from components.errors import CatalogueError, FashionError
+from components.ingest.source import open_catalogue
+from components.ingest.table import TABLE, read_rows
+from components.publish.store import model_digest
+from components.settings import Picture
+
+SUMMARY_FILE = "summary.json"
+
+_JOB_FILE = ".job.json"
+_LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a batch.
+
+    Attributes:
+        rows: how many the table has; each has a line.
+        labels: label to how many rows have it, the most frequent first.
+        reasons: why rows have no label, to how many, the most frequent first.
+        resumed: rows that an earlier try had answered.
+        already: whether the very same answers were there; nothing was done then.
+    """
+
+    rows: int
+    labels: dict[str, int]
+    reasons: dict[str, int]
+    resumed: int = 0
+    already: bool = False
+
+
+def run_batch(
+    data: Path, model_dir: Path, out: Path, form: str, beam_args: Sequence[str], overwrite: bool = False
+) -> Outcome:
+    """Asks a model about every row of a catalogue.
+
+    Shards are written beside `out`, in a hidden folder that is renamed when all are there. A try that was stopped
+    leaves that folder, and the same call goes on with it: the same catalogue, model, format and code.
+
+    Args:
+        data: the catalogue, a folder or a zip.
+        model_dir: a SavedModel with the serving contract. The limits for pictures are taken from the recipe in its
+            `assets.extra`, if there is one.
+        out: the folder to make; `predictions-*-of-*.<form>` with one line for each row, in the table's order, and
+            `summary.json`.
+        form: csv, jsonl or parquet.
+        beam_args: options of the Beam pipeline, e.g. `--runner=FnApiRunner`. Workers elsewhere have to see all folders.
+        overwrite: whether an earlier batch in `out` is replaced.
+
+    Raises:
+        CatalogueError: the catalogue cannot be read, has no rows, or changed meanwhile.
+        AnswerError: the model cannot be used, or `out` cannot be written.
+    """
+    if not (model_dir / "saved_model.pb").is_file():
+        raise AnswerError(
+            f"{model_dir}: is no SavedModel (it has no saved_model.pb). Give a version that was published."
+        )
+    catalogue = open_catalogue(str(data))
+    rows = sum(1 for _ in read_rows(catalogue.read_table(), ()))
+    if not rows:
+        raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
+    picture = _picture_settings(model_dir)
+    job = {
+        "catalogue": catalogue.digest(),
+        "model": model_digest(model_dir),
+        "format": form,
+        "picture": picture.model_dump(),
+        "rows_per_shard": ROWS_PER_SHARD,
+        "code": source_digest("components/batch", "components/ingest"),
+    }
+    with _explained(out):
+        done = _earlier(out, job, overwrite)
+        if done:
+            return done
+        folder = out.parent / f".{out.name}.unfinished"
+        with _alone(folder):
+            _begin(folder, job)
+            batch = Batch(catalogue, model_dir.absolute(), picture, form, folder.absolute(), rows)
+            resumed = batch.answered
+            _run(batch, beam_args)
+            labels, reasons = (dict(counted.most_common()) for counted in batch.counts().values())
+            outcome = Outcome(rows, labels, reasons, resumed)
+            if batch.answered != rows or catalogue.digest() != job["catalogue"]:
+                raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
+            _finish(batch, out, job, outcome, str(data))
+    return outcome
+
+
+def _picture_settings(model_dir: Path) -> Picture:
+    recipe = model_dir / "assets.extra" / "recipe.yaml"
+    try:
+        return Picture.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8"))["picture"])
+    except FileNotFoundError:  # a model that was not published by the pipeline
+        return Picture()
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError, ValidationError) as error:
+        raise AnswerError(f"{recipe}: cannot be read ({error}). Publish the model again, or remove the file.") from error
+
+
+def _earlier(out: Path, job: dict[str, Any], overwrite: bool) -> Outcome | None:
+    """What lies in `out` if it is what this job would make.
+
+    Raises:
+        AnswerError: something else lies there, and is not to be replaced.
+    """
+    if not out.exists():
+        return None
+    try:
+        summary = json.loads((out / SUMMARY_FILE).read_bytes())
+        same = summary["job"] == job
+    except (OSError, ValueError, LookupError, TypeError):
+        raise AnswerError(f"{out}: is there, and holds no batch of answers. Give another --out.") from None
+    if same:
+        return Outcome(summary["rows"], summary["labels"], summary["reasons"], already=True)
+    if not overwrite:
+        raise AnswerError(
+            f"{out}: holds answers of another catalogue, model or format. Give --overwrite, or another --out."
+        )
+    return None
+
+
+def _begin(folder: Path, job: dict[str, Any]) -> None:
+    """Clears away what an earlier try left, unless it was the same job."""
+    written = folder / _JOB_FILE
+    if not written.exists() or json.loads(written.read_bytes()) != job:
+        for path in folder.iterdir():
+            if path.name != _LOCK_FILE:
+                path.unlink()
+        unfinished = folder / f"{_JOB_FILE}.new"
+        unfinished.write_text(json.dumps(job))
+        os.replace(unfinished, written)
+
+
+def _run(batch: Batch, beam_args: Sequence[str]) -> None:
+    """Runs the pipeline to its end.
+
+    Raises:
+        FashionError: raised by a step, unwrapped from what Beam puts around it.
+    """
+    try:
+        with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            infer(pipeline, batch)
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, FashionError | OSError):
+                raise cause from error
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome, data: str) -> None:
+    """Adds the summary, gives the folder its name, and then clears away what only a further try would have needed."""
+    about = {"data": data, "model": str(batch.model_dir), "rows": outcome.rows}
+    counts = {"labels": outcome.labels, "reasons": outcome.reasons}
+    (batch.folder / SUMMARY_FILE).write_text(json.dumps({**about, **counts, "job": job}, indent=2) + "\n")
+    replaced = out.parent / f".{out.name}.replaced"
+    shutil.rmtree(replaced, ignore_errors=True)
+    if out.exists():
+        os.rename(out, replaced)
+    os.rename(batch.folder, out)
+    shutil.rmtree(replaced, ignore_errors=True)
+    for path in out.glob(".*"):
+        path.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / _LOCK_FILE, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnswerError(f"{folder}: another batch is writing there. Wait for it, or give another --out.") from None
+        yield
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turns what the file system refuses into a AnswerError."""
+    try:
+        yield
+    except OSError as error:
+        raise AnswerError(
+            f"{error.filename or out}: {error.strerror or error}. Mend that, and give the same command again: "
+            "it goes on where it was."
+        ) from error
