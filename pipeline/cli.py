@@ -2,6 +2,10 @@
 
 import click
 
+from pipeline.commands.batch import batch
+from pipeline.commands.models import models
+from pipeline.commands.schedule import schedule, submit
+from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
 
@@ -17,7 +21,7 @@ def main() -> None:
     """
 
 
-for command in (run, recipes, catalogue):
+for command in (run, recipes, catalogue, serve, batch, models, submit, schedule):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,275 @@
+"""`fashion submit` and `fashion schedule`: packages on a Kubeflow Pipelines server, once or night after night."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.errors import RecipeError
+from pipeline.commands import Command
+
+if TYPE_CHECKING:
+    from pipeline.cluster import Server
+    from pipeline.submit import Order
+
+EXIT_CODES = """
+\b
+Exit codes: 0 done · 2 wrong package, recipe or option · 9 Kubeflow Pipelines cannot be reached,
+refuses, or the run failed · 130 stopped by Ctrl-C
+"""
+
+FIELDS = (
+    ("second", 0, 59, ()),
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+_OPTIONS = (
+    click.option(
+        "--host",
+        envvar="KF_PIPELINES_ENDPOINT",
+        show_envvar=True,
+        required=True,
+        help="Address of Kubeflow Pipelines, e.g. https://kubeflow.example.com/pipeline.",
+    ),
+    click.option("--namespace", help="Yours, where each user of the server has one."),
+    click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        envvar="KF_PIPELINES_SA_TOKEN_PATH",
+        show_envvar=True,
+        help="Holds a bearer token. The token itself may stand in FASHION_KUBEFLOW_TOKEN instead.",
+    ),
+    click.option("--package", type=click.Path(path_type=Path), help="What `fashion compile --target kubeflow` wrote."),
+    click.option("--recipe", help="Compile this recipe now instead; needs --image."),
+    click.option("--image", help="The container image that a recipe compiled now runs in."),
+    click.option("--pvc", help="Volume claim that every task of a recipe compiled now mounts at /data."),
+    click.option("--metadata-secret", help="Secret with the metadata database's password, for a recipe compiled now."),
+    click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of --recipe. Repeatable."
+    ),
+    click.option(
+        "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the package. Repeatable."
+    ),
+    click.option("--experiment", help="Runs are listed under it.  [default: the pipeline's name]"),
+    click.option("--service-account", help="The Kubernetes account that the tasks run as."),
+)
+
+
+def _common(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@_common
+@click.option("--run-name", help="[default: the pipeline's name and the time]")
+@click.option("--wait", is_flag=True, help="Follow the run to its end; the exit code says how it ended.")
+def submit(run_name: str | None, wait: bool, **options: Any) -> None:
+    """Run a package on Kubeflow Pipelines, once.
+
+    The package becomes a version of the pipeline that is named after its recipe; the same package is uploaded once.
+
+    \b
+      fashion submit --host http://localhost:8080 --package fashion.yaml --wait
+      fashion submit --host https://kubeflow.example.com/pipeline --namespace ml --token-file token \\
+          --package fashion.yaml --param data=/data/catalogue
+      fashion submit --host http://localhost:8080 --recipe six_class --pvc fashion \\
+          --image registry.example.com/fashion:1.4 --param data=/data/catalogue --param ...
+    """
+    with _order(**options) as order:
+        from pipeline import submit as kubeflow
+
+        server = _connect(**options)
+        run_id = kubeflow.submit(server, order, run_name, click.echo)
+    if wait:
+        try:
+            kubeflow.follow(server, run_id, order.package.tasks, click.echo)
+        except KeyboardInterrupt:
+            click.echo(
+                f"fashion: no longer waiting; the run goes on: {server.link(f'runs/details/{run_id}')}", err=True
+            )
+            sys.exit(130)
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.argument("action", type=click.Choice(["list"]), required=False, metavar="[list]")
+@_common
+@click.option(
+    "--cron",
+    metavar="FIELDS",
+    help="When to run, in UTC: minute, hour, day of the month, month, day of the week; or six fields, seconds first.",
+)
+@click.option("--name", help="Of the schedule.  [default: the pipeline's name]")
+@click.option("--disable", metavar="NAME", help="Switch a schedule off and keep it.")
+@click.option("--enable", metavar="NAME", help="Switch it on again. A run that it missed starts at once.")
+@click.option("--delete", metavar="NAME", help="Remove a schedule.")
+@click.option(
+    "--wait", is_flag=True, help="Let a run that is under way end before its schedule is replaced or deleted."
+)
+def schedule(
+    action: str | None,
+    cron: str | None,
+    name: str | None,
+    disable: str | None,
+    enable: str | None,
+    delete: str | None,
+    wait: bool,
+    **options: Any,
+) -> None:
+    """Run a package on Kubeflow Pipelines again and again.
+
+    One run of a schedule at a time, none is made up for. The same command again changes nothing; with a new package,
+    other parameters or another time it replaces the schedule. A replaced schedule that was off stays off.
+    Times are UTC, unless the server's administrator has set CRON_SCHEDULE_TIMEZONE.
+
+    \b
+      fashion schedule --host http://localhost:8080 --package fashion.yaml --cron "0 3 * * *"
+      fashion schedule --host http://localhost:8080 list
+      fashion schedule --host http://localhost:8080 --disable six-class
+      fashion schedule --host http://localhost:8080 --delete six-class
+    """
+    if [action, cron, disable, enable, delete].count(None) != 4:
+        raise click.UsageError("Give one of: list, --cron, --disable, --enable, --delete.")
+    if cron is not None:
+        fields = kubeflow_cron(cron)
+        with _order(**options) as order:
+            from pipeline import schedules as kubeflow
+
+            kubeflow.put_schedule(
+                _connect(**options), name or order.package.name, fields, order, wait=wait, say=click.echo
+            )
+        return
+    if options["package"] or options["recipe"]:
+        raise click.UsageError("--package and --recipe go with --cron.")
+    from pipeline import schedules as kubeflow
+
+    server = _connect(**options)
+    if delete:
+        kubeflow.delete_schedule(server, delete, wait, click.echo)
+        click.echo(f"deleted   {delete}")
+    elif disable or enable:
+        kubeflow.switch_schedule(server, str(disable or enable), on=bool(enable))
+        click.echo(f"{'enabled ' if enable else 'disabled'}  {disable or enable}")
+    else:
+        _list(server)
+
+
+def _list(server: "Server") -> None:
+    from pipeline.schedules import MADE_HERE, schedules, shown
+
+    rows = [
+        (each.display_name, "on" if each.mode == "ENABLE" else "off", shown(each.trigger.cron_schedule.cron),
+         each.description.removesuffix(MADE_HERE))
+        for each in schedules(server)
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in sorted(rows):
+        click.echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+    if not rows:
+        click.echo(f"{server.host} has no schedules made here")
+
+
+def _connect(host: str, namespace: str | None, token_file: Path | None, **_: object) -> "Server":
+    from pipeline.cluster import Server, Token
+
+    variable = "FASHION_KUBEFLOW_TOKEN"
+    return Server(host, namespace, Token(token_file, os.environ.get(variable), variable))
+
+
+@contextmanager
+def _order(
+    package: Path | None,
+    recipe: str | None,
+    image: str | None,
+    overrides: tuple[str, ...],
+    pvc: str | None,
+    metadata_secret: str | None,
+    parameters: tuple[str, ...],
+    experiment: str | None,
+    service_account: str | None,
+    **_: object,
+) -> Iterator["Order"]:
+    """What is to be run; a package that is compiled for it is there as long as this is open."""
+    if (package is None) == (recipe is None):
+        raise click.UsageError("Give --package, or --recipe with --image.")
+    if package and (image or overrides or pvc or metadata_secret):
+        raise click.UsageError(
+            "--image, --set, --pvc and --metadata-secret go with --recipe: a package has them in it."
+        )
+    if recipe and not image:
+        raise click.UsageError("--recipe needs --image: the container image that its tasks run in.")
+    from pipeline.package import read_package
+    from pipeline.submit import Order
+
+    with tempfile.TemporaryDirectory() as folder:
+        if recipe and image:
+            package = Path(folder) / f"{Path(recipe).stem}.yaml"
+            from pipeline.kubeflow import Cluster, compile_package
+            from pipeline.recipe import load_recipe
+
+            compile_package(
+                load_recipe(recipe, overrides), image, package, Cluster(pvc, metadata_secret=metadata_secret)
+            )
+        read = read_package(Path(str(package)))
+        yield Order(read, read.arguments(parameters), experiment or read.name, service_account)
+
+
+def kubeflow_cron(text: str) -> str:
+    """Checks a cron expression and gives it the six fields of Kubeflow Pipelines, seconds first.
+
+    Kubeflow would take five fields for second to month, and so run at a wrong time.
+
+    Raises:
+        RecipeError: it is malformed, or never comes.
+    """
+    given = text.split()
+    fields = ["0", *given] if len(given) == 5 else given
+    if len(fields) != 6:
+        raise RecipeError(
+            f"--cron {text!r}: give five fields, minute hour day month weekday, e.g. '0 3 * * *' for 3 o'clock UTC "
+            "each day; or six, with seconds first"
+        )
+    values = [_values(text, field, *bounds) for field, bounds in zip(fields, FIELDS, strict=True)]
+    days, months = values[3], values[4]
+    if fields[5] in ("*", "?") and all(min(days) > LONGEST[month - 1] for month in months):
+        raise RecipeError(f"--cron {text!r}: never comes: no such month has a day {min(days)}")
+    return " ".join(fields)
+
+
+def _values(text: str, field: str, what: str, low: int, high: int, names: tuple[str, ...]) -> set[int]:
+    found: set[int] = set()
+    for item in field.split(","):
+        match = re.fullmatch(r"(?:[*?]|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?", item)
+        try:
+            if not match:
+                raise ValueError
+            first, last, step = match["first"], match["last"], int(match["step"] or 1)
+            begin = _number(first, names, low) if first else low
+            open_end = not first or (last is None and match["step"])
+            end = high if open_end else _number(last or first, names, low)
+            if not low <= begin <= end <= high or not step:
+                raise ValueError
+        except ValueError:
+            also = f" or {names[0]}-{names[-1]}" if names else ""
+            raise RecipeError(
+                f"--cron {text!r}: {what} {item!r}: give *, a number {low}-{high}{also}, a range a-b, a step */n, or "
+                "several with commas between"
+            ) from None
+        found |= set(range(begin, end + 1, step))
+    return found
+
+
+def _number(word: str, names: tuple[str, ...], low: int) -> int:
+    return names.index(word.lower()) + low if word.lower() in names else int(word)
