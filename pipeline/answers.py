@@ -1,0 +1,229 @@
+"""Files of answers about pictures: written row by row, whole after any end of the process, and gone on with later."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import re
+import struct
+import sys
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from components.errors import AnswerError
+
+Row = Mapping[str, Any]
+
+
+class Writer(ABC):
+    """Where answers go.
+
+    Attributes:
+        pictures: names of those that were answered before this writer was made.
+        failed: how many of these have an error.
+    """
+
+    pictures: set[str]
+    failed: int
+
+    @abstractmethod
+    def write(self, row: Row) -> None:
+        """Adds the answer about one picture, by column; `picture` and `error` are among them."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Has all that was written reach the disk."""
+
+
+class Lines(Writer):
+    """CSV with a header, or JSON lines.
+
+    A last line without its end was half-written when a process was killed: it is cut off.
+    """
+
+    def __init__(self, file: Path | BinaryIO, form: str, columns: Sequence[str]) -> None:
+        """Opens the file, and reads what it holds already.
+
+        Args:
+            file: is made if missing; or a stream, which is only written to.
+            form: "csv" or "jsonl".
+            columns: keys of the rows, in their order.
+
+        Raises:
+            AnswerError: it cannot be written, is in use, or holds something else.
+        """
+        self.pictures, self.failed = set(), 0
+        self._form, self._columns = form, tuple(columns)
+        self._path = file if isinstance(file, Path) else None
+        self._file = _opened(file) if isinstance(file, Path) else file
+        begun = self._path is not None and self._resume(self._path)
+        if not begun and form == "csv":
+            self._put(_csv_line(self._columns))
+
+    def write(self, row: Row) -> None:
+        values = {name: row[name] for name in self._columns}
+        if self._form == "csv":
+            self._put(_csv_line(values.values()))
+        else:
+            self._put((json.dumps(values, ensure_ascii=False, default=_as_list) + "\n").encode())
+
+    def close(self) -> None:
+        if self._path is not None:
+            _close(self._path, self._file)
+
+    def _put(self, line: bytes) -> None:
+        with _explained(self._path):
+            self._file.write(line)
+            self._file.flush()
+
+    def _resume(self, path: Path) -> bool:
+        with _explained(path):
+            content = self._file.read()
+            whole = content.rfind(b"\n") + 1
+        try:
+            for row in self._parsed(content[:whole].decode()):
+                self.pictures.add(row["picture"])
+                self.failed += bool(row["error"])
+        except (ValueError, TypeError, csv.Error) as error:
+            raise AnswerError(
+                f"{path}: holds something other than these answers. Remove it, or give another --out."
+            ) from error
+        with _explained(path):
+            self._file.seek(whole)
+            self._file.truncate()
+        return whole > 0
+
+    def _parsed(self, text: str) -> list[Row]:
+        """The rows of a file, or ValueError."""
+        if self._form == "csv":
+            rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+            if rows and tuple(rows[0]) != self._columns:
+                raise ValueError("other columns")
+            return [dict(zip(self._columns, row, strict=True)) for row in rows[1:]]
+        objects = [json.loads(line) for line in text.split("\n")[:-1]]
+        if any(tuple(row) != self._columns for row in objects):
+            raise ValueError("other keys")
+        return objects
+
+
+class Vectors(Writer):
+    """The column `embedding` in a .npy file, float32 [n, d], and beside it a CSV file that names their pictures.
+
+    The two have the same rows: `vectors.npy` and `vectors.pictures.csv`. A picture with an error has a row of zeros.
+    numpy can load the file at any time; none is needed to write it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Opens both files, and reads what they hold already.
+
+        Raises:
+            AnswerError: as for `Lines`, or the two do not belong together.
+        """
+        self._path, self._file = path, _opened(path)
+        self._names = path.with_suffix(".pictures.csv")
+        self._lines = Lines(self._names, "csv", ("picture", "error"))
+        self.pictures, self.failed = self._lines.pictures, self._lines.failed
+        self._count, self._width = len(self.pictures), 0
+        with _explained(path):
+            if self._count > self.failed:  # or no vector was ever written, whose width could be known
+                self._width = self._read_width()
+            self._cut()
+
+    def write(self, row: Row) -> None:
+        vector = row["embedding"]
+        with _explained(self._path):
+            if vector and not self._width:
+                self._width = len(vector)
+                self._file.write(_npy_header(0, self._width) + bytes(4 * self._width * self._count))
+            if self._width:
+                self._file.write(vector.tobytes() if vector else bytes(4 * self._width))
+                self._file.flush()
+                os.pwrite(self._file.fileno(), _npy_header(self._count + 1, self._width), 0)
+        self._count += 1
+        # After the vector: a process killed between the two leaves one too many, which is cut off when it goes on.
+        self._lines.write(row)
+
+    def close(self) -> None:
+        if not self._width:
+            with _explained(self._path):
+                self._file.write(_npy_header(self._count, 0))
+        _close(self._path, self._file)
+        self._lines.close()
+
+    def _read_width(self) -> int:
+        found = re.search(rb"'descr': '([^']+)'.*'shape': \(\d+, (\d+)\)", self._file.read(_NPY_HEAD))
+        width = int(found[2]) if found and found[1].decode() == _NPY_TYPE else 0
+        size = os.fstat(self._file.fileno()).st_size
+        if not width or size < _NPY_HEAD + 4 * width * self._count:
+            raise AnswerError(f"{self._path}: has fewer vectors than {self._names} has pictures. Remove both.")
+        return width
+
+    def _cut(self) -> None:
+        end = _NPY_HEAD + 4 * self._width * self._count if self._width else 0
+        self._file.seek(end)
+        self._file.truncate()
+        if end:
+            os.pwrite(self._file.fileno(), _npy_header(self._count, self._width), 0)
+
+
+_NPY_HEAD = 128
+_NPY_TYPE = "<f4" if sys.byteorder == "little" else ">f4"
+
+
+def _npy_header(count: int, width: int) -> bytes:
+    described = f"{{'descr': '{_NPY_TYPE}', 'fortran_order': False, 'shape': ({count}, {width}), }}"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", _NPY_HEAD - 10) + described.ljust(_NPY_HEAD - 11).encode() + b"\n"
+
+
+def plain(name: str) -> str:
+    """A file's name as valid text of one line: file systems allow more."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _csv_line(values: object) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerow(values)  # type: ignore[arg-type]
+    return stream.getvalue().encode()
+
+
+def _as_list(vector: "array[float]") -> list[float]:
+    return [float(f"{value:.9g}") for value in vector]  # as many digits as float32 has
+
+
+def _opened(path: Path) -> BinaryIO:
+    with _explained(path, "Give another --out."):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise AnswerError(f"{path}: is no file. Give another --out.")
+        # Neither of open's modes reads, writes anywhere and makes the file.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise AnswerError(f"{path}: another command is writing it. Wait for it, or give another --out.") from None
+        return file
+
+
+def _close(path: Path, file: BinaryIO) -> None:
+    with _explained(path), file:
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _explained(
+    path: Path | None, remedy: str = "What was written stays; mend that and give the command again to go on."
+) -> Iterator[None]:
+    """Turns what the file system refuses into an AnswerError."""
+    try:
+        yield
+    except OSError as error:
+        if path is None:
+            raise
+        raise AnswerError(f"{path}: cannot be written ({error.strerror}). {remedy}") from error

@@ -1,0 +1,210 @@
+"""The interface that all clients share, and `connect`, which makes one for an address."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from fashion_client.answers import EMBED, PREDICT, Answer, Embedding, Metadata, Prediction, Question, VersionStatus
+from fashion_client.errors import InvalidRequest, ProtocolError
+from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.pictures import Encoded, Picture, encode
+
+INPUT = "image_bytes"  # of every signature that is asked
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model of a server is asked: its version or its label, or neither for the newest."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("the model has no name: give the one it is served under")
+        if self.version is not None and self.label is not None:
+            raise ValueError(f"{self.name}: give a version or a label, not both")
+
+    def __str__(self) -> str:
+        version = f" version {self.version}" if self.version is not None else ""
+        label = f" '{self.label}'" if self.label is not None else ""
+        return f"{self.name}{version}{label}"
+
+
+class Client(ABC):
+    """Asks one model about pictures. Thread-safe; to be closed after use, or used in a `with` statement.
+
+    A picture is a path, encoded bytes (JPEG or PNG), a file opened in binary mode, an array uint8 [h, w], [h, w, 3] or
+    [h, w, 4] of numpy or Pillow, or a `Source`. One that cannot be read, or that the model or the server refuses, gets
+    an answer with an `error`, and the others are not touched.
+    """
+
+    def __init__(self, where: str, batches: Batches) -> None:
+        self.where = where
+        self._batches = batches
+        self._checked: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
+        """Tells what each picture shows, in their order.
+
+        Raises:
+            ClientError: a request failed as a whole.
+            TypeError: something is no picture.
+        """
+        return [answer for batch in self._split(pictures) for answer in self._ask(PREDICT, batch)]
+
+    def embed(self, pictures: Iterable[Picture]) -> list[Embedding]:
+        """Gives each picture's embedding, in their order.
+
+        Raises:
+            ClientError: a request failed as a whole.
+            TypeError: something is no picture.
+        """
+        return [answer for batch in self._split(pictures) for answer in self._ask(EMBED, batch)]
+
+    def predict_each(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
+        """Like `predict` for any number of pictures: yields in their order, with several requests under way.
+
+        One more request is made ready meanwhile; no more pictures than these hold are in memory.
+        """
+        return self._each(PREDICT, pictures)
+
+    def embed_each(self, pictures: Iterable[Picture]) -> Iterator[Embedding]:
+        """Like `embed` for any number of pictures: yields in their order, with several requests under way."""
+        return self._each(EMBED, pictures)
+
+    @abstractmethod
+    def status(self) -> list[VersionStatus]:
+        """Tells which versions of the model the server has, and in which state."""
+
+    @abstractmethod
+    def metadata(self) -> Metadata:
+        """Tells which version answers, and its signatures."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Gives connections and threads back."""
+
+    @abstractmethod
+    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+        """Runs a signature; output name to rows, each a str, a float or a sequence of either."""
+
+    def _each(self, question: Question[Answer], pictures: Iterable[Picture]) -> Iterator[Answer]:
+        under_way: deque[Future[list[Answer]]] = deque()
+        pool = ThreadPoolExecutor(self._batches.parallel, thread_name_prefix="fashion-client")
+        try:
+            for batch in self._split(pictures):
+                under_way.append(pool.submit(self._ask, question, batch))
+                if len(under_way) > self._batches.parallel:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _split(self, pictures: Iterable[Picture]) -> Iterator[list[Encoded]]:
+        if isinstance(pictures, (str, bytes)) or hasattr(pictures, "read") or hasattr(pictures, "__array_interface__"):
+            raise TypeError("one picture was given: give a list of pictures")
+        batch: list[Encoded] = []
+        size = 0
+        for picture in pictures:
+            encoded = encode(picture)
+            if batch and (len(batch) == self._batches.rows or size + len(encoded.data) > self._batches.bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(encoded)
+            size += len(encoded.data)
+        if batch:
+            yield batch
+
+    def _ask(self, question: Question[Answer], batch: Sequence[Encoded]) -> list[Answer]:
+        readable = [picture for picture in batch if picture.error is None]
+        answers = iter(self._ask_server(question, readable) if readable else ())
+        return [
+            next(answers) if picture.error is None else question.failed(picture.source, picture.error)
+            for picture in batch
+        ]
+
+    def _ask_server(self, question: Question[Answer], batch: Sequence[Encoded]) -> list[Answer]:
+        try:
+            outputs = self._outputs(
+                question.signature, [*question.outputs, "error"], [picture.data for picture in batch]
+            )
+        except InvalidRequest as refused:
+            # One picture beyond a limit of the server fails a request: halves are tried until it stands alone.
+            if len(batch) == 1:
+                self._check(question.signature)
+                return [question.failed(batch[0].source, f"the server refuses it: {refused.detail}")]
+            middle = len(batch) // 2
+            return [*self._ask_server(question, batch[:middle]), *self._ask_server(question, batch[middle:])]
+        return question.answers(self.where, [picture.source for picture in batch], outputs)
+
+    def _check(self, signature: str) -> None:
+        """Raises the error if it is the model that is at fault and not a picture: then none would be answered."""
+        if signature in self._checked:
+            return
+        known = self.metadata().signatures.get(signature)
+        if known is None or list(known.inputs) != [INPUT]:
+            raise ProtocolError(self.where, f"the model has no signature '{signature}' that takes {INPUT} alone")
+        self._checked.add(signature)
+
+
+def connect(
+    address: str,
+    model: str,
+    *,
+    version: int | None = None,
+    label: str | None = None,
+    timeouts: Timeouts | None = None,
+    retries: Retries | None = None,
+    batches: Batches | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Client:
+    """Makes a client for one model of a server. Nothing is sent before the first question.
+
+    Proxies of the environment are not used. `https` and `grpcs` check the server's certificate; an authority of your
+    own is named by the variables SSL_CERT_FILE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.
+
+    Args:
+        address: `http://host:8501` or `https://…` for REST, with a path if a gateway wants one; `grpc://host:8500` or
+            `grpcs://…` for gRPC.
+        model: name it is served under.
+        version: number of the version to ask; the server's newest if None.
+        label: label of the version to ask, instead of its number.
+        timeouts: how long to wait.
+        retries: how often to try.
+        batches: how much to send at once.
+        headers: are sent with each request, as credentials for a gateway.
+
+    Raises:
+        ValueError: the address or another argument is of no use.
+    """
+    url = urlsplit(address)
+    asked = Model(model, version, label)
+    options = (asked, timeouts or Timeouts(), retries or Retries(), batches or Batches(), headers or {})
+    if not url.hostname or url.port == 0 or url.query or url.fragment or url.username:
+        raise ValueError(f"'{address}' is no address: give one like http://localhost:8501 or grpc://localhost:8500")
+    # Both are imported late: a program that uses one need not load the other.
+    if url.scheme in ("http", "https"):
+        from fashion_client.rest import RestClient
+
+        return RestClient(address, *options)
+    if url.scheme in ("grpc", "grpcs") and url.path in ("", "/"):
+        from fashion_client.rpc import GrpcClient
+
+        return GrpcClient(address, *options)
+    raise ValueError(f"'{address}' is no address: it has to begin with http://, https://, grpc:// or grpcs://")

@@ -1,0 +1,66 @@
+"""How long a client waits, how often it tries and how much it sends at once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Limits in seconds.
+
+    Attributes:
+        connect: until a connection stands.
+        read: of silence while an answer is awaited. REST only; gRPC watches the connection itself.
+        total: for one request with all its retries and the pauses between them.
+    """
+
+    connect: float = 5.0
+    read: float = 30.0
+    total: float = 60.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.read, self.total) <= 0:
+            raise ValueError(f"{self}: every limit has to be above 0 seconds")
+
+
+@dataclass(frozen=True)
+class Retries:
+    """When to try again, which is safe because a model's answer changes nothing on the server.
+
+    Tried again are connections refused or cut before an answer, and answers that ask for it: HTTP 429 and 503, gRPC
+    RESOURCE_EXHAUSTED and UNAVAILABLE. Timeouts are not: the server may be at work on the request still.
+
+    Attributes:
+        attempts: in all, 1 to 5, which is the most that gRPC makes.
+        first: pause after the first attempt, seconds. Each further pause is twice as long, and each is varied at
+            random so that clients do not come back all at once. A pause that the server asks for goes first.
+        longest: the longest pause, seconds.
+    """
+
+    attempts: int = 4
+    first: float = 0.2
+    longest: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attempts <= 5:
+            raise ValueError(f"{self}: attempts has to be between 1 and 5")
+        if not 0 < self.first <= self.longest:
+            raise ValueError(f"{self}: first has to be above 0 and no more than longest")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How much goes into one request; larger ones are split.
+
+    Attributes:
+        rows: pictures.
+        bytes: of encoded pictures. One picture that is larger goes alone.
+        parallel: requests under way at once in `predict_each` and `embed_each`.
+    """
+
+    rows: int = 32
+    bytes: int = 4 << 20
+    parallel: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.bytes, self.parallel) < 1:
+            raise ValueError(f"{self}: rows, bytes and parallel have to be at least 1")
