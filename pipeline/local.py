@@ -1,8 +1,14 @@
 """Runs the graph, or a part of it, in this process, through TFX's own launcher."""
 
+import dataclasses
+import fcntl
+import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler import compiler, constants
@@ -13,6 +19,7 @@ from tfx.orchestration.portable import launcher, partial_run_utils, runtime_para
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import FashionError, RecipeError
+from components.progress import report
 
 # A resolver's finds are recorded as the second kind.
 _OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
@@ -37,7 +44,8 @@ class NodeResult:
 
     Attributes:
         node: its id, e.g. "train".
-        state: "complete", "cached" or "skipped" (left out by --from and --to).
+        state: "complete", "cached" or "skipped" (left out by --from and --to); of a run that is read from the
+            metadata also "running", "failed" or "waiting".
         seconds: how long it took.
         outputs: its artifacts, by the names of the outputs.
     """
@@ -46,6 +54,27 @@ class NodeResult:
     state: str
     seconds: float = 0.0
     outputs: Mapping[str, Output] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CompiledRun:
+    """A pipeline as TFX's launcher takes it, with the id of one run filled in.
+
+    Attributes:
+        ir: all nodes; their inputs are those that the same run has made.
+        run_id: names the run in the metadata.
+        deployment: how each node is executed.
+        connection: to the metadata; holds the password, as the IR and the deployment do.
+    """
+
+    ir: pipeline_pb2.Pipeline = field(repr=False)
+    run_id: str
+    deployment: Any = field(repr=False)
+    connection: Any = field(repr=False)
+
+    def nodes(self) -> dict[str, pipeline_pb2.PipelineNode]:
+        """The nodes by their ids, in an order in which they can be run."""
+        return {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in self.ir.nodes}
 
 
 def run_pipeline(
@@ -70,29 +99,60 @@ def run_pipeline(
         RecipeError: the latest run did not get as far as what lies before.
         FashionError: raised by a stage, unwrapped from what TFX and Beam put around it.
     """
-    ir = compiler.Compiler().compile(pipeline)
-    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    deployment = runner_utils.extract_local_deployment_config(ir)
-    database = deployment.metadata_connection_config
-    connection = getattr(database, database.WhichOneof("connection_config"))
+    run = compile_run(pipeline, run_id)
     if nodes:
-        partial_run_utils.mark_pipeline(ir, from_nodes=nodes, to_nodes=nodes)
+        partial_run_utils.mark_pipeline(run.ir, from_nodes=nodes, to_nodes=nodes)
     results: dict[str, NodeResult] = {}
-    for node in (entry.pipeline_node for entry in ir.nodes):
-        name = node.node_info.id
+    for name, node in run.nodes().items():
         if node.execution_options.HasField("skip"):
             results[name] = NodeResult(name, "skipped")
             continue
         started(name)
-        began = time.monotonic()
-        if _publishes(node):
-            node.execution_options.caching_options.enable_cache = False
         if node.execution_options.run.perform_snapshot:
-            _take_from_latest_run(ir, connection, name)
-        state, outputs = _outcome(connection, _launch(node, ir, deployment, connection))
-        results[name] = NodeResult(name, state, time.monotonic() - began, outputs)
+            _take_from_latest_run(run, name)
+        results[name] = launch(run, name)
         finished(results[name])
     return results
+
+
+def compile_run(pipeline: tfx_pipeline.Pipeline, run_id: str) -> CompiledRun:
+    """Compiles a pipeline for one run, which its nodes' inputs are then taken from."""
+    ir = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    database = deployment.metadata_connection_config
+    return CompiledRun(ir, run_id, deployment, getattr(database, database.WhichOneof("connection_config")))
+
+
+def launch(run: CompiledRun, name: str) -> NodeResult:
+    """Runs one node through TFX's launcher, on inputs that earlier nodes of the same run have left.
+
+    Raises:
+        FashionError: raised by the stage, unwrapped from what TFX and Beam put around it.
+    """
+    node, began = run.nodes()[name], time.monotonic()
+    if _publishes(node):
+        node.execution_options.caching_options.enable_cache = False
+    with _alone(run, node):
+        execution_id = _launch(run, node)
+    with metadata.Metadata(run.connection) as handle:
+        [execution] = handle.store.get_executions_by_id([execution_id])
+        result = read_result(handle, name, execution)
+    if result.state not in ("complete", "cached"):
+        raise RuntimeError(f"TFX left execution {execution_id} in state {result.state}: the log says why")
+    return dataclasses.replace(result, seconds=time.monotonic() - began)
+
+
+def read_result(handle: metadata.Metadata, name: str, execution: mlmd.Execution) -> NodeResult:
+    """What the metadata say of one execution of a node."""
+    events = [e for e in handle.store.get_events_by_execution_ids([execution.id]) if e.type in _OUTPUTS]
+    artifacts = {a.id: a for a in handle.store.get_artifacts_by_id([e.artifact_id for e in events])}
+    return NodeResult(
+        node=name,
+        state=mlmd.Execution.State.Name(execution.last_known_state).lower(),
+        seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
+        outputs={event.path.steps[0].key: _output(artifacts[event.artifact_id]) for event in events},
+    )
 
 
 def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
@@ -100,10 +160,10 @@ def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
     return any(spec.artifact_spec.type.name == "PushedModel" for spec in node.outputs.outputs.values())
 
 
-def _take_from_latest_run(ir: pipeline_pb2.Pipeline, connection: object, first: str) -> None:
-    with metadata.Metadata(connection) as handle:
+def _take_from_latest_run(run: CompiledRun, first: str) -> None:
+    with metadata.Metadata(run.connection) as handle:
         try:
-            partial_run_utils.snapshot(handle, ir)
+            partial_run_utils.snapshot(handle, run.ir)
         except LookupError as error:
             raise RecipeError(
                 f"{first} cannot be the first stage: the latest run did not finish those before it ({error}). "
@@ -111,17 +171,36 @@ def _take_from_latest_run(ir: pipeline_pb2.Pipeline, connection: object, first: 
             ) from error
 
 
-def _launch(node: pipeline_pb2.PipelineNode, ir: pipeline_pb2.Pipeline, deployment: object, connection: object) -> int:
+@contextmanager
+def _alone(run: CompiledRun, node: pipeline_pb2.PipelineNode) -> Iterator[None]:
+    """Has two runs that are about to do the very same wait for each other: the second then finds it in the cache.
+
+    Two Trainers would otherwise share a folder of unfinished work. The system frees the lock with the process.
+    """
+    told = hashlib.blake2b(node.parameters.SerializeToString(deterministic=True), digest_size=8).hexdigest()
+    root = Path(run.ir.runtime_spec.pipeline_root.field_value.string_value)
+    path = root / node.node_info.id / ".system" / f"lock-{told}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another run that does the same", 0)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _launch(run: CompiledRun, node: pipeline_pb2.PipelineNode) -> int:
     """Runs one node; returns the id of its execution in the metadata."""
     name = node.node_info.id
     try:
         info = launcher.Launcher(
             pipeline_node=node,
-            mlmd_connection=metadata.Metadata(connection),
-            pipeline_info=ir.pipeline_info,
-            pipeline_runtime_spec=ir.runtime_spec,
-            executor_spec=runner_utils.extract_executor_spec(deployment, name),
-            custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+            mlmd_connection=metadata.Metadata(run.connection),
+            pipeline_info=run.ir.pipeline_info,
+            pipeline_runtime_spec=run.ir.runtime_spec,
+            executor_spec=runner_utils.extract_executor_spec(run.deployment, name),
+            custom_driver_spec=runner_utils.extract_custom_driver_spec(run.deployment, name),
         ).launch()
     except Exception as error:
         for cause in _causes(error):
@@ -137,18 +216,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _outcome(connection: object, execution_id: int) -> tuple[str, dict[str, Output]]:
-    with metadata.Metadata(connection) as handle:
-        store = handle.store
-        [execution] = store.get_executions_by_id([execution_id])
-        state = mlmd.Execution.State.Name(execution.last_known_state).lower()
-        if state not in ("complete", "cached"):
-            raise RuntimeError(f"TFX left execution {execution_id} in state {state}: the log says why")
-        events = [e for e in store.get_events_by_execution_ids([execution_id]) if e.type in _OUTPUTS]
-        artifacts = {a.id: a for a in store.get_artifacts_by_id([e.artifact_id for e in events])}
-    return state, {event.path.steps[0].key: _output(artifacts[event.artifact_id]) for event in events}
 
 
 def _output(artifact: mlmd.Artifact) -> Output:

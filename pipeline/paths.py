@@ -11,15 +11,17 @@ class Paths:
     Attributes:
         data: the catalogue, a folder or a zip.
         root: everything that is written lies below it.
+        database: URL of the database that remembers runs and artifacts; None is a SQLite file below the root.
     """
 
     data: Path
     root: Path
+    database: str | None = None
 
     @property
-    def metadata(self) -> Path:
-        """The SQLite database that remembers runs and artifacts."""
-        return self.root / "metadata.sqlite"
+    def metadata(self) -> str:
+        """URL of the database that remembers runs and artifacts."""
+        return self.database or f"sqlite:///{self.root / 'metadata.sqlite'}"
 
     @property
     def artifacts(self) -> Path:
@@ -29,6 +31,11 @@ class Paths:
     def work(self) -> Path:
         """Unfinished work that survives a kill."""
         return self.root / "work"
+
+    @property
+    def taxonomies(self) -> Path:
+        """Those that came in packages."""
+        return self.root / "taxonomies"
 
     @property
     def logs(self) -> Path:

@@ -15,6 +15,7 @@ from components.reading import explain, find_file, kind_of, parse_yaml, read_map
 from components.settings import (
     Balance,
     Gate,
+    Kubeflow,
     Labels,
     Model,
     Picture,
@@ -41,6 +42,7 @@ class Recipe(Settings):
     train: Train = Train()
     gate: Gate = Gate()
     publish: Publish = Publish()
+    kubeflow: Kubeflow = Kubeflow()
 
     def as_yaml(self) -> str:
         """The recipe with every default written out."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.nodes import beginnings, house  # noqa: F401 - fixtures
+
 REPO = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "pipeline.cli")
 

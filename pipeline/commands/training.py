@@ -11,8 +11,18 @@ EXIT_CODES = """
 \b
 Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
 4 data refused · 5 model refused, nothing published · 6 weights cannot be had ·
-7 not published for another reason · 130 stopped by Ctrl-C
+7 not published for another reason · 8 metadata database cannot be used · 130 stopped by Ctrl-C
 """
+
+metadata_option = click.option(
+    "--metadata",
+    "database",
+    envvar="FASHION_METADATA",
+    show_envvar=True,
+    metavar="URL",
+    help="The database that remembers runs: sqlite:///file, mysql://… or postgresql://…; a password comes from "
+    "FASHION_METADATA_PASSWORD.  [default: a SQLite file below the root]",
+)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -40,12 +50,19 @@ Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
     "--from", "first", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
 )
 @click.option("--to", "last", metavar="STAGE", help="Last stage to run.")
+@metadata_option
 def run(
-    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, first: str | None, last: str | None
+    recipe: str,
+    data: Path | None,
+    overrides: tuple[str, ...],
+    root: Path,
+    first: str | None,
+    last: str | None,
+    database: str | None,
 ) -> None:
     """Train on a catalogue and publish the model if it is good for every class.
 
-    Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish. A stage
+    Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish, report. A stage
     whose inputs, settings and code are unchanged is not run again, so a stopped run goes on where it was.
 
     \b
@@ -56,7 +73,7 @@ def run(
     from pipeline.recipe import load_recipe
     from pipeline.run import run_recipe
 
-    run_recipe(load_recipe(recipe, overrides), data, root, first, last)
+    run_recipe(load_recipe(recipe, overrides), data, root, first, last, database)
 
 
 @click.command(cls=Command)

@@ -1,0 +1,117 @@
+"""`fashion compile`, and the commands that the tasks of a compiled package run: `fashion node`, `fashion verdict`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands import Command
+from pipeline.commands.training import EXIT_CODES, metadata_option
+
+if TYPE_CHECKING:
+    from pipeline.paths import Paths
+    from pipeline.recipe import Recipe
+
+_RUN_OPTIONS = (
+    click.option("--run-id", required=True, help="Names the run; the same for all its nodes."),
+    click.option("--recipe", required=True, help="A recipe's name, the path of a YAML file, or what a package holds."),
+    click.option("--data", type=click.Path(path_type=Path), required=True, help="The catalogue: a folder or zip."),
+    click.option(
+        "--root", type=click.Path(path_type=Path), required=True, help="Everything a run writes lies below it."
+    ),
+    metadata_option,
+)
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_RUN_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.option("--node", required=True, help="A stage of the pipeline, e.g. train.")
+@_run_options
+def node(node: str, run_id: str, **given: Any) -> None:
+    """Run one stage of a run in a process of its own, as each task on Kubeflow does.
+
+    Its inputs are what the same run's earlier stages left. The same command again finishes what was killed, and does
+    nothing where the stage has been done.
+
+    \b
+      fashion node --node ingest --run-id monday --recipe six_class --data shop/ --root runs
+      fashion node --node schema --run-id monday --recipe six_class --data shop/ --root runs
+    """
+    from pipeline.node import run_node
+
+    run_node(*_experiment(**given), node, run_id)
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@_run_options
+def verdict(run_id: str, **given: Any) -> None:
+    """Say what came of a run made of `fashion node`: each stage, the table per class, the verdict.
+
+    It is kept in logs/RUN-ID/verdict.txt below the root, and the exit code is that of the run.
+
+    \b
+      fashion verdict --run-id monday --recipe six_class --data shop/ --root runs
+    """
+    from pipeline.verdict import tell_verdict
+
+    tell_verdict(*_experiment(**given), run_id)
+
+
+def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "tuple[Recipe, Paths]":
+    from pipeline.packing import unpack
+    from pipeline.paths import Paths
+    from pipeline.recipe import load_recipe
+
+    paths = Paths(data.absolute(), root.absolute(), database)
+    return unpack(recipe, paths.taxonomies) if recipe.startswith("{") else load_recipe(recipe), paths
+
+
+@click.command("compile", cls=Command)
+@click.option("--target", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow", show_default=True)
+@click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file. It travels in the package.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
+@click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The package to write, .yaml.")
+@click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models.")
+@click.option("--mount", default="/data", show_default=True, help="Where the claim is mounted.")
+@click.option("--data", help="Default of the package's parameter `data`: the catalogue in the container.")
+@click.option("--root", help="Default of `root`: the folder that everything is written below.")
+@click.option("--metadata", help="Default of `metadata`: the database's URL, without a password.")
+@click.option("--metadata-secret", help="Kubernetes secret that has the database's password under the key `password`.")
+@click.option("--pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="When to pull the image.")
+def compile_(
+    target: str, recipe: str, overrides: tuple[str, ...], image: str, out: Path, mount: str, **cluster: Any
+) -> None:
+    """Write the pipeline as a package for Kubeflow Pipelines: one task for each stage.
+
+    What a task needs is said in the recipe, under `kubeflow`: cpu, memory, node_selector, tolerations and retries for
+    all (`default`) or one (`nodes.train`), an accelerator for one.
+
+    \b
+      fashion compile --recipe six_class --image registry.example.com/fashion:1.4 --out fashion.yaml \\
+          --pvc fashion --data /data/catalogue --root /data/runs \\
+          --metadata mysql://fashion@mysql:3306/fashion --metadata-secret fashion-metadata \\
+          --set "kubeflow.nodes.train.accelerator={type: nvidia.com/gpu, count: 1}"
+
+    The account that tasks run as is given with `fashion submit --service-account`: a package cannot hold it.
+    With --target vertex TFX's own runner compiles for Vertex AI, as far as it goes, and what it leaves out is said.
+    """
+    from pipeline.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides)
+    if target == "kubeflow":
+        from pipeline.kubeflow import Cluster, compile_package
+
+        compile_package(loaded, image, out, Cluster(mount=mount, **cluster))
+    else:
+        from pipeline.vertex import compile_for_vertex
+
+        for said in compile_for_vertex(loaded, image, out, cluster["data"], cluster["root"]):
+            click.echo(f"left out: {said}")
+    click.echo(f"wrote {out}")

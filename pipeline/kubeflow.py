@@ -1,0 +1,206 @@
+"""The same graph as a package for Kubeflow Pipelines: one task for each node, which `fashion node` runs.
+
+TFX keeps its own cache and lineage in the metadata database that all tasks share, so nothing but parameters passes
+between tasks, and a component added to the graph needs no change here. Runs on plain open-source Kubeflow Pipelines.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from components.errors import RecipeError
+from components.reading import choices
+from components.settings import Kubeflow, Labels, NodeResources
+from pipeline.metadata import PASSWORD_VARIABLE, parse_url
+from pipeline.packing import pack
+from pipeline.paths import Paths
+from pipeline.recipe import Recipe
+from pipeline.view import quiet
+
+if TYPE_CHECKING:
+    from kfp import dsl
+    from tfx.dsl.components.base.base_node import BaseNode
+
+_IMAGE = re.compile(
+    r"(?:(?:[a-zA-Z0-9-]+\.)*[a-zA-Z0-9-]+(?::\d+)?/)?"  # registry
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
+_KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+# What only these types of artifacts come from is a decision. A refusal ends its task as a failure would, and trying
+# again would only repeat it.
+_DECISIONS = {"DataVerdict", "PushedModel"}
+
+_BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "900s"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What a package says of the cluster that it is for.
+
+    Attributes:
+        pvc: name of the volume claim that holds catalogue, artifacts and models; every task mounts it.
+        mount: where.
+        metadata_secret: name of the secret whose key `password` is that of the metadata database.
+        pull_policy: when the image is pulled.
+        data: default of the parameter `data`, the catalogue; None leaves it to who submits. Likewise `root`, the
+            folder that everything is written below, and `metadata`, the database's URL without a password.
+    """
+
+    pvc: str | None = None
+    mount: str = "/data"
+    metadata_secret: str | None = None
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    data: str | None = None
+    root: str | None = None
+    metadata: str | None = None
+
+
+def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | None = None) -> None:
+    """Writes a package that holds the recipe, byte for byte the same for the same arguments.
+
+    Args:
+        recipe: the experiment; its part `kubeflow` says what each task asks for.
+        image: container image of this project.
+        out: file to write, .yaml.
+        cluster: where it will run.
+
+    Raises:
+        RecipeError: what is asked for cannot be.
+    """
+    cluster = cluster or Cluster()
+    check_image(image)
+    _check(cluster, out)
+    packed = pack(recipe)
+    with quiet(Path(os.devnull)):  # TensorFlow has much to say at its import
+        nodes = read_graph(recipe)
+    if unknown := [name for name in recipe.kubeflow.nodes if name not in nodes]:
+        raise RecipeError(f"kubeflow.nodes.{unknown[0]}: there is no such stage; {choices(unknown[0], nodes)}")
+    from kfp import compiler
+
+    given = {"data": cluster.data, "root": cluster.root, "metadata": cluster.metadata, "recipe": packed}
+    compiler.Compiler().compile(
+        pipeline_func=_pipeline(recipe.name, image, recipe.kubeflow, cluster, nodes),
+        package_path=str(out),
+        pipeline_parameters={key: value for key, value in given.items() if value is not None},
+    )
+
+
+def read_graph(recipe: Recipe) -> "Mapping[str, BaseNode]":
+    """The nodes of the graph by their ids, each after those it depends on. No catalogue is looked at."""
+    from pipeline.graph import create_pipeline
+
+    # Nodes and edges are the same whatever the classes, which may have to be read from a catalogue that is not here.
+    anyhow = recipe.model_copy(update={"labels": Labels(taxonomy="six_class")})
+    nowhere = Paths(Path("/data"), Path("/root"))
+    return {node.id: node for node in create_pipeline(anyhow, nowhere, to_run=()).components}
+
+
+def check_image(image: str) -> None:
+    """Raises RecipeError where a text cannot name a container image."""
+    if not _IMAGE.fullmatch(image):
+        raise RecipeError(
+            f"--image {image!r}: this names no image; give [registry/]name[:tag], e.g. registry.example.com/fashion:1.4"
+        )
+
+
+def _check(cluster: Cluster, out: Path) -> None:
+    for option, name in (("--pvc", cluster.pvc), ("--metadata-secret", cluster.metadata_secret)):
+        if name is not None and not _KUBERNETES_NAME.fullmatch(name):
+            raise RecipeError(f"{option} {name!r}: Kubernetes names have lower-case letters, digits, dots and dashes")
+    for option, path in (("--mount", cluster.mount), ("--data", cluster.data), ("--root", cluster.root)):
+        if path is not None and not path.startswith("/"):
+            raise RecipeError(f"{option} {path}: give the absolute path of a folder in the container, e.g. /data/runs")
+    if cluster.metadata is not None:
+        parse_url(cluster.metadata)
+    if cluster.metadata and urlsplit(cluster.metadata).password:
+        raise RecipeError(
+            "--metadata: the password would stand in the package for all to read; put it into a secret under the key "
+            "`password`, and name that with --metadata-secret"
+        )
+    if out.suffix not in (".yaml", ".yml"):
+        raise RecipeError(f"--out {out}: Kubeflow takes packages by their suffix; end it in .yaml")
+    if not out.absolute().parent.is_dir():
+        raise RecipeError(f"--out {out}: there is no folder {out.parent}; make it first")
+
+
+def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes: "Mapping[str, BaseNode]") -> Any:
+    from kfp import dsl
+
+    @dsl.pipeline(name=name.replace("_", "-"), description=f"Trains {name}, and publishes it if it is good enough.")
+    def fashion(data: str, root: str, metadata: str, recipe: str) -> None:
+        def task(name: str, command: str, wanted: NodeResources) -> "dsl.PipelineTask":
+            made = _component(name, image, command)(
+                data=data,
+                root=root,
+                metadata=metadata,
+                recipe=recipe,
+                run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # resolved as a whole argument only, not within a command
+            )
+            _ask(made, wanted)
+            _attach(made, cluster)
+            return made.set_caching_options(enable_caching=False)
+
+        with dsl.ExitHandler(task("verdict", "verdict", kubeflow.of("verdict")), name="run"):
+            tasks: dict[str, dsl.PipelineTask] = {}
+            for name, node in nodes.items():
+                tasks[name] = task(name, f"node --node {name}", kubeflow.of(name))
+                tasks[name].after(*(tasks[before] for before in sorted(each.id for each in node.upstream_nodes)))
+                if retries := _retries(kubeflow, node):
+                    tasks[name].set_retry(retries, **_BACKOFF)
+
+    return fashion
+
+
+def _component(name: str, image: str, command: str) -> "Callable[..., dsl.PipelineTask]":
+    from kfp import dsl
+
+    def component(data: str, root: str, metadata: str, recipe: str, run_id: str) -> dsl.ContainerSpec:
+        options = {"run-id": run_id, "recipe": recipe, "data": data, "root": root, "metadata": metadata}
+        given = [word for option, value in options.items() for word in (f"--{option}", value)]
+        return dsl.ContainerSpec(image=image, command=["fashion", *command.split()], args=given)
+
+    component.__name__ = name  # names the component in the package
+    return dsl.container_component(component)
+
+
+def _retries(kubeflow: Kubeflow, node: "BaseNode") -> int:
+    """How often a node's task is tried again; where nobody says, a decision is not."""
+    own = kubeflow.nodes.get(node.id)
+    if own and own.retries is not None:
+        return own.retries
+    decides = any(channel.type_name in _DECISIONS for channel in node.outputs.values())
+    return 0 if decides else kubeflow.default.retries or 0
+
+
+def _ask(task: "dsl.PipelineTask", wanted: NodeResources) -> None:
+    """Asks the cluster for what a task needs; requested is what it may use at most, so that it is never evicted."""
+    from kfp import kubernetes
+
+    if wanted.cpu:
+        task.set_cpu_request(wanted.cpu).set_cpu_limit(wanted.cpu)
+    if wanted.memory:
+        task.set_memory_request(wanted.memory).set_memory_limit(wanted.memory)
+    if wanted.accelerator:
+        task.set_accelerator_type(wanted.accelerator.type).set_accelerator_limit(wanted.accelerator.count)
+    for label, value in (wanted.node_selector or {}).items():
+        kubernetes.add_node_selector(task, label, value)
+    for toleration in wanted.tolerations or ():
+        kubernetes.add_toleration(task, **toleration.model_dump())
+
+
+def _attach(task: "dsl.PipelineTask", cluster: Cluster) -> None:
+    """Attaches what the cluster holds for the tasks: the volume and the password."""
+    from kfp import kubernetes
+
+    if cluster.pvc:
+        kubernetes.mount_pvc(task, cluster.pvc, cluster.mount)
+    if cluster.metadata_secret:
+        kubernetes.use_secret_as_env(task, cluster.metadata_secret, {"password": PASSWORD_VARIABLE})
+    if cluster.pull_policy:
+        kubernetes.set_image_pull_policy(task, cluster.pull_policy)

@@ -1,0 +1,59 @@
+"""How an experiment travels in a package: recipe and taxonomy as one text, so that one's own need no other image."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.errors import RecipeError
+from components.reading import explain
+from components.transform.taxonomy import load_taxonomy
+from pipeline.recipe import Recipe
+
+
+def pack(recipe: Recipe) -> str:
+    """A recipe and its taxonomy as JSON, on one line: kfp breaks packages whose texts have several.
+
+    Raises:
+        RecipeError: the recipe's taxonomy cannot be read.
+    """
+    packed = {"recipe": recipe.model_dump(mode="json", exclude_none=True)}
+    if recipe.labels.taxonomy:
+        taxonomy = load_taxonomy(recipe.labels.taxonomy)
+        packed["recipe"]["labels"]["taxonomy"] = taxonomy.name
+        packed["taxonomy"] = taxonomy.model_dump(mode="json", exclude_none=True)
+    return json.dumps(packed, ensure_ascii=False)
+
+
+def unpack(text: str, folder: Path) -> Recipe:
+    """Reads what `pack` wrote; the taxonomy becomes a file below `folder`, the same one for the same text.
+
+    Raises:
+        RecipeError: the text is something else, or the file cannot be written.
+    """
+    try:
+        packed = json.loads(text)
+        recipe = Recipe.model_validate_json(json.dumps(packed["recipe"]))
+    except ValidationError as error:
+        raise RecipeError(explain(error, Recipe, "recipe")) from None
+    except (ValueError, KeyError, TypeError):
+        raise RecipeError(f"recipe {text[:40]}…: is no recipe out of a package. Compile the package again") from None
+    if taxonomy := packed.get("taxonomy"):
+        path = _kept(json.dumps(taxonomy, ensure_ascii=False), folder, f"{recipe.labels.taxonomy}.yaml")
+        labels = recipe.labels.model_copy(update={"taxonomy": str(path)})
+        recipe = recipe.model_copy(update={"labels": labels})
+    return recipe
+
+
+def _kept(text: str, folder: Path, name: str) -> Path:
+    path = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest() / name
+    half_made = path.with_name(f".{os.getpid()}-{name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half_made.write_text(text, encoding="utf-8")
+        half_made.replace(path)  # several tasks of a run write it at once
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be written ({error.strerror}). Name another folder with --root") from None
+    return path
