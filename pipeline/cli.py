@@ -3,13 +3,33 @@
 import click
 
 from pipeline.commands.batch import batch
+from pipeline.commands.kubeflow import compile_, node, verdict
 from pipeline.commands.models import models
+from pipeline.commands.predict import embed, predict
+from pipeline.commands.report import report, runs
 from pipeline.commands.schedule import schedule, submit
 from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
+COMMANDS = {
+    "Train": (run, recipes, catalogue),
+    "Look": (runs, report),
+    "Serve": (serve, models),
+    "Ask": (predict, embed, batch),
+    "Kubeflow": (compile_, submit, schedule, node, verdict),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class _Sections(click.Group):
+    """Lists commands by what people want done, in place of one alphabet."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(each.name or "", each.get_short_help_str(limit=70)) for each in commands])
+
+
+@click.group(cls=_Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fashion-pipeline", prog_name="fashion")
 def main() -> None:
     """From a fashion catalogue to an image classifier you can trust in production.
@@ -17,12 +37,15 @@ def main() -> None:
     \b
       fashion run                                   try it on a drawn catalogue
       fashion run --recipe six_class --data DIR     your catalogue: styles.csv + images/
-      fashion recipes                               what can be trained
+      fashion report --open                         look at what came of it
+      fashion serve                                 answer over REST and gRPC
+      fashion predict IMAGE                         what is in this picture?
     """
 
 
-for command in (run, recipes, catalogue, serve, batch, models, submit, schedule):
-    main.add_command(command)
+for commands in COMMANDS.values():
+    for command in commands:
+        main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -2,20 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import tfx.v1 as tfx
+from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.data_types import RuntimeParameter
 
 from components.digest import source_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.ingest.component import CatalogueExampleGen
+from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
 from components.publish.component import Publisher
+from components.report.component import Reporter
 from components.train.trainer import TrainerConfig
-from components.transform.taxonomy import Taxonomy, load_taxonomy
+from components.transform.taxonomy import Taxonomy
 from components.validate.component import DataGate, ReviewedSchema
+from pipeline.metadata import connection
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 
@@ -26,18 +32,24 @@ SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
 BEAM = ["--runner=FnApiRunner", "--sdk_container_image=unused"]
 
 
-def create_pipeline(recipe: Recipe, paths: Paths) -> tfx.dsl.Pipeline:
+def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None = None) -> tfx.dsl.Pipeline:
     """Puts the components together for one experiment on one catalogue.
 
     Every stage is given the part of the recipe that it depends on and no more, so that a changed gate does not
     train again and a changed learning rate does not read the catalogue again.
+
+    Args:
+        recipe: the experiment.
+        paths: where it reads from and writes to.
+        to_run: ids of the nodes that will be run; None is all. The pictures are looked at for `ingest` alone.
     """
-    taxonomy = load_taxonomy(recipe.labels.taxonomy)
+    taxonomy = taxonomy_of(recipe.labels, paths.data)
+    digest = open_catalogue(str(paths.data)).digest() if to_run is None or "ingest" in to_run else ""
     return tfx.dsl.Pipeline(
         pipeline_name=_pipeline_name(recipe, taxonomy),
         pipeline_root=str(paths.artifacts),
-        components=_nodes(recipe, taxonomy, paths),
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata)),
+        components=_nodes(recipe, taxonomy, paths, digest),
+        metadata_connection_config=connection(paths.metadata),
         enable_cache=True,
         beam_pipeline_args=BEAM,
     )
@@ -48,11 +60,11 @@ def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
     return f"{recipe.name}-{hashlib.blake2b('/'.join(taxonomy.classes).encode(), digest_size=3).hexdigest()}"
 
 
-def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
+def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> list[BaseNode]:
     classes = json.dumps(taxonomy.classes)
     ingest = CatalogueExampleGen(
         data=str(paths.data),
-        digest=open_catalogue(str(paths.data)).digest(),
+        digest=digest,
         settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
         taxonomy=taxonomy.model_dump_json(),
         code=source_digest(
@@ -119,7 +131,26 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> list[BaseNode]:
         recipe=recipe.as_yaml(),
         code=source_digest("components/publish", "components/evaluate", "serving/verify.py"),
     ).with_id("publish")
-    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish]
+    report = Reporter(
+        examples=ingest.outputs["examples"],
+        quarantine=ingest.outputs["quarantine"],
+        statistics=statistics.outputs["statistics"],
+        anomalies=validate.outputs["anomalies"],
+        verdict=gate.outputs["verdict"],
+        transformed=transform.outputs["transformed_examples"],
+        model=train.outputs["model"],
+        history=train.outputs["model_run"],
+        evaluation=evaluate.outputs["evaluation"],
+        blessing=evaluate.outputs["blessing"],
+        pushed_model=publish.outputs["pushed_model"],
+        name=recipe.name,
+        recipe=recipe.as_yaml(),
+        taxonomy=taxonomy.model_dump_json(),
+        data=str(paths.data),
+        run=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
+        code=source_digest("components/report", "components/evaluate"),
+    ).with_id("report")
+    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish, report]
 
 
 def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> TrainerConfig:

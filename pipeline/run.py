@@ -3,19 +3,23 @@
 import datetime
 import logging
 import os
+import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.text import Text
 
 from components.errors import FashionError, ModelRefused, RecipeError
+from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
 from components.progress import Progress, listen
 from components.publish.store import versions
 from components.reading import choices
-from components.transform.taxonomy import load_taxonomy
+from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 from pipeline.view import RunView, quiet
@@ -26,13 +30,19 @@ if TYPE_CHECKING:
 # The graph has them too, but takes seconds to import: too long to be told of a mistyped name.
 STAGES = (
     "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "publish",
+    "report",
 )  # fmt: skip
 
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
 
 
 def run_recipe(
-    recipe: Recipe, data: Path | None, root: Path, first: str | None = None, last: str | None = None
+    recipe: Recipe,
+    data: Path | None,
+    root: Path,
+    first: str | None = None,
+    last: str | None = None,
+    database: str | None = None,
 ) -> None:
     """Runs a recipe on a catalogue, with progress, and says what came of it.
 
@@ -42,6 +52,7 @@ def run_recipe(
         root: everything that is written lies below it.
         first: stage to begin with; what lies before is taken from the latest run.
         last: stage to end with.
+        database: URL of the metadata; None is a SQLite file below the root.
 
     Raises:
         ModelRefused: the model was trained and is not good enough; nothing was published.
@@ -49,24 +60,43 @@ def run_recipe(
     """
     # What can be wrong with what was given is found before anything heavy is imported.
     stages = _between(first, last)
-    load_taxonomy(recipe.labels.taxonomy)
     root = root.absolute()
-    paths = Paths(root / f"catalogue-{EMBEDDED_PRODUCTS}-{EMBEDDED_SEED}" if data is None else data.absolute(), root)
+    drawn = root / f"catalogue-{EMBEDDED_PRODUCTS}-{EMBEDDED_SEED}"
+    paths = Paths(drawn if data is None else data.absolute(), root, database)
     if data is not None:
         open_catalogue(str(paths.data))
-    _make_root(root)
+    if recipe.labels.taxonomy or data is not None:
+        taxonomy_of(recipe.labels, paths.data)
+    make_root(root)
+    check(paths.metadata)
     held = versions(paths.serving / recipe.name)
     log = paths.logs / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log"
-    with quiet(log) as console:
+    with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · {paths.data.name} · log {short(log)}\n"))
-        try:
-            with RunView(console) as view:
-                if not paths.data.exists():
-                    _draw_catalogue(paths.data, view)
-                results = _run(recipe, paths, log.stem, stages, view)
-            from pipeline.summary import conclude
+        with RunView(console) as view:
+            if not paths.data.exists():
+                _draw_catalogue(paths.data, view)
+            # Runs of several machines on one database may begin in the same second.
+            run_id = f"{log.stem}-{secrets.token_hex(3)}"
+            results = _run(recipe, paths, run_id, stages, view)
+        from pipeline.summary import conclude
 
-            refused = conclude(console, results, recipe, paths, held)
+        refused = conclude(console, results, recipe, paths, held)
+        if results["report"].outputs:
+            from pipeline.history import History
+            from pipeline.reporting import write_report
+
+            console.print(f"report      {short(write_report(History(paths.metadata), run_id, paths))}")
+    if refused:
+        raise ModelRefused(refused)
+
+
+@contextmanager
+def explained(log: Path) -> Iterator[Console]:
+    """Keeps the libraries quiet, and says at the end where they are heard and whether it ended with a bug."""
+    with quiet(log) as console:
+        try:
+            yield console
         except FashionError:
             console.print(f"\nlog         {short(log)}")
             raise
@@ -74,8 +104,13 @@ def run_recipe(
             console.print(f"\nThis is a bug in the pipeline. What led to it is in {short(log)}.")
             raise
         console.print(f"log         {short(log)}")
-    if refused:
-        raise ModelRefused(refused)
+
+
+def set_up_logging() -> None:
+    """Has what TFX and TensorFlow say written as lines with a time, from before their import on."""
+    # By force: the check of the metadata has had absl set it up in its own way.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it has hundreds of lines to say at import
 
 
 def _between(first: str | None, last: str | None) -> Sequence[str]:
@@ -92,8 +127,7 @@ def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view:
     began = time.monotonic()
     view.started("start")
     view.expect(stages)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it has hundreds of lines to say at import
+    set_up_logging()
     from pipeline.graph import create_pipeline
     from pipeline.local import run_pipeline
     from pipeline.summary import describe
@@ -103,7 +137,7 @@ def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view:
 
     def finished(result: "NodeResult") -> None:
         cached = "cached" if result.state == "cached" else ""
-        view.finished(result.node, " · ".join(filter(None, (describe(result, recipe), cached))), result.seconds)
+        view.finished(result.node, " · ".join(filter(None, (describe(result, recipe, paths), cached))), result.seconds)
 
     with listen(view.progress):
         return run_pipeline(pipeline, run_id, view.started, finished, () if stages == STAGES else stages)
@@ -123,7 +157,12 @@ def _draw_catalogue(folder: Path, view: RunView) -> None:
     view.finished("catalogue", f"{EMBEDDED_PRODUCTS:,} products drawn", time.monotonic() - began)
 
 
-def _make_root(root: Path) -> None:
+def make_root(root: Path) -> None:
+    """Makes the folder that everything is written below.
+
+    Raises:
+        RecipeError: it cannot be made, or not be written.
+    """
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK):

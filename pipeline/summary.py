@@ -10,14 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from components.evaluate.verdict import Verdict, read_verdict, refusal
+from components.ingest.labels import taxonomy_of
 from components.publish.store import latest
-from components.transform.taxonomy import load_taxonomy
 from pipeline.local import NodeResult, Output
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 
 
-def describe(result: NodeResult, recipe: Recipe) -> str:
+def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
     """One line on what a finished stage did; empty where there is nothing to say."""
     folders = _folders(result)
     match result.node:
@@ -30,7 +30,7 @@ def describe(result: NodeResult, recipe: Recipe) -> str:
         case "baseline":
             return "compared with the latest blessed model" if folders.get("model") else "no other blessed model yet"
         case "evaluate":
-            verdict = _verdict(folders, recipe)
+            verdict = _verdict(folders, recipe, paths)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
         case "publish":
             pushed = result.outputs["pushed_model"].properties
@@ -57,7 +57,7 @@ def conclude(
     refused = None
     console.print()
     if evaluated := _folders(results["evaluate"]):
-        verdict = _verdict(evaluated, recipe)
+        verdict = _verdict(evaluated, recipe, paths)
         console.print(_table(verdict))
         console.print()
         refused = None if verdict.blessed else refusal(recipe.name, verdict, latest(store))
@@ -119,9 +119,9 @@ def _trained(folder: Path) -> str:
     return ", ".join(stages)
 
 
-def _verdict(outputs: Mapping[str, Path], recipe: Recipe) -> Verdict:
+def _verdict(outputs: Mapping[str, Path], recipe: Recipe, paths: Paths) -> Verdict:
     blessed = (outputs["blessing"] / "BLESSED").exists()
-    classes = load_taxonomy(recipe.labels.taxonomy).classes
+    classes = taxonomy_of(recipe.labels, paths.data).classes
     return read_verdict(outputs["evaluation"], blessed, classes, recipe.gate)
 
 

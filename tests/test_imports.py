@@ -10,6 +10,7 @@ HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
 LIGHT = (
     "components.errors",
     "components.features",
+    "components.ingest.labels",
     "components.ingest.picture",
     "components.ingest.source",
     "components.ingest.split",
@@ -21,10 +22,20 @@ LIGHT = (
     "components.transform.taxonomy",
     "components.validate.gate",
     "pipeline.cli",
+    "pipeline.cluster",
+    "pipeline.kubeflow",
+    "pipeline.metadata",
+    "pipeline.node",
+    "pipeline.packing",
     "pipeline.paths",
     "pipeline.recipe",
+    "pipeline.releasing",
     "pipeline.run",
+    "pipeline.verdict",
+    "pipeline.vertex",
     "pipeline.view",
+    "fashion_client",
+    "serving.releases",
 )
 
 PROBE = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sorted({*sys.argv[2:]} & {*sys.modules}))"

@@ -88,7 +88,6 @@ def test_contradictions_are_refused(settings, said) -> None:
 
 def test_a_catalogue_is_counted_as_ingest_reads_it(tmp_path) -> None:
     write_good_catalogue(tmp_path, 12)
-    catalogue = open_catalogue(str(tmp_path))
-    taxonomy = taxonomy_of(labels(), catalogue)
-    types = {line.split(b",")[4].decode() for line in list(catalogue.read_table())[1:]}
+    taxonomy = taxonomy_of(labels(), tmp_path)
+    types = {line.split(b",")[4].decode() for line in list(open_catalogue(str(tmp_path)).read_table())[1:]}
     assert set(taxonomy.classes) == types

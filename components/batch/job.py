@@ -15,10 +15,9 @@ import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
 
-from components.errors import AnswerError
 from components.batch.shards import ROWS_PER_SHARD, Batch, infer
 from components.digest import source_digest
-from components.errors import CatalogueError, FashionError
+from components.errors import AnswerError, CatalogueError, FashionError
 from components.ingest.source import open_catalogue
 from components.ingest.table import TABLE, read_rows
 from components.publish.store import model_digest
@@ -113,7 +112,9 @@ def _picture_settings(model_dir: Path) -> Picture:
     except FileNotFoundError:  # a model that was not published by the pipeline
         return Picture()
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError, ValidationError) as error:
-        raise AnswerError(f"{recipe}: cannot be read ({error}). Publish the model again, or remove the file.") from error
+        raise AnswerError(
+            f"{recipe}: cannot be read ({error}). Publish the model again, or remove the file."
+        ) from error
 
 
 def _earlier(out: Path, job: dict[str, Any], overwrite: bool) -> Outcome | None:
@@ -190,7 +191,9 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AnswerError(f"{folder}: another batch is writing there. Wait for it, or give another --out.") from None
+            raise AnswerError(
+                f"{folder}: another batch is writing there. Wait for it, or give another --out."
+            ) from None
         yield
 
 

@@ -2,27 +2,30 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from components.errors import CatalogueError, RecipeError
-from components.ingest.source import Catalogue
+from components.ingest.source import open_catalogue
 from components.ingest.table import TABLE, Row, read_rows
 from components.reading import choices
 from components.settings import Labels
 from components.transform.taxonomy import Taxonomy, load_taxonomy
 
 
-def taxonomy_of(labels: Labels, catalogue: Catalogue) -> Taxonomy:
-    """Returns what assigns the classes; the catalogue is read only where a column does.
+def taxonomy_of(labels: Labels, data: Path) -> Taxonomy:
+    """Returns what assigns the classes; the catalogue at `data` is looked at only where a column does.
 
     Raises:
         RecipeError: there is no such taxonomy, or `merge` or `ignore` name values that the column does not have.
-        CatalogueError: the table cannot be read, lacks the column, or leaves fewer than two classes.
+        CatalogueError: there is no catalogue, or its table cannot be read, lacks the column, or leaves fewer than two
+            classes.
     """
     if labels.taxonomy is not None:
         return load_taxonomy(labels.taxonomy)
     column = str(labels.column)
+    catalogue = open_catalogue(str(data))
     rows = (row for row in read_rows(catalogue.read_table(), [column]) if isinstance(row, Row))
     return taxonomy_of_values(labels, Counter(row.fields[column] for row in rows if column in row.fields))
 

@@ -10,8 +10,9 @@ from pipeline.commands import Command
 
 EXIT_CODES = """
 \b
-Exit codes: 0 every row has its line, with a label or with the reason why not · 2 wrong option ·
-3 the catalogue cannot be read · 8 the model cannot be used, or --out cannot be written ·
+Exit codes: 0 every row has its line, with a label or with the reason why not ·
+2 wrong option · 3 the catalogue cannot be read ·
+10 the model cannot be used, or --out cannot be written ·
 130 stopped by Ctrl-C
 """
 
@@ -52,7 +53,7 @@ def batch(
 
     \b
       fashion batch --data shop/ --model runs/serving/six_class --out labels
-      fashion batch --data archive.zip --model runs/serving/six_class/1795237860 --out labels --format parquet
+      fashion batch --data shop.zip --model runs/serving/six_class/1795237860 --out labels
       fashion batch --data /mnt/shop --model /mnt/models/six_class --out /mnt/labels \\
         --runner FlinkRunner -- --flink_master=flink:8081 --parallelism=16
 

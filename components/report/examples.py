@@ -1,0 +1,177 @@
+"""The examples of a run as a table: every column but the pictures, which stay on disk until one is shown."""
+
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from components import features
+from components.settings import SPLITS
+from components.transform.taxonomy import NO_LABEL, Taxonomy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Decoding all pictures of a large catalogue would take longer than the rest of the report.
+_MOST_DECODED = 4000
+_READ_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Table:
+    """Examples of all splits, n of them, in the order in which they lie on disk.
+
+    Attributes:
+        splits: str [n].
+        ids: str [n].
+        labels: int64 [n], index of the class; -1 for none.
+        hashes: str [n], digest of the picture as it lay in the catalogue.
+        widths: int64 [n], pixels of that picture; likewise heights.
+        sizes: int64 [n], bytes of the picture as it is kept.
+        brightness: float64 [m], mean grey level 0 … 255 of every so many pictures.
+        texts: column to object [n], str, "" for a missing value; years are texts too.
+    """
+
+    splits: NDArray[np.str_]
+    ids: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    hashes: NDArray[np.str_]
+    widths: NDArray[np.int64]
+    heights: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    brightness: NDArray[np.float64]
+    texts: dict[str, NDArray[np.object_]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_of(self, split: str) -> NDArray[np.intp]:
+        """Row numbers of a split, in order."""
+        return np.flatnonzero(self.splits == split)
+
+    def take(self, rows: NDArray[np.intp]) -> "Table":
+        """Some of the examples; brightness, which is not of all of them, stays as it is."""
+        return Table(
+            self.splits[rows],
+            self.ids[rows],
+            self.labels[rows],
+            self.hashes[rows],
+            self.widths[rows],
+            self.heights[rows],
+            self.sizes[rows],
+            self.brightness,
+            {name: values[rows] for name, values in self.texts.items()},
+        )
+
+
+def read_table(folder: Path, taxonomy: Taxonomy, count: int) -> Table:
+    """Reads an Examples artifact of ingest's.
+
+    Args:
+        folder: where it lies.
+        taxonomy: gives the labels, by the rules that Transform applies too.
+        count: how many examples there are, so that those looked at for brightness are spread over all.
+    """
+    step = -(-count // _MOST_DECODED) or 1
+    columns: dict[str, list[object]] = {name: [] for name in ("split", "id", "hash", "width", "height", "size")}
+    texts: dict[str, list[str]] = {name: [] for name in (*features.TEXT_COLUMNS, features.YEAR)}
+    labels: list[int] = []
+    brightness: list[float] = []
+    for split in SPLITS:
+        for example in _examples(folder, split):
+            picture = _bytes(example, features.IMAGE_BYTES)
+            if len(labels) % step == 0:
+                brightness.append(_mean_grey(picture))
+            row = {name: _bytes(example, name).decode("utf-8", "replace") for name in features.TEXT_COLUMNS}
+            labels.append(taxonomy.index_of(taxonomy.class_of({name: text for name, text in row.items() if text})))
+            row[features.YEAR] = _year(example)
+            for name, text in row.items():
+                texts[name].append(text)
+            for name, value in (
+                ("split", split),
+                ("id", _bytes(example, features.ID).decode()),
+                ("hash", _bytes(example, features.PICTURE_HASH).decode()),
+                ("width", _whole(example, features.WIDTH)),
+                ("height", _whole(example, features.HEIGHT)),
+                ("size", len(picture)),
+            ):
+                columns[name].append(value)
+    return Table(
+        splits=np.array(columns["split"], str),
+        ids=np.array(columns["id"], str),
+        labels=np.array(labels, np.int64),
+        hashes=np.array(columns["hash"], str),
+        widths=np.array(columns["width"], np.int64),
+        heights=np.array(columns["height"], np.int64),
+        sizes=np.array(columns["size"], np.int64),
+        brightness=np.array(brightness, np.float64),
+        texts={name: np.array(values, object) for name, values in texts.items()},
+    )
+
+
+def pictures_of(folder: Path, ids: Collection[str], splits: Collection[str] = SPLITS) -> dict[str, bytes]:
+    """The encoded pictures of some examples by id; those that are not in the splits are left out."""
+    found: dict[str, bytes] = {}
+    for split in splits:
+        for example in _examples(folder, split) if len(found) < len(ids) else ():
+            product = _bytes(example, features.ID).decode()
+            if product in ids:
+                found[product] = _bytes(example, features.IMAGE_BYTES)
+    return found
+
+
+def picture_batches(folder: Path, split: str, size: int) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Ids and encoded pictures of a split, `size` at a time."""
+    ids: list[str] = []
+    pictures: list[bytes] = []
+    for example in _examples(folder, split):
+        ids.append(_bytes(example, features.ID).decode())
+        pictures.append(_bytes(example, features.IMAGE_BYTES))
+        if len(ids) == size:
+            yield ids, pictures
+            ids, pictures = [], []
+    if ids:
+        yield ids, pictures
+
+
+def uses_by_label(folder: Path, classes: int) -> NDArray[np.int64]:
+    """How often training uses examples of each class in an epoch: int64 [classes], from Transform's train split."""
+    uses = np.zeros(classes, np.int64)
+    for example in _examples(folder, "train"):
+        label = _whole(example, features.LABEL)
+        if label != NO_LABEL:
+            uses[label] += _whole(example, features.REPEAT)
+    return uses
+
+
+def _examples(folder: Path, split: str) -> Iterator["tf.train.Example"]:
+    import tensorflow as tf
+
+    files = sorted(str(file) for file in (folder / f"Split-{split}").glob("*.gz"))
+    for records in tf.data.TFRecordDataset(files, "GZIP").batch(_READ_AT_ONCE).as_numpy_iterator():
+        for record in records:
+            yield tf.train.Example.FromString(record)
+
+
+def _bytes(example: "tf.train.Example", name: str) -> bytes:
+    values = example.features.feature[name].bytes_list.value
+    return values[0] if values else b""
+
+
+def _whole(example: "tf.train.Example", name: str) -> int:
+    return example.features.feature[name].int64_list.value[0]
+
+
+def _year(example: "tf.train.Example") -> str:
+    values = example.features.feature[features.YEAR].int64_list.value
+    return str(values[0]) if values else ""
+
+
+def _mean_grey(picture: bytes) -> float:
+    with Image.open(io.BytesIO(picture)) as opened:
+        return float(np.asarray(opened.convert("L")).mean())

@@ -1,0 +1,171 @@
+"""Everything that the report of a run shows, as plain values: what is collected, kept as JSON, and drawn.
+
+Every part that a run may not have come to is None or empty, and `RunFacts.gaps` says why. Shares lie in 0 … 1 and are
+None where there is nothing to divide by. Pictures are JPEG files, at most 160 pixels on their longer side.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from pydantic import TypeAdapter
+
+from components.report.facts.data import (
+    AnomalyFacts,
+    ClassCounts,
+    Column,
+    Count,
+    DataFacts,
+    Drift,
+    DriftFacts,
+    DuplicateGroup,
+    Duplicates,
+    Histogram,
+    Listing,
+    QuarantineReason,
+    QuarantineSample,
+)
+from components.report.facts.jpeg import Jpeg
+from components.report.facts.quality import (
+    Answer,
+    Bin,
+    Calibration,
+    ClassQuality,
+    ConfusedPair,
+    Coverage,
+    Curve,
+    Neighbour,
+    PictureFacts,
+    QualityFacts,
+    Shown,
+    Similar,
+    SliceQuality,
+)
+from components.report.facts.training import (
+    Block,
+    Epoch,
+    Network,
+    Stage,
+    TrainingFacts,
+)
+from components.report.facts.verdict import (
+    Baseline,
+    Lineage,
+    LineageNode,
+    Outcome,
+    ProvenanceFacts,
+    Reason,
+    StageTime,
+    VerdictFacts,
+)
+
+__all__ = [
+    "AnomalyFacts",
+    "Answer",
+    "Baseline",
+    "Bin",
+    "Block",
+    "Calibration",
+    "ClassCounts",
+    "ClassQuality",
+    "Column",
+    "ConfusedPair",
+    "Count",
+    "Coverage",
+    "Curve",
+    "DataFacts",
+    "Drift",
+    "DriftFacts",
+    "DuplicateGroup",
+    "Duplicates",
+    "Epoch",
+    "Gap",
+    "Histogram",
+    "Jpeg",
+    "Lineage",
+    "LineageNode",
+    "Listing",
+    "Neighbour",
+    "Network",
+    "Outcome",
+    "PictureFacts",
+    "ProvenanceFacts",
+    "QualityFacts",
+    "QuarantineReason",
+    "QuarantineSample",
+    "Reason",
+    "RunFacts",
+    "Section",
+    "Shown",
+    "Similar",
+    "SliceQuality",
+    "Stage",
+    "StageTime",
+    "TrainingFacts",
+    "VerdictFacts",
+    "from_json",
+    "to_json",
+]
+
+Section = Literal["verdict", "data", "training", "quality", "pictures", "provenance"]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that the report would show and cannot.
+
+    Attributes:
+        section: where it would stand.
+        part: what is missing, e.g. "Grad-CAM".
+        reason: why, as a sentence.
+    """
+
+    section: Section
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run.
+
+    Attributes:
+        run: its id.
+        recipe: name of the experiment, and of the model it publishes.
+        began: seconds since 1970.
+        seconds: from the first stage's begin to the last one's end; None while that is not known.
+        classes: in the order of their labels; empty where not even these are known.
+        gaps: what is missing, and why.
+    """
+
+    run: str
+    recipe: str
+    began: float
+    seconds: float | None
+    classes: tuple[str, ...]
+    verdict: VerdictFacts
+    data: DataFacts | None = None
+    training: TrainingFacts | None = None
+    quality: QualityFacts | None = None
+    pictures: PictureFacts | None = None
+    provenance: ProvenanceFacts | None = None
+    gaps: tuple[Gap, ...] = ()
+
+
+def to_json(facts: RunFacts) -> bytes:
+    """The facts as JSON; pictures are in URL-safe base64."""
+    return _adapter().dump_json(facts)
+
+
+def from_json(text: str | bytes) -> RunFacts:
+    """Reads what `to_json` wrote.
+
+    Raises:
+        pydantic.ValidationError: it is something else, or was written by another version.
+    """
+    return _adapter().validate_json(text)
+
+
+@cache
+def _adapter() -> TypeAdapter[RunFacts]:
+    return TypeAdapter(RunFacts)

@@ -1,0 +1,201 @@
+"""The data of a run: what came in, what was left out, what stands in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from components.report.facts.jpeg import Jpeg
+
+
+@dataclass(frozen=True)
+class Count:
+    """How often a value occurs; where it stands for a missing value, `value` is empty."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts between edges: `len(edges) == len(counts) + 1`; the last bin holds its upper edge too.
+
+    Attributes:
+        name: what was measured, e.g. "width".
+        unit: e.g. "px"; empty for none.
+        edges: ascending.
+        counts: pictures in each bin.
+        sampled: whether only some of the pictures were looked at.
+    """
+
+    name: str
+    unit: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Examples of a class.
+
+    Attributes:
+        name: the class.
+        splits: split to examples, as they occur.
+        balanced: training examples an epoch, with caps and repetitions applied; None before Transform.
+    """
+
+    name: str
+    splits: Mapping[str, int]
+    balanced: int | None
+
+
+@dataclass(frozen=True)
+class QuarantineSample:
+    """A row that was left out; `picture` is None where there is none or it cannot be decoded."""
+
+    row: int
+    id: str
+    detail: str
+    picture: Jpeg | None
+
+
+@dataclass(frozen=True)
+class QuarantineReason:
+    """Rows left out for one reason, with a few of them."""
+
+    reason: str
+    count: int
+    samples: tuple[QuarantineSample, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """What stands in a column of the examples, all splits together.
+
+    Attributes:
+        name: the column.
+        values: the most frequent ones, at most 30, the most frequent first; years in their order.
+        others: examples with another value.
+        missing: examples without one.
+        distinct: how many different values there are.
+    """
+
+    name: str
+    values: tuple[Count, ...]
+    others: int
+    missing: int
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A product as it stands in the catalogue."""
+
+    id: str
+    name: str
+    class_name: str
+    split: str
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Products that share one picture, byte for byte; `contradictory` if they are of different classes."""
+
+    picture: Jpeg | None
+    products: tuple[Listing, ...]
+    contradictory: bool
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Products with the picture of another.
+
+    Attributes:
+        groups: pictures that several products share.
+        products: how many products these are.
+        contradictory: groups whose products are of different classes.
+        samples: contradictory groups first, then the largest.
+    """
+
+    groups: int
+    products: int
+    contradictory: int
+    samples: tuple[DuplicateGroup, ...]
+
+
+@dataclass(frozen=True)
+class AnomalyFacts:
+    """How a feature breaks the schema; `feature` is empty where it is about the split, `severe` if it stops a run."""
+
+    feature: str
+    splits: tuple[str, ...]
+    severe: bool
+    finding: str
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a column moved since another run's data.
+
+    Attributes:
+        column: its name.
+        distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
+        value: the value that changed most; empty if it is a missing one.
+        before: its share then.
+        now: its share now.
+    """
+
+    column: str
+    distance: float
+    value: str
+    before: float
+    now: float
+
+
+@dataclass(frozen=True)
+class DriftFacts:
+    """What changed since the latest other data of the same pipeline.
+
+    Attributes:
+        run: the run that had them, or when they were ingested.
+        examples: how many there were.
+        columns: the largest change first.
+    """
+
+    run: str
+    examples: int
+    columns: tuple[Drift, ...]
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data of a run.
+
+    Attributes:
+        rows: of the catalogue.
+        examples: split to examples.
+        classes: in the order of their labels.
+        quarantined: by reason, the most frequent first.
+        unmapped: rows outside the taxonomy by article type, the most frequent first.
+        repaired: rows by what was mended.
+        columns: gender, subCategory, articleType, …
+        histograms: width, height, size in kB, brightness (mean grey level, 0 … 255).
+        sizes: "width × height" of the pictures as they lay in the catalogue, the most frequent first, at most 12.
+        duplicates: None where the examples could not be read.
+        anomalies: None if the schema was not compared with.
+        drift: None where there is nothing to compare with.
+        notes: what the data gate found odd without refusing.
+    """
+
+    rows: int
+    examples: Mapping[str, int]
+    classes: tuple[ClassCounts, ...]
+    quarantined: tuple[QuarantineReason, ...] = ()
+    unmapped: tuple[Count, ...] = ()
+    repaired: tuple[Count, ...] = ()
+    columns: tuple[Column, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    sizes: tuple[Count, ...] = ()
+    duplicates: Duplicates | None = None
+    anomalies: tuple[AnomalyFacts, ...] | None = None
+    drift: DriftFacts | None = None
+    notes: tuple[str, ...] = ()

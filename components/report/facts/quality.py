@@ -1,0 +1,210 @@
+"""How good a model is on the test split, in figures and in pictures."""
+
+from dataclasses import dataclass
+
+from components.report.facts.jpeg import Jpeg
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A class and its probability."""
+
+    class_name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A product of the test split, with what the model says of its picture.
+
+    Attributes:
+        id: of the product.
+        name: as in the catalogue; may be empty.
+        class_name: its true class.
+        picture: JPEG.
+        answers: the five most probable classes, the most probable first.
+        overlay: JPEG of the same size: the picture under the Grad-CAM of the first answer; None where there is none.
+    """
+
+    id: str
+    name: str
+    class_name: str
+    picture: Jpeg
+    answers: tuple[Answer, ...]
+    overlay: Jpeg | None = None
+
+
+@dataclass(frozen=True)
+class ClassQuality:
+    """How a class fared on the test split; the fields are those of `components.evaluate.verdict.ClassFigures`."""
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    auprc: float | None
+    support: int
+    predicted: int
+    baseline_recall: float | None = None
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """A mistake made repeatedly: `count` examples of class `true` were taken for `predicted`."""
+
+    true: str
+    predicted: str
+    count: int
+    examples: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The precision-recall curve of a class, at most 200 points, recall ascending.
+
+    Attributes:
+        name: the class.
+        recall: of each point.
+        precision: likewise.
+        threshold: smallest probability that counts as the class there.
+    """
+
+    name: str
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+    threshold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers with a confidence in (low, high]; `confidence` and `accuracy` are means, None where `count` is 0."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether answers are right as often as they are sure of it.
+
+    Attributes:
+        bins: of equal width over 0 … 1.
+        ece: expected calibration error: Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+    """
+
+    bins: tuple[Bin, ...]
+    ece: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What comes of answering only where the model is sure enough.
+
+    Attributes:
+        threshold: smallest confidence that is answered.
+        coverage: share of examples that are answered.
+        answered: how many these are.
+        accuracy: among those; None where none is.
+        low: lower end of its Wilson 95 % interval; None likewise.
+        high: upper end.
+    """
+
+    threshold: float
+    coverage: float
+    answered: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class SliceQuality:
+    """How the examples with one value of a column fared.
+
+    Attributes:
+        column: gender, season, year, baseColour or usage.
+        value: empty for examples without one.
+        examples: how many.
+        correct: how many were answered rightly.
+        accuracy: correct / examples.
+        low: lower end of its 95 % interval: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
+        high: upper end.
+    """
+
+    column: str
+    value: str
+    examples: int
+    correct: int
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class QualityFacts:
+    """How good the model is on the test split.
+
+    Attributes:
+        examples: of the split.
+        accuracy: share answered rightly.
+        loss: mean cross-entropy in nats.
+        macro_precision: like the other macro figures a mean over the classes that occur; None where one has none.
+        classes: in the order of their labels.
+        confusion: examples by true class (row) and predicted class (column), in the order of `classes`.
+        pairs: most frequent mistakes first, at most 12.
+        curves: one for each class that occurs.
+        calibration: None where the model could not be asked; likewise curves, coverage and slices are then empty.
+        coverage: thresholds ascending.
+        slices: by column, the largest slice first.
+    """
+
+    examples: int
+    accuracy: float | None
+    loss: float | None
+    macro_precision: float | None
+    macro_recall: float | None
+    macro_f1: float | None
+    macro_auprc: float | None
+    classes: tuple[ClassQuality, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    pairs: tuple[ConfusedPair, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    calibration: Calibration | None = None
+    coverage: tuple[Coverage, ...] = ()
+    slices: tuple[SliceQuality, ...] = ()
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A product whose picture is like another's; `similarity` is the cosine of their embeddings."""
+
+    product: Shown
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A product and those most like it, the most similar first."""
+
+    query: Shown
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """Pictures of the test split, and what the model makes of them.
+
+    Attributes:
+        sure: right, with the highest confidence; classes take turns.
+        edge: right or wrong, where the first two answers are closest.
+        worst: wrong, with the highest confidence.
+        similar: a few queries of different classes.
+    """
+
+    sure: tuple[Shown, ...]
+    edge: tuple[Shown, ...]
+    worst: tuple[Shown, ...]
+    similar: tuple[Similar, ...]

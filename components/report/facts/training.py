@@ -1,0 +1,79 @@
+"""How training went, and what was trained."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch; `number` counts from 1. What training did not record is None."""
+
+    number: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of training.
+
+    Attributes:
+        name: "head" or "finetune".
+        epochs: in order.
+        planned: epochs that the recipe allows; None where it is not known.
+        chosen: number of the epoch with the lowest validation loss.
+        kept: whether its weights are the model's: a later stage that does no better is dropped.
+        seconds: all epochs together, if recorded.
+        images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
+    """
+
+    name: str
+    epochs: tuple[Epoch, ...]
+    planned: int | None
+    chosen: int
+    kept: bool
+    seconds: float | None
+    images_per_second: float | None
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the network, in the order in which a picture passes.
+
+    Attributes:
+        name: "stem", "block1" … "block7", "top", "pool", "head".
+        parameters: numbers in it.
+        trained: the stages that train it; empty where it stays as pretrained.
+    """
+
+    name: str
+    parameters: int
+    trained: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network; `size` is the side of its square input in pixels, `features` the width of an embedding."""
+
+    backbone: str
+    weights: str
+    size: int
+    features: int
+    blocks: tuple[Block, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the whole network."""
+        return sum(block.parameters for block in self.blocks)
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How training went; `seconds` is the whole of it, None where it is not known."""
+
+    stages: tuple[Stage, ...]
+    network: Network | None
+    seconds: float | None

@@ -1,0 +1,124 @@
+"""What a run came to, and where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["published", "model refused", "data refused", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One reason for a refusal; `class_name` is the class it is about, None where it is about all of them."""
+
+    class_name: str | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The blessed model that the new one was compared with, on the same examples.
+
+    Attributes:
+        accuracy: overall.
+        recalls: class to recall; None where the class does not occur.
+    """
+
+    accuracy: float | None
+    recalls: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class VerdictFacts:
+    """What the run came to.
+
+    Attributes:
+        outcome: in two words at most.
+        sentence: the same as one or two sentences.
+        reasons: all reasons for a refusal or failure; empty if published.
+        version: the version published, or that the same model had been published as before.
+        serving: the version that clients got when the run ended; None for none, or where it is not known.
+        accuracy: overall, on the test split; like the next ones None if the run did not come to an evaluation.
+        macro_f1: mean over the classes.
+        lowest_recall: of all classes.
+        lowest_recall_class: its class.
+        baseline: None if there was none to compare with.
+        gate: what had to be reached: the recipe's `gate` by key.
+    """
+
+    outcome: Outcome
+    sentence: str
+    reasons: tuple[Reason, ...] = ()
+    version: int | None = None
+    serving: int | None = None
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    lowest_recall: float | None = None
+    lowest_recall_class: str | None = None
+    baseline: Baseline | None = None
+    gate: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """A stage of the pipeline: "complete", "cached", "failed", "running" or "waiting", and how long it took."""
+
+    name: str
+    state: str
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class LineageNode:
+    """A stage or an artifact of the run.
+
+    Attributes:
+        id: unique within the lineage.
+        kind: which of the two.
+        label: the stage's name, or the artifact's type.
+        detail: where the artifact lies; empty for a stage.
+    """
+
+    id: str
+    kind: Literal["stage", "artifact"]
+    label: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What was made of what: `edges` go from ids to ids, from an artifact to its consumer or a stage to its product."""
+
+    nodes: tuple[LineageNode, ...]
+    edges: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class ProvenanceFacts:
+    """Where it all comes from, and how to get it again.
+
+    Attributes:
+        recipe: the experiment as YAML, with every default written out; None where it was not recorded.
+        command: what gives the same run.
+        data: path of the catalogue.
+        data_digest: of the catalogue, hex.
+        code_digest: of the sources of training, hex; None if it did not come so far.
+        commit: of the checkout that wrote this report; None outside of one.
+        modified: whether that checkout had changes that were not committed.
+        versions: package to version.
+        machine: what it ran on, by name: "system", "python", "processors", "memory", "accelerators".
+        stages: in the order of the pipeline.
+        lineage: None where it was not recorded.
+    """
+
+    recipe: str | None
+    command: str
+    data: str | None
+    data_digest: str | None
+    code_digest: str | None
+    commit: str | None
+    modified: bool
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    stages: tuple[StageTime, ...]
+    lineage: Lineage | None

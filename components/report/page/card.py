@@ -1,0 +1,67 @@
+"""The model card of a run, in Markdown.
+
+Its sections are those of the Model Card Toolkit's schema, https://github.com/tensorflow/model-card-toolkit, after
+Mitchell et al. 2019, Model Cards for Model Reporting, https://arxiv.org/abs/1810.03993.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from components.report.facts import RunFacts
+from components.report.page import formats
+from components.report.page.findings import findings, suggested_threshold, weak_slices
+
+# What Markdown or HTML inside it would take for more than a character.
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&!()])")
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_card(facts: RunFacts) -> str:
+    """The model card as Markdown; text from the data stays text.
+
+    Args:
+        facts: the run; what is not known of it is said to be not known.
+    """
+    quality = facts.quality
+    card = _environment().get_template("card.md.j2")
+    return card.render(
+        facts=facts,
+        findings=findings(facts),
+        suggested=suggested_threshold(quality.coverage) if quality else None,
+        weak=weak_slices(quality) if quality else (),
+    )
+
+
+def escaped(value: Any) -> Any:
+    """Text as Markdown shows it unchanged, on one line; other values as they are."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return _MARKUP.sub(r"\\\1", " ".join(value.split()))
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=False, finalize=escaped, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    for name in ("percent", "whole", "number", "score", "duration", "moment"):
+        made.filters[name] = getattr(formats, name)
+    made.filters["code"] = _code
+    return made
+
+
+def _code(text: str | None) -> Markup:
+    """A span of code that no backtick inside can end."""
+    if not text:
+        return Markup("not recorded")
+    line = " ".join(text.split())
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if longest else ""
+    return Markup(f"{fence}{space}{line}{space}{fence}")

@@ -1,0 +1,171 @@
+"""The page that sets two runs side by side: what changed, and by how much."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from components.report.facts import QualityFacts, RunFacts
+from components.report.page.formats import NONE, duration, number, percent, points, whole
+from components.report.page.page import write_html
+from components.report.page.plots.comparison import recalls
+
+Row = tuple[str, str, str, str]
+
+
+def write_comparison(a: RunFacts, b: RunFacts, file: Path) -> None:
+    """Writes one self-contained page on how run `b` differs from run `a`.
+
+    Args:
+        a: the run compared with, usually the older.
+        b: the other run.
+        file: is written; its folder is made if it is not there.
+    """
+    plots = [recalls(a.quality, b.quality, (a.run, b.run))] if a.quality and b.quality else []
+    write_html(
+        file,
+        "comparison.html.j2",
+        plots,
+        runs=(a, b),
+        plots=plots,
+        figures=[*_figures(a, b)],
+        classes=[*_classes(a.quality, b.quality)] if a.quality and b.quality else [],
+        mistakes=[*_mistakes(a.quality, b.quality)] if a.quality and b.quality else [],
+        data=[*_data(a, b)],
+        class_counts=[*_class_counts(a, b)],
+        training=[*_training(a, b)],
+        recipe=_difference(a, b),
+        provenance=[*_provenance(a, b)],
+        same_test=same_test(a, b),
+    )
+
+
+def same_test(a: RunFacts, b: RunFacts) -> bool | None:
+    """Whether both were tested on the same catalogue; None if that is not known."""
+    digests = [run.provenance.data_digest if run.provenance else None for run in (a, b)]
+    return None if None in digests else digests[0] == digests[1]
+
+
+def _figures(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    for label, name in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("lowest recall", "lowest_recall")):
+        yield _shares(label, getattr(a.verdict, name), getattr(b.verdict, name))
+    worst = [run.verdict.lowest_recall_class or NONE for run in (a, b)]
+    yield "its class", worst[0], worst[1], "" if worst[0] == worst[1] else "changed"
+    errors = [run.quality.calibration.ece if run.quality and run.quality.calibration else None for run in (a, b)]
+    yield _shares("calibration error", errors[0], errors[1])
+    losses = [run.quality.loss if run.quality else None for run in (a, b)]
+    yield _numbers("cross-entropy", losses[0], losses[1])
+    versions = [NONE if run.verdict.version is None else str(run.verdict.version) for run in (a, b)]
+    yield "version", versions[0], versions[1], ""
+    yield "took", duration(a.seconds), duration(b.seconds), ""
+
+
+def _classes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
+    """By what became of the recall: the greatest loss first."""
+    before, now = {of.name: of for of in a.classes}, {of.name: of for of in b.classes}
+    rows = []
+    for name in dict.fromkeys([*now, *before]):
+        one, other = (of[name].recall if name in of else None for of in (before, now))
+        lost = 0.0 if one is None or other is None else other - one
+        rows.append((lost, _shares(name, one, other)))
+    yield from (row for _, row in sorted(rows, key=lambda row: row[0]))
+
+
+def _mistakes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
+    before, now = _confused(a), _confused(b)
+    for pair in sorted({*before, *now}, key=lambda of: (-abs(now.get(of, 0) - before.get(of, 0)), of))[:20]:
+        yield _counts(f"{pair[0]} taken for {pair[1]}", before.get(pair, 0), now.get(pair, 0))
+
+
+def _confused(of: QualityFacts) -> dict[tuple[str, str], int]:
+    names = [each.name for each in of.classes]
+    return {
+        (names[i], names[j]): count
+        for i, row in enumerate(of.confusion)
+        for j, count in enumerate(row)
+        if count and i != j
+    }
+
+
+def _data(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    if a.data is None or b.data is None:
+        return
+    yield _counts("rows", a.data.rows, b.data.rows)
+    yield from _each("examples, ", a.data.examples, b.data.examples)
+    yield from _each(
+        "quarantined, ",
+        {of.reason: of.count for of in a.data.quarantined},
+        {of.reason: of.count for of in b.data.quarantined},
+    )
+    groups = [run.duplicates.contradictory if run.duplicates else None for run in (a.data, b.data)]
+    yield _counts("contradictory duplicates", groups[0], groups[1])
+
+
+def _class_counts(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    if a.data is None or b.data is None:
+        return
+    train = [{of.name: of.splits.get("train", 0) for of in run.classes} for run in (a.data, b.data)]
+    yield from _each("", train[0], train[1])
+    balanced = [{of.name: of.balanced or 0 for of in run.classes} for run in (a.data, b.data)]
+    yield from _each("balanced: ", balanced[0], balanced[1])
+
+
+def _training(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    stages = [{stage.name: stage for stage in run.training.stages} if run.training else {} for run in (a, b)]
+    for name in dict.fromkeys([*stages[0], *stages[1]]):
+        one, other = (of.get(name) for of in stages)
+        chosen = [of.chosen if of else None for of in (one, other)]
+        yield _counts(f"{name}, chosen epoch", chosen[0], chosen[1])
+        reached = [
+            next((epoch.val_accuracy for epoch in of.epochs if epoch.number == of.chosen), None) if of else None
+            for of in (one, other)
+        ]
+        yield _shares(f"{name}, validation accuracy", reached[0], reached[1])
+    networks = [run.training.network if run.training else None for run in (a, b)]
+    parameters = [network.parameters if network else None for network in networks]
+    yield _counts("parameters", parameters[0], parameters[1])
+    took = [run.training.seconds if run.training else None for run in (a, b)]
+    yield "time", duration(took[0]), duration(took[1]), ""
+
+
+def _provenance(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    if a.provenance is None or b.provenance is None:
+        return
+    one, other = a.provenance, b.provenance
+    for label, name in (("catalogue", "data"), ("data", "data_digest"), ("code", "code_digest")):
+        yield _texts(label, getattr(one, name), getattr(other, name))
+    for key in dict.fromkeys([*one.machine, *other.machine]):
+        yield _texts(key, one.machine.get(key), other.machine.get(key))
+    for key in dict.fromkeys([*one.versions, *other.versions]):
+        yield _texts(key, one.versions.get(key), other.versions.get(key))
+
+
+def _difference(a: RunFacts, b: RunFacts) -> list[str] | None:
+    """The recipes' lines that differ, with some around them; None where one is not known."""
+    recipes = [run.provenance.recipe if run.provenance else None for run in (a, b)]
+    if recipes[0] is None or recipes[1] is None:
+        return None
+    return [*difflib.unified_diff(recipes[0].splitlines(), recipes[1].splitlines(), a.run, b.run, lineterm="", n=2)]
+
+
+def _each(prefix: str, before: Mapping[str, int], now: Mapping[str, int]) -> Iterator[Row]:
+    for name in dict.fromkeys([*before, *now]):
+        yield _counts(f"{prefix}{name}", before.get(name, 0), now.get(name, 0))
+
+
+def _shares(label: str, before: float | None, now: float | None) -> Row:
+    change = points(now - before) + " points" if before is not None and now is not None else NONE
+    return label, percent(before), percent(now), change
+
+
+def _numbers(label: str, before: float | None, now: float | None) -> Row:
+    change = f"{now - before:+.3g}".replace("-", "−") if before is not None and now is not None else NONE
+    return label, number(before), number(now), change
+
+
+def _counts(label: str, before: int | None, now: int | None) -> Row:
+    change = NONE if before is None or now is None else "" if now == before else f"{now - before:+,}".replace("-", "−")
+    return label, whole(before), whole(now), change
+
+
+def _texts(label: str, before: str | None, now: str | None) -> Row:
+    return label, before or NONE, now or NONE, "" if before == now else "changed"

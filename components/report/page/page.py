@@ -1,0 +1,164 @@
+"""The page of a run: one file that needs nothing else."""
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from components.report.facts import QualityFacts, RunFacts
+from components.report.page import formats
+from components.report.page.card import write_card
+from components.report.page.findings import Gaps, findings, suggested_threshold, weak_slices
+from components.report.page.lineage import draw
+from components.report.page.plots import data, quality, training
+from components.report.page.plots.base import Plot, template
+
+PAGE_FILE, CARD_FILE = "index.html", "card.md"
+TEMPLATES = Path(__file__).parent / "templates"
+
+OUTCOMES = {
+    "published": ("good", "✓", "Published"),
+    "model refused": ("bad", "✕", "Model refused"),
+    "data refused": ("bad", "✕", "Data refused"),
+    "failed": ("bad", "✕", "Failed"),
+    "unfinished": ("warn", "…", "Unfinished"),
+}
+
+
+def write_page(facts: RunFacts, folder: Path) -> Path:
+    """Writes `index.html`, which opens from disk and asks the network for nothing, and `card.md`, the model card.
+
+    Args:
+        facts: the run; what it did not come to is said on the page.
+        folder: made if it is not there.
+
+    Returns:
+        The page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD_FILE).write_text(write_card(facts), encoding="utf-8")
+    plots = plots_of(facts)
+    return write_html(
+        folder / PAGE_FILE,
+        "report.html.j2",
+        [plot for group in plots.values() for plot in group],
+        facts=facts,
+        findings=findings(facts),
+        gaps=Gaps(facts.gaps),
+        plots=plots,
+        suggested=suggested_threshold(facts.quality.coverage) if facts.quality else None,
+        weak=weak_slices(facts.quality) if facts.quality else (),
+        ranked=ranked(facts.quality) if facts.quality else (),
+        drawing=draw(facts.provenance.lineage) if facts.provenance and facts.provenance.lineage else None,
+    )
+
+
+def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
+    """The plots by the part of the page that they belong to; a part without any is there, empty."""
+    plots: dict[str, list[Plot]] = {
+        part: [] for part in ("classes", "columns", "histograms", "drift", "training", "curves", "calibrated", "slices")
+    }
+    if facts.data:
+        plots["classes"] = [data.class_counts(facts.data.classes)] if facts.data.classes else []
+        shown = [column for column in facts.data.columns if column.values or column.missing]
+        plots["columns"] = [make(column) for column in shown for make in (data.column_bars, data.column_pie)]
+        plots["histograms"] = [data.histogram(of) for of in facts.data.histograms]
+        plots["drift"] = [data.drift(facts.data.drift)] if facts.data.drift else []
+    if facts.training:
+        plots["training"] = [*training.learning_curves(facts.training.stages)] if facts.training.stages else []
+    if facts.quality:
+        plots.update(_quality_plots(facts.quality))
+    return plots
+
+
+def ranked(of: QualityFacts) -> tuple[Any, ...]:
+    """The classes, the lowest recall first; those without one come last."""
+    return tuple(sorted(of.classes, key=lambda each: (each.recall is None, each.recall or 0.0)))
+
+
+def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> Path:
+    """Renders a template with the plots, the style and the scripts inside; every text of `context` is escaped.
+
+    Args:
+        file: is written.
+        name: of the template.
+        drawn: all plots that the page shows.
+        context: what the template is given.
+    """
+    plotly, style, script = _assets()
+    figures = {"template": template(), "figures": {plot.id: plot.figure for plot in drawn}}
+    page = environment().get_template(name)
+    text = page.render(
+        **context,
+        style=style,
+        script=script,
+        plotly=plotly if drawn else "",
+        # The browser runs these two scripts and no other, whatever stands in the data.
+        hashes=[_hash(code) for code in (script, plotly)],
+        figures_json=_json_for_html(figures),
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8", newline="\n")
+    return file
+
+
+@cache
+def environment() -> Environment:
+    """Jinja for pages: text is escaped, a name that a template misspells is an error."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    for name in ("percent", "points", "whole", "number", "score", "duration", "moment", "parameters", "jpeg_uri"):
+        made.filters[name] = getattr(formats, name)
+    made.globals.update(OUTCOMES=OUTCOMES, shade=shade)
+    return made
+
+
+def shade(share: float) -> float:
+    """How strongly a cell of the confusion matrix is coloured, 0 … 1.
+
+    Nothing lies between 0.45 and 0.85: there neither dark nor light figures could be read.
+    """
+    return 0.08 + 0.37 * min(1.0, share / 0.5) if share < 0.5 else 0.7 + 0.3 * share
+
+
+def _quality_plots(of: QualityFacts) -> dict[str, list[Plot]]:
+    plots: dict[str, list[Plot]] = {}
+    plots["curves"] = [quality.precision_recall(of.curves, of.classes)] if of.curves else []
+    plots["calibrated"] = [quality.calibration(of.calibration)] if of.calibration else []
+    if of.coverage:
+        plots["calibrated"].append(quality.coverage(of.coverage, suggested_threshold(of.coverage)))
+    columns = Counter(each.column for each in of.slices)
+    plots["slices"] = [
+        quality.slices(column, [each for each in of.slices if each.column == column], of.accuracy)
+        for column, _ in columns.most_common()[::-1]
+    ]
+    return plots
+
+
+@cache
+def _assets() -> tuple[str, str, str]:
+    from plotly.offline import get_plotlyjs
+
+    here = Path(__file__).parent
+    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return get_plotlyjs(), style, script
+
+
+def _hash(code: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+def _json_for_html(value: Any) -> str:
+    """JSON that cannot end the <script> it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

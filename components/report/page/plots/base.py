@@ -1,0 +1,84 @@
+"""What all plots share: a plot with its words for those who cannot see it, colours by role, text that stays text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+# Names of the page's colours: the page puts in their values, those of the theme that is on.
+TEXT, MUTED, LINE, PANEL = "var(--text)", "var(--muted)", "var(--line)", "var(--panel)"
+ACCENT, FAINT, BAD, WARN, GOOD = "var(--accent)", "var(--faint)", "var(--bad)", "var(--warn)", "var(--good)"
+# Told apart by dash as well as by colour.
+SERIES = ((ACCENT, "solid"), (WARN, "dash"), (GOOD, "dot"), (BAD, "dashdot"))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot.
+
+    Attributes:
+        id: unique on the page.
+        title: what it shows.
+        summary: the same in one sentence with its main figure, for those who do not see it.
+        figure: Plotly's `data` and `layout`.
+        height: in pixels.
+        head: of the table that says the same.
+        rows: of that table, as they are shown.
+    """
+
+    id: str
+    title: str
+    summary: str
+    figure: dict[str, Any]
+    height: int
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def template() -> dict[str, Any]:
+    """The looks of every plot."""
+    axis = {
+        "gridcolor": LINE, "linecolor": LINE, "zeroline": False, "automargin": True, "fixedrange": True,
+        "title": {"font": {"size": 12, "color": MUTED}, "standoff": 8}, "tickfont": {"color": MUTED, "size": 12},
+    }  # fmt: skip
+    return {
+        "layout": {
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": TEXT},
+            "colorway": [colour for colour, _ in SERIES],
+            "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
+            "xaxis": axis,
+            "yaxis": axis,
+            "dragmode": False,
+            "hoverlabel": {"bgcolor": PANEL, "bordercolor": LINE, "font": {"color": TEXT, "size": 13}, "align": "left"},
+            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+            "barcornerradius": 3,
+        }
+    }
+
+
+def drawn(*traces: Any, **layout: Any) -> dict[str, Any]:
+    """A figure of these traces.
+
+    Raises:
+        ValueError: Plotly knows no such property, or not such a value.
+    """
+    figure = go.Figure(traces, {"template": {}, **layout})
+    return figure.to_plotly_json()
+
+
+def plain(text: str) -> str:
+    """Text from the data as Plotly shows it unchanged: it would take <b> and &amp; for markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def short(text: str, most: int = 28) -> str:
+    """A label that leaves room for its plot."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def ticks(names: Sequence[str]) -> dict[str, Any]:
+    """An axis with these names at 0, 1, 2, …: two that are equal once shortened stay two."""
+    return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [plain(short(of)) for of in names]}

@@ -1,0 +1,210 @@
+"""Plots of the data: classes before and after balancing, columns, sizes and brightness."""
+
+from itertools import pairwise
+
+import plotly.graph_objects as go
+
+from components.report.facts import ClassCounts, Column, DriftFacts, Histogram
+from components.report.page.formats import percent, whole
+from components.report.page.plots.base import ACCENT, FAINT, MUTED, PANEL, TEXT, Plot, drawn, plain, short, ticks
+
+_ROW = 22  # pixels of a horizontal bar
+_BARS, _SLICES = 12, 6  # of a plot, before the rest is put together; the table has them all
+_LEGEND = 20  # characters of a name beside a pie
+_COUNTS = {"nticks": 5, "tickformat": "~s", "tickangle": 0}
+_MISSING = "(missing)"
+_TRAIN = "train"
+
+
+def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
+    """Training examples of each class as they occur and as training uses them."""
+    ordered = sorted(classes, key=lambda of: of.splits.get(_TRAIN, 0))
+    names, places = [of.name for of in ordered], list(range(len(ordered)))
+    before = [of.splits.get(_TRAIN, 0) for of in ordered]
+    after = [of.balanced for of in ordered]
+    balanced = all(count is not None for count in after)
+    bars = [
+        go.Bar(
+            x=counts, y=places, name=name, orientation="h", marker_color=colour, hovertext=[plain(of) for of in names],
+            hovertemplate="%{hovertext}<br>" + name + ": %{x:,}<extra></extra>", texttemplate="%{x:,}",
+            textposition="outside", textfont={"size": 11, "color": MUTED}, cliponaxis=False,
+        )
+        for name, counts, colour in (("in an epoch, balanced", after, ACCENT), ("as they occur", before, FAINT))
+        if balanced or counts is before
+    ]  # fmt: skip
+    return Plot(
+        id="class-counts",
+        title="Training examples by class",
+        summary=_span(before, names) + ("" if balanced else " They were not balanced in this run."),
+        figure=drawn(
+            *bars,
+            xaxis={
+                "title": "training examples",
+                "nticks": 6,
+                "range": [0, 1.08 * max([*before, *filter(None, after), 1])],
+            },
+            yaxis=ticks(names),
+            bargap=0.25,
+            legend={"traceorder": "reversed"},
+        ),
+        height=110 + len(ordered) * (34 if balanced else _ROW),
+        head=("class", "train", "train, balanced", *_other_splits(classes)),
+        rows=tuple(
+            (
+                of.name,
+                whole(of.splits.get(_TRAIN, 0)),
+                whole(of.balanced),
+                *(whole(of.splits.get(split, 0)) for split in _other_splits(classes)),
+            )
+            for of in reversed(ordered)
+        ),
+    )
+
+
+def column_bars(column: Column) -> Plot:
+    """How often each value of a column occurs."""
+    counted = _values(column)
+    total = sum(count for _, count in counted) or 1
+    shown = _most_frequent(column, _BARS)[::-1]  # the first bar is the lowest
+    names, counts = [name for name, _ in shown], [count for _, count in shown]
+    bars = go.Bar(
+        x=counts, y=list(range(len(counts))), orientation="h", marker_color=ACCENT,
+        hovertext=[plain(name) for name in names], text=[percent(count / total) for count in counts],
+        textposition="none", hovertemplate="%{hovertext}: %{x:,} (%{text})<extra></extra>",
+    )  # fmt: skip
+    return Plot(
+        id=f"column-{column.name}",
+        title=column.name,
+        summary=f"{whole(column.distinct)} different values in {whole(total)} examples, "
+        f"{whole(column.missing)} missing.",
+        figure=drawn(bars, yaxis=ticks(names), xaxis=_COUNTS, bargap=0.3),
+        height=_column_height(column),
+        head=("value", "examples", "share"),
+        rows=tuple((name, whole(count), percent(count / total)) for name, count in counted),
+    )
+
+
+def column_pie(column: Column) -> Plot:
+    """The same as shares of a whole, the rarer values put together."""
+    shown = sorted(_most_frequent(column, _SLICES), key=lambda item: (item[0].startswith("("), -item[1]))
+    labels = [short(name, _LEGEND) for name, _ in shown]
+    # Plotly adds up slices of equal labels.
+    labels = labels if len(set(labels)) == len(labels) else [name for name, _ in shown]
+    total = sum(count for _, count in shown) or 1
+    pie = go.Pie(
+        labels=[plain(label) for label in labels], values=[count for _, count in shown], sort=False,
+        direction="clockwise", hole=0.55,
+        marker={"colors": [f"var(--slice-{i})" for i in range(len(shown))], "line": {"color": PANEL, "width": 2}},
+        texttemplate="%{percent:.0%}", textposition="inside", insidetextorientation="horizontal",
+        hovertemplate="%{label}: %{value:,} (%{percent})<extra></extra>",
+    )  # fmt: skip
+    return Plot(
+        id=f"pie-{column.name}",
+        title=f"{column.name}, as shares",
+        summary=f"{shown[0][0]} leads with {percent(shown[0][1] / total)}." if shown else "There are no examples.",
+        figure=drawn(
+            pie,
+            uniformtext={"minsize": 11, "mode": "hide"},
+            legend={"orientation": "v", "x": 1, "y": 0.5, "yanchor": "middle"},
+        ),
+        height=_column_height(column),
+        head=("value", "share"),
+        rows=tuple((name, percent(count / total)) for name, count in shown),
+    )
+
+
+def histogram(of: Histogram) -> Plot:
+    """How a measure of the pictures is spread."""
+    unit = f" {of.unit}" if of.unit else ""
+    middle = [(low + high) / 2 for low, high in pairwise(of.edges)]
+    spans = [f"{low:,.4g} – {high:,.4g}{unit}" for low, high in pairwise(of.edges)]
+    widths = [high - low for low, high in pairwise(of.edges)]
+    # A few of another size vanish beside thousands: the axis shows both.
+    filled = [count for count in of.counts if count]
+    steep = bool(filled) and max(filled) > 1000 * min(filled) and len(filled) <= 10
+    bars = go.Bar(
+        x=middle, y=of.counts, width=widths, marker={"color": ACCENT, "cornerradius": 0}, hovertext=spans,
+        hovertemplate="%{hovertext}: %{y:,}<extra></extra>",
+    )  # fmt: skip
+    return Plot(
+        id=f"histogram-{of.name}",
+        title=f"{of.name}{f', {of.unit}' if of.unit else ''}",
+        summary=f"{whole(sum(of.counts))} pictures{', a sample' if of.sampled else ''}, "
+        f"from {of.edges[0]:,.4g} to {of.edges[-1]:,.4g}{unit}.",
+        figure=drawn(
+            bars,
+            bargap=0,
+            yaxis={"nticks": 4, "type": "log" if steep else "linear", "title": "logarithmic" if steep else None},
+            xaxis={"nticks": 6},
+        ),
+        height=180,
+        head=(of.unit or of.name, "pictures"),
+        rows=tuple((span, whole(count)) for span, count in zip(spans, of.counts, strict=True) if count),
+    )
+
+
+def drift(facts: DriftFacts) -> Plot:
+    """How far each column moved."""
+    ordered = facts.columns[::-1]
+    bars = go.Bar(
+        x=[of.distance for of in ordered], y=list(range(len(ordered))), orientation="h", marker_color=ACCENT,
+        hovertext=[plain(_moved(of.value, of.before, of.now)) for of in ordered],
+        hovertemplate="%{hovertext}<extra></extra>", text=[percent(of.distance) for of in ordered],
+        textposition="outside", textfont={"color": TEXT}, cliponaxis=False,
+    )  # fmt: skip
+    most = max((of.distance for of in ordered), default=0)
+    return Plot(
+        id="drift",
+        title="Largest change of a value's share, by column",
+        summary=f"{facts.columns[0].column} moved most." if facts.columns else "No column could be compared.",
+        figure=drawn(
+            bars,
+            yaxis=ticks([of.column for of in ordered]),
+            xaxis={"tickformat": ".0%", "range": [0, max(0.02, most * 1.2)], "tickfont": {"color": MUTED}, "nticks": 5},
+            bargap=0.35,
+        ),
+        height=60 + len(ordered) * 28,
+        head=("column", "change", "value", "before", "now"),
+        rows=tuple(
+            (of.column, percent(of.distance), of.value or _MISSING, percent(of.before), percent(of.now))
+            for of in facts.columns
+        ),
+    )
+
+
+def _moved(value: str, before: float, now: float) -> str:
+    return f"{value or _MISSING}: {percent(before)} → {percent(now)}"
+
+
+def _values(column: Column) -> list[tuple[str, int]]:
+    counted = [(of.value or _MISSING, of.count) for of in column.values]
+    if column.others:
+        counted.append((f"({column.distinct - len(column.values):,} others)", column.others))
+    if column.missing:
+        counted.append((_MISSING, column.missing))
+    return counted
+
+
+def _most_frequent(column: Column, most: int) -> list[tuple[str, int]]:
+    """The values that are shown, in their order, then all others as one, then the missing."""
+    values = [(of.value, of.count) for of in column.values]
+    kept = sorted(values, key=lambda item: -item[1])[: most if column.distinct > most + 1 else None]
+    shown = [item for item in values if item in kept]
+    rest = sum(count for _, count in values) + column.others - sum(count for _, count in shown)
+    if rest:
+        shown.append((f"({column.distinct - len(shown):,} others)", rest))
+    return [*shown, (_MISSING, column.missing)] if column.missing else shown
+
+
+def _column_height(column: Column) -> int:
+    return 50 + max(6, len(_most_frequent(column, _BARS))) * _ROW
+
+
+def _other_splits(classes: tuple[ClassCounts, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(split for of in classes for split in of.splits if split != _TRAIN))
+
+
+def _span(counts: list[int], names: list[str]) -> str:
+    if not counts:
+        return "There are no classes."
+    return f"From {whole(counts[0])} ({names[0]}) to {whole(counts[-1])} ({names[-1]})."

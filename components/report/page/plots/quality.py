@@ -1,0 +1,213 @@
+"""Plots of quality: precision and recall, calibration, abstaining, slices."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from components.report.facts import Calibration, ClassQuality, Coverage, Curve, SliceQuality
+from components.report.page.formats import NONE, percent, score, whole
+from components.report.page.plots.base import (
+    ACCENT,
+    BAD,
+    FAINT,
+    LINE,
+    MUTED,
+    PANEL,
+    SERIES,
+    TEXT,
+    WARN,
+    Plot,
+    drawn,
+    plain,
+    ticks,
+)
+
+_NAMED = 4  # curves that are told apart; the others stand behind them
+_RECALLS = (0.5, 0.8, 0.9, 0.95, 0.99)
+_NO_VALUE = "(missing)"
+
+
+def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassQuality, ...]) -> Plot:
+    """Precision against recall of every class; those with the smallest area below their curve stand out."""
+    areas = {of.name: of.auprc for of in classes}
+    ordered = sorted(curves, key=lambda curve: area if (area := areas.get(curve.name)) is not None else 0.0)
+    named, others = ordered[:_NAMED], ordered[_NAMED:]
+    looks = {curve.name: look for curve, look in zip(named, SERIES, strict=False)}
+    traces = [_curve(curve, looks.get(curve.name)) for curve in [*others, *named[::-1]]]
+    # Good classes crowd into the corner: the axis starts where the worst named one is at 80 % recall.
+    floor = min((_precision_at(curve, 0.8) or 0.0 for curve in named), default=0.0)
+    least = 0.0 if floor < 0.5 else max(0.0, floor - 0.15)
+    return Plot(
+        id="precision-recall",
+        title="Precision and recall by threshold",
+        summary=f"Smallest area below the curve: {ordered[0].name}, {score(areas.get(ordered[0].name))}."
+        if ordered
+        else "There are no curves.",
+        figure=drawn(
+            *traces,
+            xaxis={"title": "recall", "range": [0, 1.01], "tickformat": ".0%", "nticks": 6},
+            yaxis={"title": "precision", "range": [least, 1.01], "tickformat": ".0%", "nticks": 6},
+            legend={"traceorder": "reversed"},
+        ),
+        height=360,
+        head=("class", "AUPRC", *(f"precision at {percent(recall, 0)} recall" for recall in _RECALLS)),
+        rows=tuple(
+            (curve.name, score(areas.get(curve.name)), *(percent(_precision_at(curve, recall)) for recall in _RECALLS))
+            for curve in ordered
+        ),
+    )
+
+
+def calibration(of: Calibration) -> Plot:
+    """How often answers are right against how sure they are."""
+    filled = [each for each in of.bins if each.count]
+    middle = [(each.low + each.high) / 2 for each in filled]
+    width = [(each.high - each.low) * 0.92 for each in filled]
+    bars = go.Bar(
+        x=middle, y=[each.accuracy for each in filled], width=width, marker_color=ACCENT, name="right",
+        customdata=[[each.confidence, each.count] for each in filled],
+        hovertemplate="right %{y:.1%}, sure %{customdata[0]:.1%}<br>%{customdata[1]:,} answers<extra></extra>",
+    )  # fmt: skip
+    ideal = go.Scatter(
+        x=[0, 1], y=[0, 1], mode="lines", name="as right as sure", hoverinfo="skip",
+        line={"color": TEXT, "dash": "dash", "width": 1.5},
+    )  # fmt: skip
+    return Plot(
+        id="calibration",
+        title="Calibration",
+        summary=f"Expected calibration error {percent(of.ece)}: the mean distance of the bars from the dashed line.",
+        figure=drawn(
+            bars,
+            ideal,
+            xaxis={"title": "confidence", "range": [0, 1], "tickformat": ".0%", "nticks": 6},
+            yaxis={"title": "answers that are right", "range": [0, 1.02], "tickformat": ".0%", "nticks": 6},
+        ),
+        height=360,
+        head=("confidence", "answers", "mean confidence", "accuracy"),
+        rows=tuple(
+            (f"{percent(each.low)} – {percent(each.high)}", whole(each.count), percent(each.confidence),
+             percent(each.accuracy))
+            for each in filled
+        ),
+    )  # fmt: skip
+
+
+def coverage(of: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
+    """Accuracy among what is answered against how much is answered, by the confidence asked for."""
+    known = [each for each in of if each.accuracy is not None]
+    share = [each.coverage for each in known]
+    # Where next to nothing is answered the interval is so wide that it would hide all the rest.
+    floor = min([each.low or 0.0 for each in known if each.coverage >= 0.3], default=0.0)
+    band = go.Scatter(
+        x=share + share[::-1], y=[each.high for each in known] + [each.low for each in known[::-1]], fill="toself",
+        fillcolor="var(--wash)", line={"width": 0}, hoverinfo="skip", name="95 % interval", mode="lines",
+    )  # fmt: skip
+    line = go.Scatter(
+        x=share, y=[each.accuracy for each in known], mode="lines+markers", name="accuracy", marker={"size": 5},
+        line={"color": ACCENT, "width": 2}, customdata=[[each.threshold, each.answered] for each in known],
+        hovertemplate="confidence ≥ %{customdata[0]}<br>answered %{x:.1%} (%{customdata[1]:,})<br>right %{y:.2%}"
+        "<extra></extra>",
+    )  # fmt: skip
+    traces = [band, line]
+    if suggested:
+        traces.append(
+            go.Scatter(
+                x=[suggested.coverage], y=[suggested.accuracy], mode="markers", hoverinfo="skip",
+                name=f"suggested: {suggested.threshold:g}",
+                marker={"size": 13, "symbol": "diamond", "color": WARN, "line": {"color": PANEL, "width": 2}},
+            )
+        )  # fmt: skip
+    return Plot(
+        id="coverage",
+        title="Accuracy and coverage",
+        summary=f"A confidence of {suggested.threshold:g} answers {percent(suggested.coverage)} and is right in "
+        f"{percent(suggested.accuracy)} of them."
+        if suggested
+        else "No threshold halves the mistakes.",
+        figure=drawn(
+            *traces,
+            xaxis={"title": "answered, of all products", "tickformat": ".0%", "autorange": "reversed", "nticks": 6},
+            yaxis={
+                "title": "right, of those answered",
+                "tickformat": ".2~%",
+                "nticks": 6,
+                "range": [floor, 1 + 0.05 * (1 - floor)],
+            },
+        ),
+        height=360,
+        head=("confidence at least", "answered", "coverage", "accuracy", "95 % interval"),
+        rows=tuple(
+            (f"{each.threshold:g}", whole(each.answered), percent(each.coverage), percent(each.accuracy, 2),
+             _interval(each.low, each.high))
+            for each in of
+        ),
+    )  # fmt: skip
+
+
+def slices(column: str, of: Sequence[SliceQuality], accuracy: float | None) -> Plot:
+    """Accuracy of each value of a column with its 95 % interval, against that of all."""
+    ordered = sorted(of, key=lambda each: each.accuracy, reverse=True)
+    names = [each.value or _NO_VALUE for each in ordered][::-1]
+    ordered = ordered[::-1]
+    below = [accuracy is not None and max(each.high, each.accuracy) < accuracy for each in ordered]
+    dots = go.Scatter(
+        x=[each.accuracy for each in ordered], y=list(range(len(ordered))), mode="markers",
+        marker={"size": 9, "color": [BAD if bad else ACCENT for bad in below],
+                "symbol": ["x" if bad else "circle" for bad in below]},
+        error_x={"type": "data", "symmetric": False, "array": [each.high - each.accuracy for each in ordered],
+                 "arrayminus": [each.accuracy - each.low for each in ordered],
+                 "color": MUTED, "thickness": 1.5, "width": 4},
+        hovertext=[f"{plain(name)}: {percent(each.accuracy)} ({_interval(each.low, each.high)})<br>"
+                   f"{whole(each.correct)} of {whole(each.examples)}"
+                   for name, each in zip(names, ordered, strict=True)],
+        hovertemplate="%{hovertext}<extra></extra>",
+    )  # fmt: skip
+    shapes = []
+    if accuracy is not None:
+        shapes.append({"type": "line", "x0": accuracy, "x1": accuracy, "y0": 0, "y1": 1, "yref": "paper",
+                       "layer": "below", "line": {"color": TEXT, "dash": "dash", "width": 1}})  # fmt: skip
+    return Plot(
+        id=f"slices-{column}",
+        title=column,
+        summary=f"Lowest: {names[0]}, {percent(ordered[0].accuracy)} of {whole(ordered[0].examples)}."
+        if ordered
+        else "There are no examples.",
+        figure=drawn(
+            dots,
+            shapes=shapes,
+            yaxis={**ticks(names), "range": [-0.6, len(names) - 0.4], "gridcolor": LINE},
+            xaxis={"tickformat": ".0%", "nticks": 5},
+        ),
+        height=60 + max(3, len(names)) * 26,
+        head=("value", "examples", "right", "accuracy", "95 % interval"),
+        rows=tuple(
+            (each.value or _NO_VALUE, whole(each.examples), whole(each.correct), percent(each.accuracy),
+             _interval(each.low, each.high))
+            for each in ordered
+        ),
+    )  # fmt: skip
+
+
+def _curve(curve: Curve, look: tuple[str, str] | None) -> go.Scatter:
+    colour, dash = look or (FAINT, "solid")
+    return go.Scatter(
+        x=_rounded(curve.recall), y=_rounded(curve.precision), customdata=_rounded(curve.threshold), mode="lines",
+        name=plain(curve.name), showlegend=look is not None,
+        line={"color": colour, "dash": dash, "width": 2 if look else 1},
+        hovertemplate="recall %{x:.1%}, precision %{y:.1%}<br>probability ≥ %{customdata:.3f}"
+        f"<extra>{plain(curve.name).replace('%', '&#37;')}</extra>",
+    )  # fmt: skip
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    """Short: more digits than a plot can show would make the page twice as large."""
+    return [round(value, 4) for value in values]
+
+
+def _precision_at(curve: Curve, recall: float) -> float | None:
+    """The best precision that still reaches a recall."""
+    return max((p for r, p in zip(curve.recall, curve.precision, strict=True) if r >= recall), default=None)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return NONE if low is None or high is None else f"{percent(low)} – {percent(high)}"

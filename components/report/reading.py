@@ -1,0 +1,154 @@
+"""The artifacts of one run, each read once, however many sections of the report need it."""
+
+import json
+import logging
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.errors import FashionError
+from components.report import statistics
+from components.report.examples import Table, read_table, uses_by_label
+from components.report.facts import Gap, Section
+from components.report.predictions import Predictions, load_predictions, predict
+from components.report.sources import Sources
+from components.validate.gate import Anomaly, Summary, judge
+
+if TYPE_CHECKING:
+    from components.evaluate.verdict import Verdict
+    from components.report.network import ExportedNetwork
+
+Part = TypeVar("Part")
+
+PREDICTIONS_FILE = "predictions.npz"
+TEST = "test"
+
+
+class Reading:
+    """What is read of a run; None for what it has not made or what cannot be read, with the reason among `gaps`.
+
+    Attributes:
+        sources: the run.
+        classes: in the order of their labels; empty if not even these are known.
+        gaps: what is missing, as far as it was asked for.
+    """
+
+    def __init__(self, sources: Sources, folder: Path) -> None:
+        """Reads nothing yet.
+
+        Args:
+            sources: the run.
+            folder: where the model's answers are kept; those that lie there are taken as they are.
+        """
+        self.sources, self.told, self.folders = sources, sources.told, sources.folders
+        self.classes = self.told.taxonomy.classes if self.told.taxonomy else ()
+        self.gaps: list[Gap] = []
+        self._folder = folder
+
+    def attempt(self, section: Section, part: str, make: Callable[[], Part]) -> Part | None:
+        """Makes a part of the report; if that fails, it is a gap."""
+        try:
+            return make()
+        except Exception as error:
+            logging.exception("report: %s", part)
+            kind = "" if isinstance(error, FashionError) else f"{type(error).__name__}: "
+            self.miss(section, part, f"{kind}{error}")
+            return None
+
+    def miss(self, section: Section, part: str, reason: str) -> None:
+        """Notes why a part is not there."""
+        self.gaps.append(Gap(section, part, reason))
+
+    @cached_property
+    def summary(self) -> Summary | None:
+        """Ingest's counts."""
+        folder = self.folders.quarantine
+        if folder is None:
+            return None
+        read = lambda: Summary.model_validate(json.loads((folder / "summary.json").read_bytes()))  # noqa: E731
+        return self.attempt("data", "counts", read)
+
+    @cached_property
+    def table(self) -> Table | None:
+        """All examples."""
+        folder, taxonomy, summary = self.folders.examples, self.told.taxonomy, self.summary
+        if folder is None or taxonomy is None or summary is None:
+            return None
+        count = sum(summary.examples.values())
+        return self.attempt("data", "columns and pictures", lambda: read_table(folder, taxonomy, count))
+
+    @cached_property
+    def uses(self) -> NDArray[np.int64] | None:
+        """How often training uses examples of each class in an epoch."""
+        folder = self.folders.transformed
+        if folder is None:
+            self.miss("data", "classes after balancing", "The run ended before transform did.")
+            return None
+        return self.attempt("data", "classes after balancing", lambda: uses_by_label(folder, len(self.classes)))
+
+    @cached_property
+    def anomalies(self) -> list[Anomaly] | None:
+        """What ExampleValidator found."""
+        folder = self.folders.anomalies
+        if folder is None:
+            self.miss("data", "anomalies", "The run ended before validate did.")
+            return None
+        return self.attempt("data", "anomalies", lambda: statistics.read_anomalies(folder))
+
+    @cached_property
+    def problems(self) -> tuple[str, ...]:
+        """Why the data gate refuses the data, by its own rules; it leaves nothing behind when it does."""
+        found, summary, limits = self.anomalies, self.summary, self.told.validation
+        if found is None or summary is None or limits is None:
+            return ()
+        lists = str(self.folders.quarantine)
+        judged = self.attempt("data", "data gate", lambda: judge(found, summary, limits, self.classes, lists))
+        return judged.problems if judged else ()
+
+    @cached_property
+    def verdict(self) -> "Verdict | None":
+        """What the evaluation came to."""
+        folders, gate = self.folders, self.told.gate
+        if folders.evaluation is None or folders.blessing is None or gate is None:
+            self.miss("quality", "figures of the gate", "The run did not come to an evaluation.")
+            return None
+        from components.evaluate.verdict import read_verdict
+
+        evaluation, blessed = folders.evaluation, (folders.blessing / "BLESSED").exists()
+        return self.attempt(
+            "quality", "figures of the gate", lambda: read_verdict(str(evaluation), blessed, self.classes, gate)
+        )
+
+    @cached_property
+    def network(self) -> "ExportedNetwork | None":
+        """The model, opened."""
+        folder = self.folders.model
+        if folder is None:
+            self.miss("quality", "answers of the model", "The run ended before train did.")
+            return None
+        return self.attempt("quality", "answers of the model", lambda: _open_network(folder))
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """What the model answers for the test split."""
+        file, examples = self._folder / PREDICTIONS_FILE, self.folders.examples
+        if file.exists():
+            return self.attempt("quality", "answers of the model", lambda: load_predictions(file))
+        network, table = self.network, self.table
+        if network is None or examples is None or table is None:
+            return None
+        count = len(table.rows_of(TEST))
+        found = self.attempt("quality", "answers of the model", lambda: predict(network, examples, TEST, count))
+        if found is not None:
+            found.save(file)
+        return found
+
+
+def _open_network(folder: Path) -> "ExportedNetwork":
+    from components.report.network import ExportedNetwork
+
+    return ExportedNetwork(folder / "Format-Serving")

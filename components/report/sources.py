@@ -1,0 +1,122 @@
+"""What a report is made from: where a run's artifacts lie, and what its stages were told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from components.report.facts import Lineage, StageTime
+from components.settings import Balance, Gate, Model, Picture, Settings, Train, Validation
+from components.transform.taxonomy import Taxonomy
+
+
+class Told(Settings):
+    """What the stages of a run were told; None where it did not come so far.
+
+    Attributes:
+        recipe: the experiment as YAML.
+        data: path of the catalogue.
+        data_digest: of the catalogue.
+        code_digest: of the sources of training.
+    """
+
+    recipe: str | None = None
+    taxonomy: Taxonomy | None = None
+    picture: Picture | None = None
+    validation: Validation | None = None
+    balance: Balance | None = None
+    model: Model | None = None
+    train: Train | None = None
+    gate: Gate | None = None
+    data: str | None = None
+    data_digest: str | None = None
+    code_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where artifacts of a run lie; None for those it has not made.
+
+    Attributes:
+        examples: ingest's, with splits.
+        quarantine: ingest's lists and counts.
+        statistics: TFDV's, with splits.
+        earlier: statistics of the latest other data of the same pipeline.
+        anomalies: ExampleValidator's, with splits.
+        transformed: Transform's examples, with splits.
+        model: the Model, as the Trainer leaves it.
+        history: the ModelRun, with the figures of every epoch.
+        evaluation: the ModelEvaluation.
+        blessing: the ModelBlessing.
+    """
+
+    examples: Path | None = None
+    quarantine: Path | None = None
+    statistics: Path | None = None
+    earlier: Path | None = None
+    anomalies: Path | None = None
+    transformed: Path | None = None
+    model: Path | None = None
+    history: Path | None = None
+    evaluation: Path | None = None
+    blessing: Path | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """One run, ready to be reported on.
+
+    Attributes:
+        run: its id.
+        recipe: name of the experiment.
+        began: seconds since 1970.
+        seconds: how long it took; None where that is not known.
+        told: what its stages were told.
+        folders: what they made.
+        stages: what became of them; empty where the metadata were not at hand, and errors and lineage with it.
+        pushed: the PushedModel's properties; None where publish did not end.
+        errors: stage to what it said when it failed.
+        lineage: what was made of what.
+        earlier_run: the run that `folders.earlier` is of.
+    """
+
+    run: str
+    recipe: str
+    began: float
+    seconds: float | None
+    told: Told
+    folders: Folders
+    stages: tuple[StageTime, ...]
+    pushed: Mapping[str, str | int | float] | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+    lineage: Lineage | None = None
+    earlier_run: str = ""
+
+
+def told_by_recipe(
+    recipe: str, taxonomy: str, data: str, data_digest: str | None = None, code_digest: str | None = None
+) -> Told:
+    """What all stages are told.
+
+    Args:
+        recipe: the experiment, as YAML with every default written out.
+        taxonomy: as JSON.
+        data: path of the catalogue.
+        data_digest: of the catalogue.
+        code_digest: of the sources of training.
+    """
+    parts = yaml.safe_load(recipe)
+    return Told(
+        recipe=recipe,
+        taxonomy=Taxonomy.model_validate_json(taxonomy),
+        picture=Picture.model_validate(parts["picture"]),
+        validation=Validation.model_validate(parts["validation"]),
+        balance=Balance.model_validate(parts["balance"]),
+        model=Model.model_validate(parts["model"]),
+        train=Train.model_validate(parts["train"]),
+        gate=Gate.model_validate(parts["gate"]),
+        data=data,
+        data_digest=data_digest,
+        code_digest=code_digest,
+    )

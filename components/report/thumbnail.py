@@ -1,0 +1,32 @@
+"""Small pictures for a page, of whatever lies in a catalogue."""
+
+import io
+
+from PIL import Image, UnidentifiedImageError
+
+LONGEST_SIDE = 160
+
+_QUALITY = 82
+# What is broken may be anything: a picture of more pixels than this is not decoded, however few bytes it has.
+_MOST_PIXELS = 40_000_000
+
+
+def thumbnail(picture: bytes) -> bytes | None:
+    """A JPEG of at most 160 pixels on its longer side, never enlarged; None of what cannot be decoded."""
+    try:
+        with Image.open(io.BytesIO(picture)) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                return None
+            opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+            small = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    return encoded(small)
+
+
+def encoded(picture: Image.Image) -> bytes:
+    """An RGB picture as JPEG."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=_QUALITY, optimize=True)
+    return file.getvalue()

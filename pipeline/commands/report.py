@@ -1,0 +1,115 @@
+"""`fashion report` and `fashion runs`: what there was, and how it went."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands import Command
+from pipeline.commands.training import metadata_option
+
+if TYPE_CHECKING:
+    from pipeline.paths import Paths
+
+_WIDEST = 240
+
+_root = click.option(
+    "--root", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="As in `fashion run`."
+)
+
+
+@click.command(cls=Command)
+@click.argument("run", default="latest")
+@click.option("--compare", nargs=2, metavar="RUN_A RUN_B", help="Set two runs side by side instead.")
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@_root
+@metadata_option
+def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, database: str | None) -> None:
+    """Write the report of RUN: an id as `fashion runs` lists it, the beginning of one, or `latest`.
+
+    The page is one file, ROOT/reports/<run>/index.html, with a model card beside it. A run that was stopped, or whose
+    data or model were refused, is reported as far as it came.
+
+    \b
+      fashion report --open
+      fashion report 2026-11-21T06
+      fashion report --compare 2026-11-20 latest
+    """
+    from pipeline.history import History
+    from pipeline.paths import short
+    from pipeline.view import quiet
+
+    paths = _paths(root, database)
+    history = History(paths.metadata)
+    with quiet(paths.logs / "report.log") as console:
+        from pipeline.reporting import write_comparison, write_report
+
+        page = write_comparison(history, *compare, paths) if compare else write_report(history, run, paths)
+        console.print(short(page))
+    if show:
+        click.launch(str(page))
+
+
+@click.command(cls=Command)
+@_root
+@metadata_option
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+def runs(root: Path, database: str | None, as_json: bool) -> None:
+    """List runs, the latest first: what they came to, and on which figures.
+
+    \b
+      fashion runs
+      fashion runs --json
+    """
+    from pipeline.history import History
+
+    paths = _paths(root, database)
+    history = History(paths.metadata)
+    rows = _summaries(history, paths)
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _print(rows)
+
+
+def _summaries(history: Any, paths: "Paths") -> list[dict[str, Any]]:
+    from pipeline.reporting import summary_of
+    from pipeline.view import quiet
+
+    # Figures that no report holds yet are read with TFMA, which has much to say.
+    with quiet(paths.logs / "report.log"):
+        return [summary_of(history.read(run), paths) for run in reversed(history.ids)]
+
+
+def _paths(root: Path, database: str | None) -> "Paths":
+    from pipeline.paths import Paths
+
+    root = root.absolute()
+    return Paths(root, root, database)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    import datetime
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("run", "recipe", "began (UTC)", "verdict"):
+        table.add_column(column, no_wrap=True)
+    for column in ("accuracy", "macro-F1", "lowest recall", "version", "minutes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        began = datetime.datetime.fromisoformat(row["began"]).strftime("%Y-%m-%d %H:%M")
+        minutes = "" if row["minutes"] is None else f"{row['minutes']:.1f}"
+        shares = (_percent(row[figure]) for figure in ("accuracy", "macro_f1", "lowest_recall"))
+        cells = (row["run"], row["recipe"], began, row["verdict"], *shares, str(row["version"] or "–"), minutes)
+        table.add_row(*map(Text, cells))
+    # Cut off at the width of a window, or of a pipe, a line would not hold what it is read for.
+    Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
