@@ -4,9 +4,11 @@ They stand with the components that take them; `pipeline/recipe.py` puts them to
 """
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from components.train.networks import PROFILES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -101,14 +103,25 @@ class Validation(Settings):
 
 Weights = Annotated[str, Field(min_length=1, description="imagenet, efficientnet_lite0, none, or a weights file")]
 Schedule = Literal["constant", "cosine", "plateau"]
+Backbone = Literal[
+    "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2m", "nasnet_large", "resnet18", "resnet50", "xception",
+    "inception_v3", "densenet201", "vit_tiny", "cnn", "resnet_small",
+]  # fmt: skip
 
 
 class Model(Settings):
     """The network."""
 
-    backbone: Literal["efficientnet_b0", "efficientnet_lite0"] = "efficientnet_b0"
+    backbone: Backbone = "efficientnet_b0"
     weights: Weights = "imagenet"
+    front: Literal["none", "edgenet"] = Field(default="none", description="what stands before the backbone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if self.weights != "none" and not PROFILES[self.backbone].published:
+            raise ValueError(f"there are no pretrained weights for {self.backbone}; set weights to none")
+        return self
 
 
 class Augment(Settings):
@@ -118,9 +131,29 @@ class Augment(Settings):
     rotation: Annotated[float, Field(ge=0, le=180, description="degrees either way")] = 20.0
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.1
     contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    erase: Share = Field(default=0.0, description="share of pictures in which a rectangle is erased")
+    mixup: Share = Field(default=0.0, description="alpha: how much pictures are mixed, in fine-tuning; 0 is not at all")
 
 
-class Head(Settings):
+class Stage(Settings):
+    """What both stages of training have."""
+
+    epochs: Count
+    learning_rate: Rate
+    schedule: Schedule
+    warmup: Annotated[int, Field(ge=0, description="epochs of a linear rise before cosine decay")] = 0
+    patience: Count
+
+    @model_validator(mode="after")
+    def _warms_up_to_something(self) -> Self:
+        if self.warmup and self.schedule != "cosine":
+            raise ValueError(f"warmup goes with schedule cosine, not with {self.schedule}")
+        if self.warmup >= self.epochs:
+            raise ValueError(f"warmup {self.warmup} leaves nothing of {self.epochs} epochs")
+        return self
+
+
+class Head(Stage):
     """Stage 1: the head alone, on features of the frozen trunk that are computed once."""
 
     epochs: Count = 100
@@ -130,14 +163,19 @@ class Head(Settings):
     views: Annotated[int, Field(ge=1, le=64, description="augmented views of each picture; the first is plain")] = 4
 
 
-class Finetune(Settings):
-    """Stage 2: the trunk from one block upwards, BatchNorm kept in inference mode."""
+class Finetune(Stage):
+    """Stage 2: the trunk from one part upwards, and the head."""
 
     epochs: Count = 8
     learning_rate: Rate = 1e-4
     schedule: Schedule = "cosine"
     patience: Count = 4
-    unfreeze_from: Annotated[str, Field(description="lowest block trained: stem, block1 … block7, top")] = "block6"
+    unfreeze_from: Annotated[
+        str, Field(description="lowest part trained, e.g. stem for all, block6, conv4; or `last N` for N layers")
+    ] = "block6"
+    batch_norm: Literal["auto", "train", "frozen"] = Field(
+        default="auto", description="auto trains it where weights are none and there is no head stage"
+    )
 
 
 class Train(Settings):
@@ -145,8 +183,13 @@ class Train(Settings):
 
     seed: int = 1
     batch_size: Count = 32
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    focal_gamma: Annotated[float, Field(ge=0, description="how much less an easy example counts, with focal")] = 2.0
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: a class counts the more, the fewer training examples it has"
+    )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     prior: Share = Field(
         default=0.0,
@@ -156,8 +199,20 @@ class Train(Settings):
     strategy: Literal["auto", "none", "mirrored", "tpu", "multi_worker"] = "auto"
     mixed_precision: Literal["auto", "off"] = "auto"
     augment: Augment = Augment()
-    head: Head = Head()
+    head: Head | None = Head()
     finetune: Finetune | None = Finetune()
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.head is None and self.finetune is None:
+            raise ValueError("head and finetune are both empty: nothing would be trained; give at least one")
+        if self.prior and self.class_weights == "balanced":
+            raise ValueError(
+                "prior leans back to the catalogue's frequencies, class_weights: balanced away from them; choose one"
+            )
+        if self.augment.mixup and self.finetune is None:
+            raise ValueError("augment.mixup mixes pictures in fine-tuning, and finetune is empty; set it to 0")
+        return self
 
 
 class Gate(Settings):
@@ -168,6 +223,27 @@ class Gate(Settings):
     precision: Share = Field(default=0.0, description="of every class, at least")
     regression: Share = Field(default=0.005, description="largest loss of accuracy against the blessed baseline")
     class_regression: Share = Field(default=0.03, description="largest loss of a class's recall against the baseline")
+
+
+def _image(text: str) -> str:
+    if not re.fullmatch(r"[^\s@]+?(:[\w.-]+|@sha256:[0-9a-f]{64})", text):
+        raise ValueError(f"{text!r} is no image of one version; write it with a tag, e.g. tensorflow/serving:2.19.1")
+    return text
+
+
+class Serving(Settings):
+    """The server that a model has to be served by before it is published, and what it is asked."""
+
+    runner: Literal["local", "docker", "kubernetes"] = Field(
+        default="local", description="the local server, or TensorFlow Serving's image in a container"
+    )
+    image: Annotated[str, AfterValidator(_image)] = "tensorflow/serving:2.19.1"
+    examples: Annotated[int, Field(ge=1, le=64, description="real pictures that it is asked about")] = 16
+    batch: Annotated[
+        int,
+        Field(ge=1, le=256, description="rows of the largest batch that servers run; models come warmed up for it"),
+    ] = 32
+    timeout: Count = Field(default=300, description="until the model is loaded, seconds")
 
 
 class Publish(Settings):

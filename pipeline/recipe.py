@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import StringConstraints, ValidationError
+from pydantic import StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
 from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
@@ -25,6 +25,7 @@ from components.settings import (
     Train,
     Validation,
 )
+from components.train.networks import check_size, read_unfreeze
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -43,6 +44,13 @@ class Recipe(Settings):
     gate: Gate = Gate()
     publish: Publish = Publish()
     kubeflow: Kubeflow = Kubeflow()
+
+    @model_validator(mode="after")
+    def _network_takes_it(self) -> "Recipe":
+        check_size(self.model.backbone, self.picture.size)
+        if self.train.finetune:
+            read_unfreeze(self.model.backbone, self.train.finetune.unfreeze_from)
+        return self
 
     def as_yaml(self) -> str:
         """The recipe with every default written out."""

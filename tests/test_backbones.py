@@ -1,4 +1,4 @@
-"""Trunks by name: their weights are the published ones, or an error says how to get them."""
+"""The two EfficientNets: their weights are the published ones, or an error says how to get them."""
 
 import hashlib
 import socket
@@ -14,11 +14,13 @@ from keras.src.applications import efficientnet
 from keras.src.legacy.saving import legacy_h5_format
 
 from components.errors import RecipeError, WeightsError
-from components.train import b0, lite0
-from components.train.backbones import BACKBONES, PARTS, build_trunk, feature_width, set_trainable_from
+from components.train import b0, lite0, published, torch_layout
+from components.train.backbones import BACKBONES, build_trunk, feature_width, set_trainable_from
+from components.train.networks import PROFILES
 
 SIZE = 64
-NAMES = sorted(BACKBONES)
+NAMES = ("efficientnet_b0", "efficientnet_lite0")
+PARTS = PROFILES["efficientnet_lite0"].parts
 
 # Every 80th channel of the features of `drawn_picture`, averaged over the picture, as the PyTorch package
 # efficientnet_lite_pytorch 0.1.0 computes them from the same checkpoint on (pixel - 127) / 128.
@@ -35,7 +37,7 @@ def pooled(trunk: keras.Model, pictures: np.ndarray, training: bool = False) -> 
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory) -> dict[str, Path]:
+def published_files(tmp_path_factory) -> dict[str, Path]:
     """Files in the layout of keras.applications, without and with classifier, and one of another network."""
     folder = tmp_path_factory.mktemp("published")
     full = keras.applications.EfficientNetB0(weights=None, input_shape=(SIZE, SIZE, 3))
@@ -56,14 +58,14 @@ def published(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def keras_cache(published, tmp_path, monkeypatch) -> Path:
+def keras_cache(published_files, tmp_path, monkeypatch) -> Path:
     """Keras' cache with the generated file in the place, and under the checksum, of the published one."""
     file = tmp_path / "models" / "efficientnetb0_notop.h5"
     file.parent.mkdir()
-    file.write_bytes(published["efficientnetb0_notop"].read_bytes())
+    file.write_bytes(published_files["efficientnetb0_notop"].read_bytes())
     md5 = hashlib.md5(file.read_bytes()).hexdigest()
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(b0, "_MD5", md5)
+    monkeypatch.setattr(b0, "PUBLISHED", published.Published(b0.PUBLISHED.url, md5))
     monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, "b0", ("", md5))
     return file
 
@@ -88,14 +90,14 @@ def test_blocks_mean_the_same_in_both_networks():
 
 
 @pytest.mark.slow
-def test_imagenet_by_name_and_by_path_compute_what_keras_computes(published, keras_cache, monkeypatch):
+def test_imagenet_by_name_and_by_path_compute_what_keras_computes(published_files, keras_cache, monkeypatch):
     monkeypatch.setattr(efficientnet.file_utils, "get_file", lambda *_, **__: str(keras_cache))
     theirs = keras.applications.EfficientNetB0(include_top=False, weights="imagenet", input_shape=(SIZE, SIZE, 3))
     by_name = pooled(build_trunk("efficientnet_b0", "imagenet", SIZE), drawn_picture())
     np.testing.assert_allclose(by_name, pooled(theirs, drawn_picture()), rtol=1e-4, atol=1e-4)
     assert np.ptp(by_name) > 0.1
     for file in ("efficientnetb0_notop", "efficientnetb0"):
-        by_path = build_trunk("efficientnet_b0", str(published[file]), SIZE)
+        by_path = build_trunk("efficientnet_b0", str(published_files[file]), SIZE)
         np.testing.assert_array_equal(pooled(by_path, drawn_picture()), by_name)
 
 
@@ -152,30 +154,30 @@ def test_weights_that_cannot_be_fetched_name_the_alternatives(tmp_path, monkeypa
 
 def test_silent_network_is_given_up_in_time(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(b0, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(published, "_ANSWER_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(b0, "_FOLDER_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/{b0.PUBLISHED.name}"
+        monkeypatch.setattr(b0, "PUBLISHED", published.Published(url, b0.PUBLISHED.digest))
         with pytest.raises(WeightsError, match="could not be fetched"):
             b0.load_imagenet(None)
 
 
 @pytest.mark.slow
 def test_download_with_another_checksum_is_not_used(keras_cache, monkeypatch):
-    monkeypatch.setattr(b0, "_FOLDER_URL", f"{keras_cache.parent.as_uri()}/")
-    monkeypatch.setattr(b0, "_MD5", "0" * 32)
+    monkeypatch.setattr(b0, "PUBLISHED", published.Published(keras_cache.as_uri(), "0" * 32))
     with pytest.raises(WeightsError, match="could not be fetched"):
         build_trunk("efficientnet_b0", "imagenet", SIZE)
 
 
 @pytest.mark.slow
-def test_file_that_does_not_fit_is_refused_by_name(published, tmp_path):
-    whole = published["efficientnetb0_notop"].read_bytes()
+def test_file_that_does_not_fit_is_refused_by_name(published_files, tmp_path):
+    whole = published_files["efficientnetb0_notop"].read_bytes()
     damaged = {"truncated.h5": whole[: len(whole) // 2], "page.h5": b"<html>", "own.weights.h5": whole, "a.pth": b"x"}
     for name, content in damaged.items():
         (tmp_path / name).write_bytes(content)
     for backbone, file in [
-        ("efficientnet_b0", published["other"]),
-        ("efficientnet_lite0", published["efficientnetb0_notop"]),
+        ("efficientnet_b0", published_files["other"]),
+        ("efficientnet_lite0", published_files["efficientnetb0_notop"]),
         *[("efficientnet_b0", tmp_path / name) for name in damaged],
     ]:
         with pytest.raises(WeightsError) as refusal:
@@ -185,7 +187,7 @@ def test_file_that_does_not_fit_is_refused_by_name(published, tmp_path):
 
 def test_checkpoint_of_another_network_is_refused_by_layer(tmp_path, monkeypatch):
     state = {"_conv_stem.weight": np.zeros((32, 3, 5, 5), np.float32)}
-    monkeypatch.setattr(lite0, "read_torch_checkpoint", lambda _: state)
+    monkeypatch.setattr(torch_layout, "read_torch_checkpoint", lambda _: state)
     (tmp_path / "other.pth").touch()
     with pytest.raises(WeightsError, match=r"other\.pth: not the weights of EfficientNet-Lite0, _conv_stem"):
         build_trunk("efficientnet_lite0", str(tmp_path / "other.pth"), SIZE)
@@ -201,7 +203,7 @@ def test_missing_package_of_weights_names_its_installation(monkeypatch):
     ("backbone", "weights", "size", "error", "answer"),
     [
         ("efficientnet_bo", "none", SIZE, RecipeError, "did you mean 'efficientnet_b0'"),
-        ("resnet", "none", SIZE, RecipeError, "known: efficientnet_b0, efficientnet_lite0"),
+        ("resnet", "none", SIZE, RecipeError, "did you mean 'resnet50'"),
         ("efficientnet_lite0", "none", 31, RecipeError, "give at least 32"),
         ("efficientnet_lite0", "imagenett", SIZE, WeightsError, "did you mean 'imagenet'"),
         ("efficientnet_lite0", "no/such/file.pth", SIZE, WeightsError, "neither a file nor known"),
@@ -215,7 +217,7 @@ def test_wrong_setting_is_refused_with_the_choices(backbone, weights, size, erro
 
 def test_unfreezing_trains_the_blocks_above_and_no_batch_norm():
     trunk = build_trunk("efficientnet_lite0", "none", SIZE)
-    counts = [set_trainable_from(trunk, part) for part in PARTS]
+    counts = [set_trainable_from(trunk, "efficientnet_lite0", part) for part in PARTS]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] == 320 * 1280
     assert counts[PARTS.index("block6")] - counts[PARTS.index("top")] == sum(
@@ -228,7 +230,7 @@ def test_unfreezing_trains_the_blocks_above_and_no_batch_norm():
 
 def test_batch_norms_infer_even_while_training():
     trunk = build_trunk("efficientnet_lite0", "imagenet", SIZE)
-    set_trainable_from(trunk, "stem")
+    set_trainable_from(trunk, "efficientnet_lite0", "stem")
     lower = keras.Model(trunk.input, trunk.get_layer("block2a_project_bn").output)  # below it nothing is random
     np.testing.assert_array_equal(
         pooled(lower, drawn_picture(), training=True), pooled(lower, drawn_picture(), training=False)
@@ -237,8 +239,8 @@ def test_batch_norms_infer_even_while_training():
 
 def test_unknown_block_is_refused_with_the_nearest():
     trunk = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
-    with pytest.raises(RecipeError, match=r"no block 'blok6'; did you mean 'block6'\? known: stem, block1, .*, top"):
-        set_trainable_from(trunk, "blok6")
+    with pytest.raises(RecipeError, match=r"no part 'blok6'; did you mean 'block6'\? known: stem, block1, .*, top"):
+        set_trainable_from(trunk, "efficientnet_lite0", "blok6")
 
 
 @pytest.mark.parametrize("size", [32, 75, 160])

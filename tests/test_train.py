@@ -144,7 +144,7 @@ def test_training_learns_and_writes_its_history(fitted):
     for stage, epochs in (("head", 8), ("finetune", 3)):
         rows = history(job.work, stage)
         assert [int(row["epoch"]) for row in rows] == list(range(epochs))
-        assert set(rows[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss"}
+        assert set(rows[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "seconds"}
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from components.progress import Progress, listen
 from components.settings import Augment
-from components.train.data import augmentation, open_pictures
+from components.train import augment
+from components.train.data import open_pictures
 from components.train.features import Features, HeadBatches, compute_features, open_features
 from tests.test_train import CLASSES, PLAIN, SIZE, write_examples
 
@@ -59,12 +60,12 @@ def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(
 
 def test_augmentation_changes_pictures_within_their_range():
     pictures = np.random.default_rng(0).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
-    changed = augmentation(Augment(contrast=0.5), seed=1)(pictures, training=True).numpy()
+    changed = augment.changes(Augment(contrast=0.5), seed=1)(pictures, training=True).numpy()
     assert changed.shape == pictures.shape
     assert np.abs(changed - pictures).mean() > 5
     assert changed.min() >= 0
     assert changed.max() <= 255
-    assert np.array_equal(augmentation(PLAIN, seed=1)(pictures, training=True), pictures)
+    assert np.array_equal(augment.changes(PLAIN, seed=1)(pictures, training=True), pictures)
 
 
 class Stub:
@@ -94,7 +95,7 @@ class Stub:
 
 def test_features_are_computed_once_with_the_plain_view_first(tmp_path):
     pictures = Stub(10)
-    changes = augmentation(Augment(contrast=0.5), seed=1)
+    changes = augment.changes(Augment(contrast=0.5), seed=1)
     seen: list[Progress] = []
     with listen(seen.append):
         compute_features("train", Stub(1), pictures, changes, 3, 4, tmp_path)
@@ -111,9 +112,9 @@ def test_features_are_computed_once_with_the_plain_view_first(tmp_path):
 
 def test_interrupted_features_are_not_taken_for_finished_ones(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        compute_features("eval", Stub(1), Stub(10, fail=True), augmentation(PLAIN, 0), 1, 4, tmp_path)
+        compute_features("eval", Stub(1), Stub(10, fail=True), augment.changes(PLAIN, 0), 1, 4, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["features-eval.partial"]
-    compute_features("eval", Stub(1), Stub(10), augmentation(PLAIN, 0), 1, 4, tmp_path)
+    compute_features("eval", Stub(1), Stub(10), augment.changes(PLAIN, 0), 1, 4, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["features-eval.npy"]
     assert (open_features("eval", Stub(10), tmp_path).values != 0).all()
 

@@ -6,12 +6,18 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from components.progress import Progress, listen, report
-from components.settings import Head, Model, Train
+from components.settings import Augment, Finetune, Head, Model, Train
 from components.train import callbacks
+from components.train.augment import changes, mixing
 from components.train.callbacks import Backup, KeepBest, Patience, ShowProgress, load_weights, save_weights, saved_loss
-from components.train.network import PriorShift, compile_network, prior_shift, softmax_head
+from components.train.losses import balanced_weights, make_loss
+from components.train.network import PriorShift, compile_network, learning_rate, prior_shift, softmax_head
+
+LABELS = np.array([0, 1])
+CROSS_ENTROPY = make_loss(Train(), LABELS, 2)
 
 
 @pytest.mark.parametrize(("strength", "factor"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
@@ -43,11 +49,17 @@ def test_head_trained_on_balanced_classes_answers_with_natural_frequencies():
         shift = prior_shift(labels, natural_labels, 2, strength)
         head = softmax_head(Model(weights="none", dropout=0.0), 1, shift)
         stage = Head(learning_rate=0.1, schedule="cosine")
-        compile_network(head, Train(ema=0.0), stage, steps=150)
+        compile_network(head, Train(ema=0.0), stage, 10, CROSS_ENTROPY)
         head.fit(values, np.eye(2)[labels], batch_size=600, epochs=15, verbose=0)
         mean[strength] = head(natural).numpy()[:, 1].mean()
     assert mean[1.0] == pytest.approx(0.1, abs=0.01)
     assert mean[0.0] > 0.2
+
+
+def test_sgd_has_nesterovs_momentum():
+    head = softmax_head(Model(weights="none"), 4, np.zeros(2))
+    compile_network(head, Train(optimizer="sgd"), Finetune(), 10, CROSS_ENTROPY)
+    assert (head.optimizer.momentum, head.optimizer.nesterov) == (0.9, True)
 
 
 @pytest.mark.parametrize("stage", [Head(schedule="constant"), Head(schedule="cosine"), Head(schedule="plateau")])
@@ -58,12 +70,14 @@ def test_head_trained_on_balanced_classes_answers_with_natural_frequencies():
         Train(optimizer="adam", weight_decay=0.1),
         Train(optimizer="adamw", weight_decay=0.0),
         Train(optimizer="adamw", weight_decay=0.1, label_smoothing=0.1),
+        Train(optimizer="sgd", weight_decay=0.1, loss="focal"),
+        Train(optimizer="rmsprop", class_weights="balanced"),
     ],
-    ids=["adam", "adam-decay", "adamw-without-decay", "adamw-smoothed"],
+    ids=["adam", "adam-decay", "adamw-without-decay", "adamw-smoothed", "sgd-focal", "rmsprop-weighted"],
 )
 def test_every_optimizer_setting_trains(train, stage):
     head = softmax_head(Model(weights="none"), 4, np.zeros(2))
-    compile_network(head, train, stage, steps=10)
+    compile_network(head, train, stage, 10, make_loss(train, LABELS, 2))
     before = head.get_weights()[0]
     head.train_on_batch(np.ones((8, 4), np.float32), np.eye(2)[[0] * 8])
     assert np.abs(head.get_weights()[0] - before).max() > 0
@@ -71,7 +85,7 @@ def test_every_optimizer_setting_trains(train, stage):
 
 def test_cosine_schedule_ends_at_nothing_after_the_given_steps():
     head = softmax_head(Model(weights="none"), 4, np.zeros(2))
-    compile_network(head, Train(), Head(schedule="cosine", learning_rate=0.5), steps=7)
+    compile_network(head, Train(), Head(schedule="cosine", learning_rate=0.5, epochs=1), 7, CROSS_ENTROPY)
     rates = []
     for _ in range(8):
         rates.append(float(head.optimizer.learning_rate))
@@ -80,6 +94,86 @@ def test_cosine_schedule_ends_at_nothing_after_the_given_steps():
     assert rates == sorted(rates, reverse=True)
     assert rates[6] > 0.01
     assert rates[7] == pytest.approx(0, abs=1e-6)
+
+
+def test_warm_up_rises_from_nothing_and_leaves_the_rest_to_the_cosine():
+    course = learning_rate(Finetune(epochs=5, learning_rate=0.4, warmup=2), steps=10)
+    rates = [float(course(step)) for step in range(51)]
+    assert rates[:21] == pytest.approx([0.02 * step for step in range(21)])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[35] == pytest.approx(0.2)
+    assert rates[50] == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        (lambda: Finetune(schedule="plateau", warmup=1), "warmup goes with schedule cosine"),
+        (lambda: Finetune(epochs=3, warmup=3), "warmup 3 leaves nothing of 3 epochs"),
+        (lambda: Train(head=None, finetune=None), "nothing would be trained"),
+        (lambda: Train(prior=0.5, class_weights="balanced"), "choose one"),
+        (lambda: Train(augment=Augment(mixup=0.2), finetune=None), "mixup mixes pictures in fine-tuning"),
+        (lambda: Model(backbone="cnn"), "no pretrained weights for cnn; set weights to none"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, answer):
+    with pytest.raises(ValueError, match=answer):
+        settings()
+
+
+def test_rare_classes_weigh_more_up_to_a_limit_and_all_examples_one_on_average():
+    labels = np.repeat([0, 1, 2], [600, 300, 3])
+    weights = balanced_weights(labels, 4)
+    assert weights[labels].mean() == pytest.approx(1)
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert weights[2] / weights[0] == pytest.approx(10 / (903 / 4 / 600))
+    assert np.isfinite(weights).all()
+
+
+PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]], np.float32)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("gamma", [None, 0.0, 2.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss_is_the_published_formula(gamma, weighted, smoothing):
+    labels = np.array([0, 0, 0, 1, 2])
+    kind = {} if gamma is None else {"loss": "focal", "focal_gamma": gamma}
+    train = Train(class_weights="balanced" if weighted else "none", label_smoothing=smoothing, **kind)
+    targets = np.array([[0.0, 1, 0], [0.4, 0, 0.6]])  # the second is mixed
+    smoothed = targets * (1 - smoothing) + smoothing / 3
+    weights = balanced_weights(labels, 3) if weighted else np.ones(3)
+    expected = -(weights * smoothed * (1 - PROBABILITIES) ** (gamma or 0) * np.log(PROBABILITIES)).sum(1).mean()
+    assert float(make_loss(train, labels, 3)(targets, PROBABILITIES)) == pytest.approx(expected, rel=1e-5)
+
+
+def mixed_epochs(alpha: float, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    labels = np.eye(8, dtype=np.float32)
+    pictures = np.ones((1, 2, 2, 3), np.float32) * np.arange(8, dtype=np.float32)[:, None, None, None]
+    stream = tf.data.Dataset.from_tensors((pictures, labels)).repeat(2).apply(mixing(Augment(mixup=alpha), seed))
+    return [(picture.numpy(), label.numpy()) for picture, label in stream]
+
+
+def test_mixup_blends_pictures_and_labels_alike_and_again_the_same_from_the_same_seed():
+    (pictures, labels), (second, _) = mixed_epochs(0.5, seed=1)
+    np.testing.assert_allclose(pictures[:, 0, 0, 0], labels @ np.arange(8), rtol=1e-5)
+    np.testing.assert_allclose(labels.sum(1), 1, rtol=1e-6)
+    assert (labels.max(1) < 0.99).any()
+    assert not np.array_equal(pictures, second)
+    assert np.array_equal(pictures, mixed_epochs(0.5, seed=1)[0][0])
+    assert not np.array_equal(pictures, mixed_epochs(0.5, seed=2)[0][0])
+    assert np.array_equal(mixed_epochs(0.0, seed=1)[0][1], np.eye(8))
+
+
+def test_erasing_fills_a_rectangle_of_some_pictures_within_their_range():
+    plain = Augment(flip=False, rotation=0.0, zoom=0.0, contrast=0.0, erase=0.5)
+    pictures = np.full((200, 32, 32, 3), 100, np.float32)
+    erased = changes(plain, seed=1)(pictures, training=True).numpy()
+    share = (erased != 100).any(-1).mean((1, 2))
+    assert 0.4 < (share > 0).mean() < 0.6
+    assert share.max() < 0.4
+    assert (erased.min(), erased.max()) == (0, 255)
+    assert np.array_equal(changes(plain, seed=1)(pictures, training=False), pictures)
 
 
 def scored(callback: keras.callbacks.Callback, losses: Sequence[float]) -> int:

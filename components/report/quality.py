@@ -80,7 +80,8 @@ def wilson(correct: int, examples: int) -> tuple[float, float]:
     centre = share + square / (2 * examples)
     spread = _NORMAL_975 * sqrt(share * (1 - share) / examples + square / (4 * examples**2))
     scale = 1 + square / examples
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # In floating point the share itself could fall just outside.
+    return max(0.0, min(share, (centre - spread) / scale)), min(1.0, max(share, (centre + spread) / scale))
 
 
 def frequent_mistakes(confusion: Sequence[Sequence[int]], most: int) -> list[tuple[int, int, int]]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from components.report.facts import Block, Epoch, Network, Stage
 from components.settings import Model, Picture, Train
+from components.train.networks import PROFILES, part_of, read_unfreeze
 
-# As a picture passes them. Names of layers begin with these; the head's one layer with numbers is called "logits".
-_PARTS = ("normalization", "stem", *(f"block{number}" for number in range(1, 8)), "top", "logits")
-_BY_PREFIX = {"normalization": "stem", "logits": "head"}
+_HEAD = "logits"  # the head's one layer with numbers
+_SCALING = "normalization"
+_FRONT = "front"  # EdgeNet's layers, before the trunk
 
 
 def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage, ...]:
@@ -22,7 +23,8 @@ def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage
         train: the recipe's settings.
         pictures: that an epoch trains on; None if not known.
     """
-    planned = {"head": train.head.epochs, "finetune": train.finetune.epochs if train.finetune else None}
+    stages = {"head": train.head, "finetune": train.finetune}
+    planned = {name: stage.epochs if stage else None for name, stage in stages.items()}
     epochs = {name: _read_epochs(folder / f"{name}.csv") for name in planned}
     reached = {name: min(epoch.val_loss for epoch in of) for name, of in epochs.items() if of}
     # A stage has to beat the one before it; what only equals it is dropped.
@@ -42,21 +44,34 @@ def network_of(
         train: likewise.
         features: width of an embedding.
     """
+    known = PROFILES[model.backbone].parts
     numbers: Counter[str] = Counter()
     for name, shape in shapes.items():
-        prefix = next((part for part in _PARTS if name.startswith(part)), None)
-        numbers[_BY_PREFIX.get(prefix or "", prefix or "other")] += math.prod(shape)
-    order = [*dict.fromkeys(_BY_PREFIX.get(part, part) for part in _PARTS), "other"]
-    parts = [part for part in order if numbers[part]]
-    blocks = (Block(part, numbers[part], _trained(part, order, train)) for part in parts)
+        numbers[_part(name, known)] += math.prod(shape)
+    parts = [part for part in (_FRONT, *known, "other", "head") if numbers[part]]
+    blocks = (Block(part, numbers[part], _trained(part, model, train)) for part in parts)
     return Network(model.backbone, model.weights, picture.size, features, tuple(blocks))
 
 
-def _trained(part: str, order: Sequence[str], train: Train) -> tuple[str, ...]:
+def _part(variable: str, known: tuple[str, ...]) -> str:
+    if variable.startswith(_HEAD):
+        return "head"
+    if variable.startswith(_SCALING):
+        return known[0]
+    return _FRONT if variable.startswith(_FRONT) else part_of(variable, known) or "other"
+
+
+def _trained(part: str, model: Model, train: Train) -> tuple[str, ...]:
+    """The stages that train a part, or some of it."""
     if part == "head":
-        return ("head", "finetune") if train.finetune else ("head",)
-    above = train.finetune and order.index(part) >= order.index(train.finetune.unfreeze_from)
-    return ("finetune",) if above else ()
+        return tuple(name for name, stage in (("head", train.head), ("finetune", train.finetune)) if stage)
+    if train.finetune is None:
+        return ()
+    unfrozen = read_unfreeze(model.backbone, train.finetune.unfreeze_from)
+    if isinstance(unfrozen, int):  # layers, counted from the end; how far down they reach is not told by their names
+        unfrozen = PROFILES[model.backbone].parts[-1:]
+    trained = part == _FRONT or part in unfrozen
+    return ("finetune",) if trained else ()
 
 
 def _read_epochs(file: Path) -> tuple[Epoch, ...]:

@@ -1,27 +1,16 @@
 """EfficientNetB0 as Keras builds it, with either of two starts: Keras' ImageNet weights or EfficientNet-Lite0's."""
 
-import hashlib
-import os
-import socket
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped]
 import keras
 import numpy as np
 
-from components.errors import WeightsError
 from components.train import lite0
+from components.train.published import Published, fetch, load_h5
 
-_FOLDER_URL = "https://storage.googleapis.com/keras-applications/"
-_FILE = "efficientnetb0_notop.h5"
-_MD5 = "50bc09e76180e00e4465e1a485ddc09d"
-_ANSWER_SECONDS = 15  # until a server is taken for unreachable
-_STALL_SECONDS = 30  # without a byte until a download is given up
+PUBLISHED = Published(
+    "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d"
+)
 
 # Keras' published files store these as the variance and expect the network to divide by their root once more.
 _IMAGENET_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
@@ -67,14 +56,11 @@ def load_imagenet(trunk: keras.Model) -> None:
     Raises:
         WeightsError: they cannot be fetched; said within seconds where there is no network.
     """
-    try:
-        path = _fetch()
-    except Exception as error:  # what keras.utils.get_file raises
-        raise WeightsError(
-            f"weights 'imagenet' could not be fetched ({_reason(error)}). Give a file with --set model.weights=PATH, "
-            "or start from efficientnet_lite0 (--set model.weights=efficientnet_lite0)"
-        ) from error
-    load_published_weights(trunk, path)
+    remedy = (
+        "Give a file with --set model.weights=PATH, or start from efficientnet_lite0 "
+        "(--set model.weights=efficientnet_lite0)"
+    )
+    load_published_weights(trunk, fetch(PUBLISHED, remedy))
 
 
 def load_published_weights(trunk: keras.Model, path: Path) -> None:
@@ -87,17 +73,7 @@ def load_published_weights(trunk: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: the file is damaged or holds another network.
     """
-    try:
-        _check_suffix(path)
-        with h5py.File(path) as file:
-            classified = "predictions" in file
-        reader = _with_classifier(trunk) if classified else trunk
-        reader.load_weights(path)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise WeightsError(
-            f"{path}: not readable as the weights of EfficientNetB0 ({_reason(error)}). Give a file in Keras' layout, "
-            f"like {_FILE} or efficientnetb0.h5 from {_FOLDER_URL}"
-        ) from error
+    load_h5(trunk, path, "EfficientNetB0", PUBLISHED)
     # With "imagenet" Keras adds a layer for this division, with a path it does not (tensorflow#49930).
     mean, variance, count = trunk.get_layer("normalization").get_weights()
     trunk.get_layer("normalization").set_weights([mean, variance * _IMAGENET_DEVIATION, count])
@@ -149,64 +125,7 @@ def _rescale(norm: keras.layers.BatchNormalization, before: float, after: float)
     norm.set_weights([gamma * after, beta * after, mean * before, variance])
 
 
-def _check_suffix(path: Path) -> None:
-    # Keras takes the layout from the name, and reads what does not fit .weights.h5 in part.
-    if path.suffix not in (".h5", ".hdf5") or path.name.endswith(".weights.h5"):
-        raise ValueError("its name has to end in .h5, and not in .weights.h5")
-
-
-def _with_classifier(trunk: keras.Model) -> keras.Model:
-    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(trunk.output)
-    return keras.Model(trunk.input, keras.layers.Dense(1000, name="predictions")(pooled))
-
-
 def _scale_inputs(trunk: keras.Model, mean: float, deviation: float) -> None:
     """Sets the scaling of pixels that are already divided by 255, the same for all channels."""
     layer = trunk.get_layer("normalization")
     layer.set_weights([np.full(3, mean), np.full(3, deviation**2), np.array(1)])
-
-
-def _fetch() -> Path:
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    url, cached = _FOLDER_URL + _FILE, home / "models" / _FILE
-    if not (cached.is_file() and hashlib.md5(cached.read_bytes(), usedforsecurity=False).hexdigest() == _MD5):
-        _ask(url)
-    with _stalls_end():
-        return Path(keras.utils.get_file(_FILE, url, cache_dir=home, cache_subdir="models", file_hash=_MD5))
-
-
-def _ask(url: str) -> None:
-    """Raises OSError unless the server answers in time, however long names and addresses take to fail."""
-    failure: list[OSError] = [TimeoutError(f"no answer within {_ANSWER_SECONDS} s")]
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_SECONDS).close()
-        except urllib.error.HTTPError:
-            failure.clear()  # an answer; what it means shows in the download
-        except OSError as error:
-            failure[0] = error
-        else:
-            failure.clear()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(_ANSWER_SECONDS)
-    if failure:
-        raise failure[0]
-
-
-@contextmanager
-def _stalls_end() -> Iterator[None]:
-    # get_file takes no timeout, and without one a connection that went dead is waited for without end.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_STALL_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-def _reason(error: BaseException) -> str:
-    cause = getattr(error, "reason", error)
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

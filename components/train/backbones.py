@@ -1,4 +1,4 @@
-"""Pretrained trunks by name: what a recipe's `model.backbone` and `model.weights` stand for."""
+"""Trunks by name: what a recipe's `model.backbone` and `model.weights` stand for."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,26 +9,24 @@ import keras
 
 from components.errors import RecipeError, WeightsError
 from components.reading import choices
-from components.train import b0, lite0
-
-SMALLEST = 32  # pixels: what all five halvings leave at least one of
-
-PARTS = ("stem", *(f"block{number}" for number in range(1, 8)), "top")
+from components.train import b0, cnn, edgenet, lite0, resnet18, transformer
+from components.train.applications import APPLICATIONS
+from components.train.networks import PROFILES, check_size, part_of, read_unfreeze
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that can be asked for by name.
+    """A network that can be asked for by name; `networks.PROFILES` says what it takes.
 
     Attributes:
-        build: side of the input in pixels to a trunk with random weights, whose layers are named after `PARTS`.
+        build: side of the input in pixels to a trunk with random weights, whose layers are named after its parts.
         starts: name of pretrained weights to what loads them into a trunk.
-        load: reads a file in the layout in which this network's weights are published.
+        load: reads a file in the layout in which this network's weights are published; None where none are.
     """
 
     build: Callable[[int], keras.Model]
     starts: Mapping[str, Callable[[keras.Model], None]]
-    load: Callable[[keras.Model, Path], None]
+    load: Callable[[keras.Model, Path], None] | None
 
 
 BACKBONES = {
@@ -42,6 +40,14 @@ BACKBONES = {
         {"imagenet": lite0.load_imagenet, "efficientnet_lite0": lite0.load_imagenet},
         lite0.load_torch_weights,
     ),
+    **{
+        name: Backbone(application.build, {"imagenet": application.load_imagenet}, application.load)
+        for name, application in APPLICATIONS.items()
+    },
+    "resnet18": Backbone(resnet18.build_resnet18, {"imagenet": resnet18.load_imagenet}, resnet18.load_torch_weights),
+    "vit_tiny": Backbone(transformer.build_vit_tiny, {}, transformer.load_torch_weights),
+    "cnn": Backbone(cnn.build_cnn, {}, None),
+    "resnet_small": Backbone(cnn.build_resnet_small, {}, None),
 }
 
 
@@ -51,53 +57,69 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
     Args:
         backbone: a name in `BACKBONES`.
         weights: `none` for a random start, the name of a start of this backbone, or a file in the layout that its
-            weights are published in: Keras' `*.h5` for efficientnet_b0, a PyTorch checkpoint for efficientnet_lite0.
+            weights are published in: a PyTorch checkpoint for efficientnet_lite0, resnet18 and vit_tiny, Keras' `*.h5`
+            for the others.
         size: side of the square input, pixels.
 
     Returns:
         Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, h, w, d].
 
     Raises:
-        RecipeError: the backbone is unknown or the size too small for it.
+        RecipeError: the backbone is unknown, or cannot take pictures of this size.
         WeightsError: the weights cannot be had or do not fit. A trunk is never returned with random weights
             unless `none` was asked for.
     """
     if backbone not in BACKBONES:
         raise RecipeError(f"model.backbone: no network {backbone!r}; {choices(backbone, BACKBONES)}")
-    if size < SMALLEST:
-        raise RecipeError(f"picture.size: {size} is too small for {backbone}; give at least {SMALLEST}")
+    try:
+        check_size(backbone, size)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
     entry = BACKBONES[backbone]
     file = None if weights in ("none", *entry.starts) else _existing(weights, backbone, entry)
     trunk = entry.build(size)
-    if file:
+    if file and entry.load:
         entry.load(trunk, file)
     elif weights != "none":
         entry.starts[weights](trunk)
     return trunk
 
 
-def set_trainable_from(trunk: keras.Model, block: str) -> int:
-    """Makes the trunk trainable from one block upwards and freezes what is below.
+def set_trainable_from(trunk: keras.Model, backbone: str, where: str, *, batch_norm: bool = False) -> int:
+    """Makes the trunk trainable from one place upwards and freezes what is below.
 
-    All batch norms stay frozen and in inference mode, also where the trunk is called with `training=True`: few
-    pictures would spoil the statistics that the pretrained weights rest on.
+    EdgeNet before it is trained in any case. Batch norms that are not trained stay in inference mode, also where the
+    trunk is called with `training=True`: few pictures would spoil the statistics that pretrained weights rest on.
 
     Args:
         trunk: from `build_trunk`, or a model made of its layers.
-        block: a name in `PARTS`.
+        backbone: its name in `BACKBONES`.
+        where: one of its parts, or `last N` for its last N layers, as Keras counts them.
+        batch_norm: whether batch norms are trained like other layers.
 
     Returns:
         How many numbers are trained.
 
     Raises:
-        RecipeError: there is no such block.
+        RecipeError: there is no such part, or there are fewer layers.
     """
-    if block not in PARTS:
-        raise RecipeError(f"train.finetune.unfreeze_from: no block {block!r}; {choices(block, PARTS)}")
-    trained = PARTS[PARTS.index(block) :]
+    parts = PROFILES[backbone].parts
+    layers = [layer for layer in trunk.layers if part_of(layer.name, parts)]
+    try:
+        wanted = read_unfreeze(backbone, where)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    if isinstance(wanted, int):
+        if wanted > len(layers):
+            raise RecipeError(f"train.finetune.unfreeze_from: {backbone} has {len(layers)} layers, not {wanted}; "
+                              f"for all of them give {parts[0]}")  # fmt: skip
+        chosen = layers[-wanted:]
+    else:
+        chosen = [layer for layer in layers if part_of(layer.name, wanted)]
+    trained = {layer.name for layer in chosen if batch_norm or not isinstance(layer, keras.layers.BatchNormalization)}
     trunk.trainable = True
     for layer in trunk.layers:
-        layer.trainable = layer.name.startswith(trained) and not isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name in trained or layer.name.startswith(edgenet.PREFIX)
     return sum(math.prod(weight.shape) for weight in trunk.trainable_weights)
 
 
@@ -108,6 +130,8 @@ def feature_width(trunk: keras.Model) -> int:
 
 def _existing(weights: str, backbone: str, entry: Backbone) -> Path:
     path = Path(weights)
+    if not PROFILES[backbone].published:
+        raise WeightsError(f"model.weights: there are none for {backbone}; train it from nothing: model.weights=none")
     if path.is_file():
         return path
     known = choices(weights, ("none", *entry.starts))

@@ -51,6 +51,18 @@ def read_history(file: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
 
 
+class RecordEpoch(keras.callbacks.Callback):
+    """Adds the learning rate and the seconds of each epoch to its figures; goes before what writes them."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            logs["seconds"] = time.monotonic() - self._began
+
+
 class KeepBest(keras.callbacks.Callback):
     """Saves the weights of each epoch that is better than those saved so far."""
 

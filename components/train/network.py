@@ -1,10 +1,20 @@
-"""The network: a pretrained trunk, global average pooling, dropout and a softmax head."""
+"""The network: a trunk, global average pooling, dropout and a softmax head."""
+
+from functools import partial
 
 import keras
 import numpy as np
 
 from components.settings import Finetune, Head, Model, Train
 from components.train.backbones import build_trunk
+from components.train.edgenet import with_edgenet
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+    "rmsprop": keras.optimizers.RMSprop,
+}
 
 
 class PriorShift(keras.layers.Layer):
@@ -40,8 +50,10 @@ def prior_shift(trained: np.ndarray, natural: np.ndarray, classes: int, strength
 def pooled_trunk(settings: Model, size: int) -> keras.Model:
     """Pictures float32 [n, size, size, 3] in 0..255 to features float32 [n, d]."""
     trunk = build_trunk(settings.backbone, settings.weights, size)
+    if settings.front == "edgenet":
+        trunk = with_edgenet(trunk)
     features = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(trunk.output)
-    return keras.Model(trunk.input, features, name=trunk.name)
+    return keras.Model(trunk.input, features, name=settings.backbone)
 
 
 def softmax_head(settings: Model, width: int, shift: np.ndarray) -> keras.Model:
@@ -69,21 +81,39 @@ def serving_network(trunk: keras.Model, head: keras.Model) -> keras.Model:
     return keras.Model(pictures, [head(features), features], name="serving")
 
 
-def compile_network(network: keras.Model, train: Train, stage: Head | Finetune, steps: int) -> None:
-    """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in all epochs."""
-    cosine = stage.schedule == "cosine"
-    rate = keras.optimizers.schedules.CosineDecay(stage.learning_rate, steps) if cosine else stage.learning_rate
-    # AdamW refuses a missing decay, Adam applies one of 0 at a cost.
+def compile_network(
+    network: keras.Model, train: Train, stage: Head | Finetune, steps: int, loss: keras.losses.Loss
+) -> None:
+    """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in an epoch."""
+    # AdamW refuses a missing decay, the others apply one of 0 at a cost.
     decayed = train.optimizer == "adamw" or train.weight_decay > 0
-    optimizer = keras.optimizers.AdamW if train.optimizer == "adamw" else keras.optimizers.Adam
     network.compile(
-        optimizer=optimizer(
-            rate,
+        optimizer=_OPTIMIZERS[train.optimizer](
+            learning_rate(stage, steps),
             weight_decay=train.weight_decay if decayed else None,
             use_ema=train.ema > 0,
             ema_momentum=train.ema,
         ),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=train.label_smoothing),
+        loss=loss,
         metrics=["accuracy"],
         jit_compile=False,  # XLA is ten times slower on CPUs
     )
+
+
+def learning_rate(stage: Head | Finetune, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate, or its course over a stage.
+
+    Cosine decay to nothing (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts), after a
+    linear rise from nothing where the stage warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+
+    Args:
+        stage: what the recipe says; `plateau` is a callback's work and begins as `constant`.
+        steps: batches in an epoch.
+    """
+    if stage.schedule != "cosine":
+        return stage.learning_rate
+    decay = keras.optimizers.schedules.CosineDecay
+    if not stage.warmup:
+        return decay(stage.learning_rate, stage.epochs * steps)
+    rising = stage.warmup * steps
+    return decay(0.0, stage.epochs * steps - rising, warmup_target=stage.learning_rate, warmup_steps=rising)

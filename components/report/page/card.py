@@ -41,7 +41,7 @@ def escaped(value: Any) -> Any:
     """Text as Markdown shows it unchanged, on one line; other values as they are."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return _MARKUP.sub(r"\\\1", " ".join(value.split()))
+    return _MARKUP.sub(r"\\\1", " ".join(value.splitlines()))
 
 
 @cache

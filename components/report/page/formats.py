@@ -5,6 +5,7 @@ import datetime
 
 NONE = "–"  # what is not known
 
+_ROUNDING = 1e-9
 _NARROW = "\u202f"  # keeps a figure and its unit on one line
 
 
@@ -14,10 +15,10 @@ def percent(share: float | None, digits: int = 1) -> str:
         return NONE
     shown = round(100 * share, digits)
     least = 10**-digits
-    # 1,999 of 2,000 must not read as if there were no mistakes.
-    if shown >= 100 and share < 1:
+    # 1,999 of 2,000 must not read as if there were no mistakes; a rounding error below 1 is none.
+    if shown >= 100 and share < 1 - _ROUNDING:
         shown = 100 - least
-    elif shown <= 0 and share > 0:
+    elif shown <= 0 and share > _ROUNDING:
         shown = least
     return f"{shown:.{digits}f}{_NARROW}%"
 

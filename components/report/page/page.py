@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
@@ -158,7 +159,16 @@ def _hash(code: str) -> str:
 
 def _json_for_html(value: Any) -> str:
     """JSON that cannot end the <script> it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _finite(value: Any) -> Any:
+    """The same without what JSON cannot say, such as the loss of a training that diverged."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(of) for key, of in value.items()}
+    return [_finite(of) for of in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,103 @@
+"""The backbones by name: what can be said of each without building it, so that a wrong recipe is refused in a blink."""
+
+import re
+from dataclasses import dataclass
+
+from components.reading import choices
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a backbone takes and what it is made of.
+
+    Attributes:
+        own_size: side of the square pictures it was published for, pixels.
+        smallest: smallest side it can take, pixels.
+        parts: names of its parts in the order a picture passes them; its layers are named after them.
+        step: the side has to be a multiple of this, pixels.
+        published: whether there are pretrained weights.
+    """
+
+    own_size: int
+    smallest: int
+    parts: tuple[str, ...]
+    step: int = 1
+    published: bool = True
+
+
+def _numbered(name: str, first: int, last: int) -> tuple[str, ...]:
+    return tuple(f"{name}{number}" for number in range(first, last + 1))
+
+
+_EFFICIENTNET = ("stem", *_numbered("block", 1, 7), "top")
+_RESIDUAL = ("stem", *_numbered("conv", 2, 5))
+
+# The first part is everywhere called stem: from there upwards the whole network is trained.
+PROFILES = {
+    "efficientnet_b0": Profile(224, 32, _EFFICIENTNET),
+    "efficientnet_lite0": Profile(224, 32, _EFFICIENTNET),
+    "efficientnet_v2m": Profile(480, 32, _EFFICIENTNET),
+    "nasnet_large": Profile(331, 32, ("stem", "normal1", "reduction1", "normal2", "reduction2", "normal3")),
+    "resnet18": Profile(224, 32, _RESIDUAL),
+    "resnet50": Profile(224, 32, _RESIDUAL),
+    "xception": Profile(299, 71, ("stem", *_numbered("block", 2, 14))),
+    "inception_v3": Profile(299, 75, ("stem", *_numbered("mixed", 0, 10))),
+    "densenet201": Profile(224, 32, _RESIDUAL),
+    "vit_tiny": Profile(224, 16, ("stem", *_numbered("block", 1, 12), "top"), step=16),
+    "cnn": Profile(28, 16, ("stem", "conv2", "conv3", "top"), published=False),
+    "resnet_small": Profile(28, 16, ("stem", "conv2", "conv3", "conv4"), published=False),
+}
+
+
+def check_size(backbone: str, size: int) -> None:
+    """Refuses pictures that a network cannot take.
+
+    Args:
+        backbone: a name in `PROFILES`.
+        size: side of its square input, pixels.
+
+    Raises:
+        ValueError: naming the setting, the rule and the remedy.
+    """
+    profile = PROFILES[backbone]
+    if size < profile.smallest:
+        raise ValueError(
+            f"picture.size: {size} is too small for {backbone}; give at least {profile.smallest}, "
+            f"it was published at {profile.own_size}"
+        )
+    if size % profile.step:
+        below = size - size % profile.step
+        raise ValueError(
+            f"picture.size: {backbone} cuts pictures into squares of {profile.step} pixels, and {size} is no multiple "
+            f"of that; give {below} or {below + profile.step}"
+        )
+
+
+def read_unfreeze(backbone: str, where: str) -> int | tuple[str, ...]:
+    """Says what `train.finetune.unfreeze_from` means for a network.
+
+    Args:
+        backbone: a name in `PROFILES`.
+        where: one of its parts, or `last N`.
+
+    Returns:
+        How many of its last layers are trained, or the names of the parts that are.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if last := re.fullmatch(r"last ([1-9]\d*)", where):
+        return int(last[1])
+    parts = PROFILES[backbone].parts
+    if where not in parts:
+        raise ValueError(
+            f"train.finetune.unfreeze_from: {backbone} has no part {where!r}; {choices(where, parts)}; "
+            "or `last N` for its last N layers"
+        )
+    return parts[parts.index(where) :]
+
+
+def part_of(layer: str, parts: tuple[str, ...]) -> str | None:
+    """The part that a layer's or variable's name begins with; None if it belongs to none, like an input."""
+    # block1 and block1a, but not block10.
+    return next((part for part in parts if re.match(rf"{part}(?!\d)", layer)), None)
