@@ -3,7 +3,7 @@ VENV ?= .venv
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check e2e lock clean
+.PHONY: help install run test check e2e picture lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,10 @@ check: install ## lint, formatting, types, import rules
 
 e2e: install ## whole runs, half an hour; those on real data where ../shared/data has it
 	@$(VENV)/bin/python -m pytest tests/e2e $(ARGS)
+
+picture: install ## docs/report.png: the report of a run on the drawn catalogue
+	@$(VENV)/bin/fashion run --root runs/picture
+	@$(VENV)/bin/python scripts/report_picture.py "$$(ls -td runs/picture/reports/*/index.html | head -1)" docs/report.png
 
 lock: ## resolve the ranges in setup.py anew into constraints.txt
 	@scripts/install.sh lock
