@@ -1,7 +1,9 @@
 """The `fashion` command as a person or a scheduler starts it: a process of its own, in a place of its own."""
 
+import functools
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -60,7 +62,9 @@ class Place:
     def start(self, *args: str | Path, **options: object) -> "subprocess.Popen[str]":
         """Starts `fashion` with these arguments and does not wait for it."""
         command = [*COMMAND, *map(str, args)]
-        return subprocess.Popen(command, cwd=self.work, env=self.environment(), text=True, **options)
+        # Whoever runs the tests in the background has Ctrl-C ignored, and children inherit that.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, cwd=self.work, env=self.environment(), text=True, preexec_fn=heed, **options)
 
     def fashion(self, *args: str | Path, timeout: float = 600) -> Ended:
         """Runs `fashion` with these arguments to its end."""

@@ -135,7 +135,10 @@ def test_ctrl_c_is_answered_in_one_line_and_leaves_nothing_half_made(place) -> N
     while not list(place.work.rglob("*.jpg")) and running.poll() is None:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=20)
+    try:
+        _, err = running.communicate(timeout=20)
+    finally:
+        running.kill()
     assert running.returncode == 130
     assert err == "fashion: stopped; give the same command again to finish\n"
     assert list(place.work.iterdir()) == []
