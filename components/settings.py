@@ -241,7 +241,7 @@ class Serving(Settings):
     examples: Annotated[int, Field(ge=1, le=64, description="real pictures that it is asked about")] = 16
     batch: Annotated[
         int,
-        Field(ge=1, le=256, description="rows of the largest batch that servers run; models come warmed up for it"),
+        Field(ge=1, le=256, description="rows that models come warmed up for; at most the servers' max_batch_size"),
     ] = 32
     timeout: Count = Field(default=300, description="until the model is loaded, seconds")
 

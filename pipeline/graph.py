@@ -13,6 +13,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.digest import source_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
+from components.infra.component import ServingValidator
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
@@ -119,9 +120,18 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         baseline_model=baseline.outputs["model"],
         eval_config=eval_config(taxonomy.classes, recipe.gate),
     ).with_id("evaluate")
+    infra = ServingValidator(
+        model=train.outputs["model"],
+        model_blessing=evaluate.outputs["blessing"],
+        examples=ingest.outputs["examples"],
+        name=recipe.name,
+        settings=recipe.serving,
+        code=source_digest("components/infra", "serving/server"),
+    ).with_id("infra")
     publish = Publisher(
         model=train.outputs["model"],
         blessing=evaluate.outputs["blessing"],
+        infra_blessing=infra.outputs["blessing"],
         evaluation=evaluate.outputs["evaluation"],
         serving_dir=str(paths.serving),
         name=recipe.name,
@@ -150,7 +160,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         run=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
         code=source_digest("components/report", "components/evaluate"),
     ).with_id("report")
-    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, publish, report]
+    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, infra, publish, report]
 
 
 def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> TrainerConfig:

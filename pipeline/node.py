@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from components.errors import ModelRefused, RecipeError
+from components.errors import FashionError, RecipeError
 from components.progress import listen
 from components.publish.store import versions
 from components.reading import choices
@@ -48,7 +48,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
     check(paths.metadata)
     held = versions(paths.serving / recipe.name)
     log = log_of(paths, run_id, node)
-    refused = None
+    refused: FashionError | None = None
     with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · run {run_id} · log {short(log)}\n"))
         with RunView(console) as view:
@@ -59,7 +59,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
 
             refused = conclude(console, read_run(run).results, recipe, paths, held)
     if refused:
-        raise ModelRefused(refused)
+        raise refused
 
 
 def check_run_id(run_id: str) -> None:

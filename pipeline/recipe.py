@@ -20,6 +20,7 @@ from components.settings import (
     Model,
     Picture,
     Publish,
+    Serving,
     Settings,
     Split,
     Train,
@@ -42,6 +43,7 @@ class Recipe(Settings):
     model: Model = Model()
     train: Train = Train()
     gate: Gate = Gate()
+    serving: Serving = Serving()
     publish: Publish = Publish()
     kubeflow: Kubeflow = Kubeflow()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from components.errors import FashionError, ModelRefused, RecipeError
+from components.errors import FashionError, RecipeError
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
 from components.progress import Progress, listen
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 # The graph has them too, but takes seconds to import: too long to be told of a mistyped name.
 STAGES = (
-    "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "publish",
-    "report",
+    "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "infra",
+    "publish", "report",
 )  # fmt: skip
 
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
@@ -88,7 +88,7 @@ def run_recipe(
 
             console.print(f"report      {short(write_report(History(paths.metadata), run_id, paths))}")
     if refused:
-        raise ModelRefused(refused)
+        raise refused
 
 
 @contextmanager

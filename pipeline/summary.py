@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.ingest.labels import taxonomy_of
 from components.publish.store import latest
@@ -32,6 +33,8 @@ def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
         case "evaluate":
             verdict = _verdict(folders, recipe, paths)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
+        case "infra":
+            return _tried(result.outputs["blessing"].properties, recipe)
         case "publish":
             pushed = result.outputs["pushed_model"].properties
             return f"version {pushed['pushed_version']}" if pushed["pushed"] else "nothing published"
@@ -40,7 +43,7 @@ def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
 
 def conclude(
     console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, held: Collection[int]
-) -> str | None:
+) -> FashionError | None:
     """Prints the table, the verdict and where things are.
 
     Args:
@@ -51,16 +54,16 @@ def conclude(
         held: versions that were published before the run.
 
     Returns:
-        Why the model is refused; None if it is not.
+        Why nothing was published; None where something was.
     """
     store = paths.serving / recipe.name
-    refused = None
+    refused: FashionError | None = None
     console.print()
     if evaluated := _folders(results["evaluate"]):
         verdict = _verdict(evaluated, recipe, paths)
         console.print(_table(verdict))
         console.print()
-        refused = None if verdict.blessed else refusal(recipe.name, verdict, latest(store))
+        refused = None if verdict.blessed else ModelRefused(refusal(recipe.name, verdict, latest(store)))
     if not refused and (pushed := results["publish"].outputs.get("pushed_model")):
         refused = _published(console, pushed, store, held)
     if ingested := _folders(results["ingest"]):
@@ -68,12 +71,18 @@ def conclude(
     return refused
 
 
-def _published(console: Console, pushed: Output, store: Path, held: Collection[int]) -> str | None:
-    """Says under which version the model is found; returns why it is refused, where the stage left it out."""
+def _published(console: Console, pushed: Output, store: Path, held: Collection[int]) -> FashionError | None:
+    """Says under which version the model is found; returns why there is none, where the stage left it out."""
     serving = latest(store)
     if not pushed.properties["pushed"]:
         serves = "nothing serves yet" if serving is None else f"version {serving} still serves"
-        return f"{store.name} refused: its evaluation did not approve it. Nothing was published; {serves}."
+        if reason := pushed.properties.get("unservable"):
+            return PublishError(
+                f"{store.name} was approved, but a server cannot serve it: {reason}. Nothing was published; {serves}."
+            )
+        return ModelRefused(
+            f"{store.name} refused: its evaluation did not approve it. Nothing was published; {serves}."
+        )
     version = int(pushed.properties["pushed_version"])
     if version not in held:
         said = ("published", "bold green"), f" as version {version}"
@@ -101,6 +110,13 @@ def _quarantine_summary(folder: Path) -> dict[str, dict[str, int]]:
 def _ingested(summary: Mapping[str, Mapping[str, int]]) -> str:
     examples, unmapped, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
     return f"{examples:,} products in {len(summary['classes'])} classes, {unmapped:,} outside, {bad:,} quarantined"
+
+
+def _tried(properties: Mapping[str, str | int | float], recipe: Recipe) -> str:
+    if not properties["blessed"]:
+        return str(properties["reason"])
+    server = "the local server" if recipe.serving.runner == "local" else recipe.serving.image
+    return f"{server} answers about {properties['pictures']} real pictures, {properties['milliseconds']:.0f} ms each"
 
 
 def _accepted(verdict: Path) -> str:

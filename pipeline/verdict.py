@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from components.errors import FashionError, ModelRefused
+from components.errors import FashionError
 from components.publish.store import versions
 from pipeline.metadata import check
 from pipeline.node import check_run_id, log_of
@@ -55,7 +55,7 @@ def _verdict(recipe: Recipe, paths: Paths, run_id: str) -> tuple[str, FashionErr
         console.print(f"  {node:<{width}}  {' · '.join(filter(None, said)) or 'done'}{took}")
     held = [version for version in versions(paths.serving / recipe.name) if version < record.began]
     refused = conclude(console, record.results, recipe, paths, held)
-    return page.getvalue(), _error(record, run_id) or (ModelRefused(refused) if refused else None)
+    return page.getvalue(), _error(record, run_id) or refused
 
 
 def _error(record: "RunRecord", run_id: str) -> FashionError | None:

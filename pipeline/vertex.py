@@ -19,7 +19,7 @@ _LEFT_OUT = (
     "the failing end: a refused model is not published, and the run is green all the same; there is no task `verdict`",
     "the shared metadata database and TFX's cache: Vertex AI keeps its own metadata, and every stage runs every time",
     "what the recipe asks for under `kubeflow`: cpu, memory, accelerators and retries are Vertex AI's defaults",
-    "file access by address: stages get gs:// addresses, and ingest, gate, train and publish open files",
+    "file access by address: stages get gs:// addresses, and ingest, gate, train, infra and publish open files",
 )
 
 
@@ -72,6 +72,7 @@ def _legal_names(pipeline: Any) -> Iterator[None]:
 def _adapted(recipe: Recipe, paths: Paths) -> Any:
     """The pipeline without what the runner refuses."""
     import tfx.v1 as tfx
+    from tfx.orchestration.data_types import RuntimeParameter
 
     from pipeline.graph import create_pipeline
 
@@ -87,4 +88,8 @@ def _adapted(recipe: Recipe, paths: Paths) -> Any:
             for channels in (node._raw_inputs, node._input_dict, node._output_dict):
                 for name in set(channels) - {"model", "model_blessing"}:
                     del channels[name]
+        # It has none for the id of a run either.
+        for name, value in node.exec_properties.items():
+            if isinstance(value, RuntimeParameter):
+                node.exec_properties[name] = pipeline.pipeline_info.pipeline_name
     return pipeline

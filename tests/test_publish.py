@@ -516,7 +516,7 @@ def run_component(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "components.evaluate.verdict", verdict)
 
-    def run(model_dir, blessed, serving_dir=tmp_path / "serving"):
+    def run(model_dir, blessed, serving_dir=tmp_path / "serving", infra=None):
         model, blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
         evaluation, pushed = standard_artifacts.ModelEvaluation(), standard_artifacts.PushedModel()
         model.uri, evaluation.uri = str(tmp_path / "trained"), "evaluated"
@@ -525,6 +525,8 @@ def run_component(tmp_path, monkeypatch):
         parameters = {"serving_dir": str(serving_dir), "name": "six_class", "keep": 2, "classes": json.dumps(LABELS)}
         parameters |= {"gate": '{"accuracy": 0.9}', "recipe": "train: {seed: 1}\n", "code": "abc"}
         inputs = {"model": [model], "blessing": [blessing], "evaluation": [evaluation]}
+        if infra:
+            inputs["infra_blessing"] = [infra]
         Publisher.EXECUTOR_SPEC.executor_class().Do(inputs, {"pushed_model": [pushed]}, parameters)
         return pushed
 
@@ -558,6 +560,52 @@ def test_model_that_was_not_blessed_stays_out(run_component, toy, serving, model
     assert pushed.get_string_custom_property("version") == str(version)
     assert list(versions(serving)) == [version]
     assert f"version {version} serves" in caplog.text
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """What came of trying a model in a server."""
+    from tfx.types import standard_artifacts
+
+    def make(reason="", warmup=b""):
+        blessing = standard_artifacts.InfraBlessing()
+        blessing.uri = str(tmp_path / "tried")
+        blessing.set_int_custom_property("blessed", int(not reason))
+        blessing.set_string_custom_property("reason", reason)
+        (tmp_path / "tried").mkdir(exist_ok=True)
+        (tmp_path / "tried" / "tf_serving_warmup_requests").write_bytes(warmup)
+        return blessing
+
+    return make
+
+
+@pytest.mark.slow
+def test_model_goes_out_with_its_warmup_and_once_whatever_that_is(run_component, tried, toy, serving):
+    first = run_component(toy, blessed=True, infra=tried(warmup=b"four pictures"))
+    again = run_component(toy, blessed=True, infra=tried(warmup=b"others"))
+    [(version, path)] = versions(serving).items()
+    assert read_extras(path)["tf_serving_warmup_requests"] == b"four pictures"
+    for pushed in (first, again):
+        assert pushed.get_string_custom_property("pushed_version") == str(version)
+        assert pushed.get_string_custom_property("unservable") == ""
+
+
+@pytest.mark.slow
+def test_approved_model_that_no_server_can_serve_stays_out(run_component, tried, toy, serving, model, caplog):
+    version = put(model(), serving).version
+    pushed = run_component(toy, blessed=True, infra=tried(reason="it cannot be loaded: no weights"))
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("unservable") == "it cannot be loaded: no weights"
+    assert pushed.get_string_custom_property("version") == str(version)
+    assert list(versions(serving)) == [version]
+    assert f"it cannot be loaded: no weights. Nothing was published; version {version} serves." in caplog.text
+
+
+@pytest.mark.slow
+def test_refused_model_is_not_told_to_be_unservable(run_component, tried, toy, serving):
+    pushed = run_component(toy, blessed=False, infra=tried(reason="not tried: its evaluation did not approve it"))
+    assert pushed.get_string_custom_property("unservable") == ""
+    assert versions(serving) == {}
 
 
 @pytest.mark.slow

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 from tfx import v1 as tfx
-from tfx.components.util.model_utils import is_model_blessed
+from tfx.components.util.model_utils import is_infra_validated, is_model_blessed
+from tfx.dsl.io import fileio
 from tfx.utils.path_utils import serving_model_path
 
 import serving
 from components.errors import PublishError
+from components.infra.requests import WARMUP
 from components.publish.store import Published, latest, model_digest, publish
 from components.settings import Gate
 
@@ -35,15 +37,20 @@ def Publisher(
     gate: tfx.dsl.components.Parameter[str],
     recipe: tfx.dsl.components.Parameter[str],
     code: tfx.dsl.components.Parameter[str] = "",
+    infra_blessing: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.InfraBlessing] = None,
 ) -> None:
     """Puts a blessed model into `<serving_dir>/<name>/<version>/`, checked in a fresh process; leaves any other out.
+
+    Together with the model go its class names, the recipe, its figures, where it comes from, and the warm-up requests
+    that it was tried with.
 
     Args:
         model: the trained model.
         blessing: whether the evaluation approved it.
         evaluation: the figures it was judged by.
         pushed_model: custom properties as the stock Pusher sets them: `pushed` 1 or 0 and, when 1, `pushed_version`
-            and `pushed_destination`; and `version`, which serves from now on ("" for none). Its folder stays empty.
+            and `pushed_destination`; `version`, which serves from now on ("" for none); and `unservable`, what a
+            server said against an approved model ("" for nothing). Its folder stays empty.
         serving_dir: a local or mounted folder.
         name: the model, as clients call it.
         keep: how many of the newest versions stay.
@@ -51,20 +58,29 @@ def Publisher(
         gate: what the model had to reach, as JSON of `components.settings.Gate`.
         recipe: the experiment, as YAML text.
         code: digest of the sources that made the model.
+        infra_blessing: whether a server could serve it, see `components.infra.component`; None if nobody tried.
 
     Raises:
         PublishError: the model breaks the serving contract, or the store cannot be written.
     """
     if "://" in serving_dir:
         raise PublishError(f"{serving_dir} is no folder, and versions are renamed into place. Mount it; give its path.")
-    store = Path(serving_dir) / name
-    if is_model_blessed(blessing):
+    store, unservable = Path(serving_dir) / name, ""
+    if not is_model_blessed(blessing):
+        pushed_model.set_int_custom_property("pushed", 0)
+        logging.warning("%s was not approved. Nothing was published; %s.", name, _serves(latest(store)))
+    elif infra_blessing and not is_infra_validated(infra_blessing):
+        unservable = infra_blessing.get_string_custom_property("reason")
+        pushed_model.set_int_custom_property("pushed", 0)
+        logging.error("%s: %s. Nothing was published; %s.", name, unservable, _serves(latest(store)))
+    else:
         model_dir = Path(serving_model_path(model.uri))
         published = publish(
             model_dir,
             store,
             model_digest(model_dir),
-            _extras(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), recipe),
+            _extras(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), recipe)
+            | _warmup(infra_blessing),
             _verify_apart,
             keep,
             provenance={"model": model.uri, "evaluation": evaluation.uri, "code": code},
@@ -73,13 +89,18 @@ def Publisher(
         pushed_model.set_string_custom_property("pushed_version", str(published.version))
         pushed_model.set_string_custom_property("pushed_destination", str(published.path))
         logging.info("%s", _in_words(name, published, latest(store)))
-    else:
-        pushed_model.set_int_custom_property("pushed", 0)
-        logging.warning("%s was not approved. Nothing was published; %s.", name, _serves(latest(store)))
+    pushed_model.set_string_custom_property("unservable", unservable)
     pushed_model.set_string_custom_property("version", str(latest(store) or ""))
 
 
-def _extras(evaluation_dir: str, classes: list[str], gate: Gate, recipe: str) -> dict[str, str]:
+def _warmup(infra_blessing: tfx.types.standard_artifacts.InfraBlessing | None) -> dict[str, bytes]:
+    if not infra_blessing:
+        return {}
+    with fileio.open(os.path.join(infra_blessing.uri, WARMUP), "rb") as file:
+        return {WARMUP: file.read()}
+
+
+def _extras(evaluation_dir: str, classes: list[str], gate: Gate, recipe: str) -> dict[str, str | bytes]:
     from components.evaluate.verdict import read_verdict  # TFMA takes seconds to import; a refused model needs none
 
     metrics = read_verdict(evaluation_dir, True, tuple(classes), gate).as_json()

@@ -94,7 +94,7 @@ def Reporter(
             blessing=Path(blessing.uri),
         ),
         stages=(),
-        pushed={key: _property(pushed_model, key) for key in ("pushed", "pushed_version", "version")},
+        pushed={key: _property(pushed_model, key) for key in ("pushed", "pushed_version", "version", "unservable")},
     )
     facts = collect(sources, folder)
     (folder / FACTS_FILE).write_bytes(to_json(facts))

@@ -1,0 +1,174 @@
+"""Tries a model in a server before it is published, because the stock InfraValidator knows containers alone.
+
+TFX's own executor does it, with TFX's runners where the recipe wants Docker or Kubernetes. The component is not a
+subclass of TFX's: it takes one input more, and KubeflowV2DagRunner refuses subclasses.
+"""
+
+import logging
+import os
+import signal
+import statistics
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tfx import v1 as tfx
+from tfx.components.infra_validator import error_types
+from tfx.components.infra_validator.executor import Executor as InfraValidatorExecutor
+from tfx.components.util.model_utils import is_model_blessed
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.io import fileio
+from tfx.proto import infra_validator_pb2 as proto
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.types import standard_component_specs as specs
+from tfx.utils import io_utils, path_utils
+from tfx.utils.model_paths import tf_serving_flavor
+
+from components.infra.client import ask
+from components.infra.requests import SIGNATURES, WARMUP, build_requests, picture_of, read_records, write_warmup
+from components.infra.runner import start
+from components.settings import Serving
+
+_MODEL_BLESSING, _BATCH = "model_blessing", "batch"
+_SPLIT = "test"
+_POD_SPARE_SECONDS = 900  # for the requests, once the model is loaded; after that Kubernetes ends what was left behind
+
+
+class Executor(InfraValidatorExecutor):
+    """Starts one server on a copy of the model with its warm-up requests, which is what would be published."""
+
+    def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
+        blessing = artifact_utils.get_single_instance(output_dict[specs.BLESSING_KEY])
+        if not is_model_blessed(artifact_utils.get_single_instance(input_dict[_MODEL_BLESSING])):
+            _record(blessing, reason="not tried: its evaluation did not approve it")
+            return
+        self._batch = exec_properties[_BATCH]
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            super().Do(input_dict, output_dict, exec_properties)
+        except error_types.GracefulShutdown as shutdown:
+            raise KeyboardInterrupt from shutdown
+        finally:
+            # TFX takes SIGTERM over, and gives it back only if somebody else had taken it before.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+    def _Do(
+        self, model: Any, examples: Any, blessing: Any, serving_spec: Any, validation_spec: Any, request_spec: Any
+    ) -> None:
+        name, split = serving_spec.model_name, artifact_utils.get_split_uri([examples], request_spec.split_name)
+        records = read_records(sorted(fileio.glob(os.path.join(split, "*"))), request_spec.num_examples)
+        requests = list(build_requests(name, records))
+        model_path = self._PrepareModelPath(model, serving_spec)
+        warmup = path_utils.warmup_file_path(model_path)
+        fileio.makedirs(os.path.dirname(warmup))
+        write_warmup(warmup, name, map(picture_of, records), self._batch)
+        try:
+            server = start(Path(model_path), serving_spec)
+            seconds = ask(server, name, requests, validation_spec.max_loading_time_seconds)
+        except error_types.ValidationFailed as failure:
+            logging.error("%s cannot be served: %s", name, failure)
+            _record(blessing, reason=str(failure).replace(f"{model_path}: ", "").replace(f"{model_path}/", ""))
+            return
+        fileio.copy(warmup, os.path.join(blessing.uri, WARMUP))
+        _record(blessing, pictures=len(records), answered=len(requests), milliseconds=1000 * statistics.median(seconds))
+
+    def _PrepareModelPath(self, model: Any, serving_spec: Any) -> str:
+        """Copies the model to where it can be given warm-up requests, as `<model>/<version>/`."""
+        copy = tf_serving_flavor.make_model_path(self._get_tmp_dir(), serving_spec.model_name, 1)
+        self._AddCleanup(io_utils.delete_dir, self._get_tmp_dir())
+        io_utils.copy_dir(path_utils.serving_model_path(model.uri), copy)
+        return copy
+
+
+def _record(blessing: Any, reason: str = "", pictures: int = 0, answered: int = 0, milliseconds: float = 0.0) -> None:
+    """Writes what TFX's Pusher looks for, and what people want to know."""
+    io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_NOT_BLESSED" if reason else "INFRA_BLESSED"), "")
+    blessing.set_int_custom_property("blessed", 0 if reason else 1)
+    blessing.set_string_custom_property("reason", reason)
+    blessing.set_int_custom_property("pictures", pictures)
+    blessing.set_int_custom_property("answered", answered)
+    blessing.set_float_custom_property("milliseconds", milliseconds)
+
+
+class _Spec(specs.InfraValidatorSpec):
+    PARAMETERS: ClassVar[dict[str, Any]] = {
+        **specs.InfraValidatorSpec.PARAMETERS,
+        _BATCH: component_spec.ExecutionParameter(type=int),
+        "code": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS: ClassVar[dict[str, Any]] = {
+        **specs.InfraValidatorSpec.INPUTS,
+        _MODEL_BLESSING: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+
+
+class ServingValidator(base_component.BaseComponent):
+    """Has a server load a model and answer requests about real pictures.
+
+    Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `reason` (what the server
+    said against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the median answer).
+    In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation did not approve
+    is not tried, and not blessed.
+
+    Raises, when run, PublishError where there is no verdict: the server did not start, ended, or took too long.
+    """
+
+    SPEC_CLASS = _Spec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        model: tfx.types.BaseChannel,
+        model_blessing: tfx.types.BaseChannel,
+        examples: tfx.types.BaseChannel,
+        name: str,
+        settings: Serving,
+        code: str = "",
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            model: the trained model.
+            model_blessing: whether the evaluation approved it.
+            examples: ingest's; those of the split test are asked about.
+            name: the model, as clients call it.
+            settings: which server, and what it is asked.
+            code: digest of the sources, for the cache to notice their change.
+        """
+        signatures = proto.TensorFlowServingRequestSpec(signature_names=list(SIGNATURES))
+        super().__init__(
+            spec=_Spec(
+                model=model,
+                model_blessing=model_blessing,
+                examples=examples,
+                serving_spec=serving_spec(name, settings),
+                validation_spec=proto.ValidationSpec(max_loading_time_seconds=settings.timeout, num_tries=1),
+                request_spec=proto.RequestSpec(
+                    tensorflow_serving=signatures,
+                    split_name=_SPLIT,
+                    num_examples=settings.examples,
+                    make_warmup=True,
+                ),
+                batch=settings.batch,
+                code=code,
+                blessing=tfx.dsl.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )
+
+
+def serving_spec(name: str, settings: Serving) -> Any:
+    """TFX's ServingSpec for the settings; without a platform, and without an image, it means the local server."""
+    spec = proto.ServingSpec(model_name=name)
+    match settings.runner:
+        case "local":
+            return spec
+        case "docker":
+            spec.local_docker.SetInParent()
+        case "kubernetes":
+            spec.kubernetes.active_deadline_seconds = settings.timeout + _POD_SPARE_SECONDS
+    by_digest = "@" in settings.image
+    image, _, version = settings.image.rpartition("@" if by_digest else ":")
+    spec.tensorflow_serving.image_name = image
+    (spec.tensorflow_serving.digests if by_digest else spec.tensorflow_serving.tags).append(version)
+    return spec

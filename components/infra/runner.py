@@ -1,0 +1,114 @@
+"""Starts the server that a model is tried in: the local one as a process, or TensorFlow Serving in a container."""
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tfx.components.infra_validator import error_types, serving_bins
+from tfx.components.infra_validator.model_server_runners import base_runner, kubernetes_runner, local_docker_runner
+
+import serving
+from components.errors import PublishError
+
+_REMEDIES = {
+    "docker": "Start Docker, or name in DOCKER_HOST where it listens",
+    "kubernetes": "It can be used by tasks on Kubeflow alone, with KFP_POD_NAME and KFP_NAMESPACE in their environment",
+}
+
+
+class LocalRunner(base_runner.BaseModelServerRunner):
+    """The local model server in a process of its own, on the CPU; it ends with this process, however that ends."""
+
+    def __init__(self, model_path: Path) -> None:
+        """Starts nothing.
+
+        Args:
+            model_path: a SavedModel in `<model>/<version>/`.
+        """
+        self._base = model_path.parent
+        self._process: subprocess.Popen[str] | None = None
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long-lived as the process
+        self._endpoint = ""
+
+    def __repr__(self) -> str:
+        return "the local server"
+
+    def Start(self) -> None:
+        house = str(Path(serving.__file__).parents[1])
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH")))),
+            "CUDA_VISIBLE_DEVICES": "-1",  # this process may still hold all of an accelerator's memory
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "components.infra.server", str(self._base), self._base.name],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+
+    def WaitUntilRunning(self, deadline: float) -> None:
+        assert self._process
+        assert self._process.stdout
+        ready, _, _ = select.select([self._process.stdout], [], [], max(deadline - time.time(), 0))
+        if not ready:
+            raise error_types.DeadlineExceeded("it was still loading the model")
+        self._endpoint = self._process.stdout.readline().strip()
+        if not self._endpoint:
+            ended = self._process.wait()
+            self._log.seek(0)
+            said = self._log.read().strip().rpartition("\n")[2]
+            raise error_types.JobAborted(f"it ended with {ended}: {said or 'it said nothing'}")
+
+    def GetEndpoint(self) -> str:
+        return self._endpoint
+
+    def GetLogs(self) -> str | None:
+        self._log.seek(0)
+        ended = self._process.poll() if self._process else None
+        return self._log.read() + ("" if ended is None else f"\n(ended with {ended})")
+
+    def Stop(self) -> None:
+        if self._process:
+            self._process.kill()  # whatever it does, nobody waits for it
+            self._process.communicate()
+        self._log.close()
+
+
+def start(model_path: Path, spec: Any) -> base_runner.BaseModelServerRunner:
+    """Starts a server, without waiting until it runs.
+
+    Args:
+        model_path: a SavedModel in `<model>/<version>/`.
+        spec: ServingSpec; one without a platform means the local server.
+
+    Raises:
+        PublishError: what starts containers is not there, or refuses.
+    """
+    platform = spec.WhichOneof("serving_platform")
+    if platform is None:
+        local = LocalRunner(model_path)
+        local.Start()
+        return local
+    name, make = {
+        "local_docker": ("docker", local_docker_runner.LocalDockerRunner),
+        "kubernetes": ("kubernetes", kubernetes_runner.KubernetesRunner),
+    }[platform]
+    if name == "docker" and not spec.local_docker.client_base_url:
+        spec.local_docker.client_base_url = os.environ.get("DOCKER_HOST", "")
+    # Whatever goes wrong here, in libraries with errors of many kinds, is about the machine and not about the model.
+    try:
+        [binary] = serving_bins.parse_serving_binaries(spec)
+        runner = make(model_path=str(model_path), serving_binary=binary, serving_spec=spec)
+        runner.Start()
+    except Exception as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise PublishError(
+            f"serving.runner is {name}, which started no server: {why}. {_REMEDIES[name]}; or try the model "
+            "in the local server, with --set serving.runner=local. Nothing was published."
+        ) from error
+    return runner
