@@ -3,10 +3,10 @@ VENV ?= .venv
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check e2e picture lock clean
+.PHONY: help install run test check e2e image e2e-kubeflow picture lock clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 install: ## set up .venv, with .venv/bin/fashion
 	@scripts/install.sh
@@ -25,6 +25,12 @@ check: install ## lint, formatting, types, import rules
 
 e2e: install ## whole runs, half an hour; those on real data where ../shared/data has it
 	@$(VENV)/bin/python -m pytest tests/e2e $(ARGS)
+
+image: install ## the container image, with docker or podman; TARGET=gpu for the one with CUDA
+	@scripts/image.sh
+
+e2e-kubeflow: install ## the package for Kubeflow, really run: one container per task, MariaDB for the metadata
+	@scripts/e2e_kubeflow.sh
 
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture
