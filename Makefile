@@ -3,7 +3,7 @@ VENV ?= .venv
 export VENV
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check e2e image e2e-kubeflow picture lock clean
+.PHONY: help install run test check e2e image e2e-kubeflow bench-serving picture lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,6 +31,9 @@ image: install ## the container image, with docker or podman; TARGET=gpu for the
 
 e2e-kubeflow: install ## the package for Kubeflow, really run: one container per task, MariaDB for the metadata
 	@scripts/e2e_kubeflow.sh
+
+bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
+	@$(VENV)/bin/python benchmarks/serving.py --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))"
 
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture
