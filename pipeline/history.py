@@ -173,7 +173,8 @@ class History:
             pipeline = names.get(_PIPELINE, pipeline)
             stage = names.get(_NODE, "").removeprefix(f"{pipeline}.")
             stages.pop(stage, None)
-            stages[stage] = _stage_run(stage, execution, events.get(execution.id, ()), artifacts)
+            of = events.get(execution.id, ())
+            stages[stage] = _stage_run(stage, execution, _properties(execution) or self._maker(of), of, artifacts)
         began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
         return Run(run_id, pipeline, began, stages)
 
@@ -186,6 +187,20 @@ class History:
             if other.pipeline == run.pipeline and made and (own is None or made.id != own.id):
                 return other, made
         return None
+
+    def _maker(self, events: Iterable["mlmd.Event"]) -> dict[str, Any]:
+        """The parameters of the execution that really made what a run took over from an earlier one.
+
+        TFX enters a stage that `--from` left out with its artifacts, but without what it was told.
+        """
+        from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+        output = mlmd.Event.OUTPUT
+        taken = [event.artifact_id for event in events if event.type == output]
+        of_all = self._store.get_events_by_artifact_ids(taken) if taken else []
+        first = min((event.execution_id for event in of_all if event.type == output), default=None)
+        found = self._store.get_executions_by_id([first]) if first is not None else []
+        return _properties(found[0]) if found else {}
 
     @cached_property
     def _context_types(self) -> dict[int, str]:
@@ -216,7 +231,11 @@ class History:
 
 
 def _stage_run(
-    name: str, execution: "mlmd.Execution", events: Iterable["mlmd.Event"], artifacts: Mapping[int, Made]
+    name: str,
+    execution: "mlmd.Execution",
+    parameters: Mapping[str, Any],
+    events: Iterable["mlmd.Event"],
+    artifacts: Mapping[int, Made],
 ) -> StageRun:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -230,9 +249,8 @@ def _stage_run(
         into = inputs if event.type in (mlmd.Event.INPUT, mlmd.Event.INTERNAL_INPUT) else outputs
         key = event.path.steps[0].key if event.path.steps else ""
         into[key] = (*into.get(key, ()), artifacts[event.artifact_id])
-    properties = _properties(execution)
-    error = str(properties.get("error", ""))
-    return StageRun(name, state, began, None if state == "running" else took, properties, inputs, outputs, error)
+    error = str(parameters.get("error", ""))
+    return StageRun(name, state, began, None if state == "running" else took, parameters, inputs, outputs, error)
 
 
 def _properties(of: Any) -> dict[str, Any]:

@@ -203,6 +203,12 @@ def test_a_stage_that_was_tried_again_is_told_by_its_last_try(database, root):
     assert history(root).find("r").stages["train"].state == "complete"
 
 
+def test_a_stage_that_a_run_left_out_is_told_by_the_run_that_made_what_it_took_over(database, root):
+    database.run("whole").stage("ingest", told=INGEST, makes={"examples": "/e"})
+    database.run("from train").stage("ingest", CACHED, makes={"examples": "/e"}).stage("train")
+    assert history(root).find("from train").told("ingest") == INGEST
+
+
 def test_earlier_data_are_other_data_of_the_same_pipeline(database, root):
     for run_id, pipeline, uri in (
         ("monday", "six_class-abc", "/1"), ("else", "other-abc", "/2"), ("tuesday", "six_class-abc", "/3"),

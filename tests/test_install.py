@@ -82,6 +82,9 @@ ENTRIES = {
 }
 
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Checkout:
     """A copy of what set-up reads, on a machine that has only `TOOLS` and the given commands."""
 
@@ -107,6 +110,8 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # Where the tests run in the background SIGINT is ignored, and bash then hands that on.
+            preexec_fn=lambda: [signal.signal(how, signal.SIG_DFL) for how in INTERRUPTIONS],
         )
 
     def files(self) -> set[str]:
@@ -160,7 +165,7 @@ def wait_for(path: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", INTERRUPTIONS)
 def test_a_set_up_that_is_interrupted_leaves_nothing(checkout: Checkout, how: signal.Signals) -> None:
     process = checkout.start({"python3.11": SLOW}, {})
     wait_for(checkout.root / ".venv/.half-made")
