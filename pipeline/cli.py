@@ -7,13 +7,15 @@ from pipeline.commands.kubeflow import compile_, node, verdict
 from pipeline.commands.models import models
 from pipeline.commands.predict import embed, predict
 from pipeline.commands.report import report, runs
+from pipeline.commands.results import results
+from pipeline.commands.retrain import retrain
 from pipeline.commands.schedule import schedule, submit
 from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
 COMMANDS = {
-    "Train": (run, recipes, catalogue),
-    "Look": (runs, report),
+    "Train": (run, retrain, recipes, catalogue),
+    "Look": (runs, report, results),
     "Serve": (serve, models),
     "Ask": (predict, embed, batch),
     "Kubeflow": (compile_, submit, schedule, node, verdict),

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Collection
-from pathlib import Path
 
 import tfx.v1 as tfx
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
@@ -21,16 +20,13 @@ from components.publish.component import Publisher
 from components.report.component import Reporter
 from components.train.trainer import TrainerConfig
 from components.transform.taxonomy import Taxonomy
+from components.tune.component import HyperparameterSearch, TunerConfig
 from components.validate.component import DataGate, ReviewedSchema
+from components.validate.reviewed import find_schema
+from pipeline.beam import beam_args
 from pipeline.metadata import connection
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
-
-SCHEMA = Path(__file__).parent.parent / "schema" / "schema.pbtxt"
-
-# Beam's own choice, Prism, is a binary that it would first download. The image is for workers elsewhere and not used
-# here; where none is named, TFX packs 50 MB of its sources for them, at every stage, and leaves them in /tmp.
-BEAM = ["--runner=FnApiRunner", "--sdk_container_image=unused"]
 
 
 def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None = None) -> tfx.dsl.Pipeline:
@@ -52,7 +48,7 @@ def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None
         components=_nodes(recipe, taxonomy, paths, digest),
         metadata_connection_config=connection(paths.metadata),
         enable_cache=True,
-        beam_pipeline_args=BEAM,
+        beam_pipeline_args=beam_args(recipe.beam),
     )
 
 
@@ -72,7 +68,10 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
             "components/ingest", "components/features.py", "components/settings.py", "components/transform/taxonomy.py"
         ),
     ).with_id("ingest")
-    schema = ReviewedSchema(file=str(SCHEMA), digest=source_digest("schema/schema.pbtxt")).with_id("schema")
+    reviewed = find_schema(recipe.validation.schema_file)
+    schema = ReviewedSchema(
+        file=str(reviewed), digest=hashlib.blake2b(reviewed.read_bytes(), digest_size=8).hexdigest()
+    ).with_id("schema")
     statistics = tfx.components.StatisticsGen(
         examples=ingest.outputs["examples"], schema=schema.outputs["schema"]
     ).with_id("statistics")
@@ -99,10 +98,12 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         disable_statistics=True,
     ).with_id("transform")
     transform.add_upstream_node(gate)
+    tune = _search(recipe, taxonomy, paths, transform)
     train = tfx.components.Trainer(
         run_fn="components.train.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
+        hyperparameters=tune.outputs["best_hyperparameters"] if tune else None,
         train_args=tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config={"config": _trainer_config(recipe, taxonomy, paths).model_dump_json()},
@@ -111,6 +112,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         strategy_class=LatestOtherBlessedModel,
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
+        infra_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.InfraBlessing),
         candidate=train.outputs["model"],
     ).with_id("baseline")
     evaluate = tfx.components.Evaluator(
@@ -160,7 +162,25 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         run=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
         code=source_digest("components/report", "components/evaluate"),
     ).with_id("report")
-    return [ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, infra, publish, report]
+    before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
+    return [*before, train, baseline, evaluate, infra, publish, report]
+
+
+def _search(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, transform: BaseNode) -> BaseNode | None:
+    """The search for better settings; None where the recipe asks for none."""
+    if recipe.tune is None:
+        return None
+    config = TunerConfig(
+        trainer=_trainer_config(recipe, taxonomy, paths), tune=recipe.tune, code=source_digest("components/tune")
+    )
+    return HyperparameterSearch(
+        tuner_fn="components.tune.component.tuner_fn",
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={"config": config.model_dump_json()},
+    ).with_id("tune")
 
 
 def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> TrainerConfig:
@@ -170,5 +190,7 @@ def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> Trainer
         train=recipe.train,
         classes=taxonomy.classes,
         work=str(paths.work),
-        code=source_digest("components/train", "serving/decode.py", "serving/signatures.py"),
+        code=source_digest(
+            "components/train", "components/tune/space.py", "serving/decode.py", "serving/signatures.py"
+        ),
     )

@@ -82,12 +82,14 @@ class Run:
         pipeline: name of the recipe and a digest of its classes.
         began: seconds since 1970.
         stages: by name, in the order in which they ran; the last try of each.
+        experiment: its recipe as YAML; "" where it was not recorded.
     """
 
     id: str
     pipeline: str
     began: float
     stages: Mapping[str, StageRun]
+    experiment: str = ""
 
     @property
     def recipe(self) -> str:
@@ -176,7 +178,7 @@ class History:
             of = events.get(execution.id, ())
             stages[stage] = _stage_run(stage, execution, _properties(execution) or self._maker(of), of, artifacts)
         began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
-        return Run(run_id, pipeline, began, stages)
+        return Run(run_id, pipeline, began, stages, context.custom_properties["recipe"].string_value)
 
     def earlier(self, run: Run, stage: str, output: str) -> tuple[Run, Made] | None:
         """The latest run before this one, of the same pipeline, that has another artifact there than this one."""

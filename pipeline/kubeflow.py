@@ -76,6 +76,7 @@ def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | No
     cluster = cluster or Cluster()
     check_image(image)
     _check(cluster, out)
+    recipe = recipe.with_image(image)
     packed = pack(recipe)
     with quiet(Path(os.devnull)):  # TensorFlow has much to say at its import
         nodes = read_graph(recipe)

@@ -4,13 +4,10 @@ import dataclasses
 import fcntl
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
 from tfx.orchestration import pipeline as tfx_pipeline
@@ -20,61 +17,8 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import FashionError, RecipeError
 from components.progress import report
-
-# A resolver's finds are recorded as the second kind.
-_OUTPUTS = (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT)
-
-
-@dataclass(frozen=True)
-class Output:
-    """The (one) artifact that a node has under an output's name.
-
-    Attributes:
-        uri: where it lies.
-        properties: what the node said of it: its custom properties.
-    """
-
-    uri: str
-    properties: Mapping[str, str | int | float]
-
-
-@dataclass(frozen=True)
-class NodeResult:
-    """What became of one node of a run.
-
-    Attributes:
-        node: its id, e.g. "train".
-        state: "complete", "cached" or "skipped" (left out by --from and --to); of a run that is read from the
-            metadata also "running", "failed" or "waiting".
-        seconds: how long it took.
-        outputs: its artifacts, by the names of the outputs.
-    """
-
-    node: str
-    state: str
-    seconds: float = 0.0
-    outputs: Mapping[str, Output] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class CompiledRun:
-    """A pipeline as TFX's launcher takes it, with the id of one run filled in.
-
-    Attributes:
-        ir: all nodes; their inputs are those that the same run has made.
-        run_id: names the run in the metadata.
-        deployment: how each node is executed.
-        connection: to the metadata; holds the password, as the IR and the deployment do.
-    """
-
-    ir: pipeline_pb2.Pipeline = field(repr=False)
-    run_id: str
-    deployment: Any = field(repr=False)
-    connection: Any = field(repr=False)
-
-    def nodes(self) -> dict[str, pipeline_pb2.PipelineNode]:
-        """The nodes by their ids, in an order in which they can be run."""
-        return {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in self.ir.nodes}
+from pipeline import footprint
+from pipeline.record import CompiledRun, NodeResult, note_recipe, read_result, record_failure
 
 
 def run_pipeline(
@@ -127,32 +71,31 @@ def compile_run(pipeline: tfx_pipeline.Pipeline, run_id: str) -> CompiledRun:
 def launch(run: CompiledRun, name: str) -> NodeResult:
     """Runs one node through TFX's launcher, on inputs that earlier nodes of the same run have left.
 
+    The metadata remember the run's recipe, what a node took, and why it failed, for whoever reports on the run later.
+
     Raises:
         FashionError: raised by the stage, unwrapped from what TFX and Beam put around it.
     """
     node, began = run.nodes()[name], time.monotonic()
     if _publishes(node):
         node.execution_options.caching_options.enable_cache = False
+    note_recipe(run, name)
+    footprint.begin()
     with _alone(run, node):
-        execution_id = _launch(run, node)
+        try:
+            execution_id = _launch(run, node)
+        except Exception as error:
+            record_failure(run, name, error)
+            raise
     with metadata.Metadata(run.connection) as handle:
         [execution] = handle.store.get_executions_by_id([execution_id])
         result = read_result(handle, name, execution)
+        if result.state == "complete":
+            execution.custom_properties[footprint.PROPERTY].string_value = footprint.taken().as_json()
+            handle.store.put_executions([execution])
     if result.state not in ("complete", "cached"):
         raise RuntimeError(f"TFX left execution {execution_id} in state {result.state}: the log says why")
     return dataclasses.replace(result, seconds=time.monotonic() - began)
-
-
-def read_result(handle: metadata.Metadata, name: str, execution: mlmd.Execution) -> NodeResult:
-    """What the metadata say of one execution of a node."""
-    events = [e for e in handle.store.get_events_by_execution_ids([execution.id]) if e.type in _OUTPUTS]
-    artifacts = {a.id: a for a in handle.store.get_artifacts_by_id([e.artifact_id for e in events])}
-    return NodeResult(
-        node=name,
-        state=mlmd.Execution.State.Name(execution.last_known_state).lower(),
-        seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1000,
-        outputs={event.path.steps[0].key: _output(artifacts[event.artifact_id]) for event in events},
-    )
 
 
 def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
@@ -216,8 +159,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _output(artifact: mlmd.Artifact) -> Output:
-    properties = {key: getattr(value, value.WhichOneof("value")) for key, value in artifact.custom_properties.items()}
-    return Output(artifact.uri, properties)

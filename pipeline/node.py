@@ -21,11 +21,11 @@ from components.reading import choices
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
-from pipeline.run import STAGES, explained, make_root, set_up_logging
+from pipeline.run import explained, make_root, set_up_logging, stages_of
 from pipeline.view import RunView
 
 if TYPE_CHECKING:
-    from pipeline.local import CompiledRun, NodeResult
+    from pipeline.record import CompiledRun, NodeResult
 
 
 def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
@@ -41,8 +41,8 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
         ModelRefused: the node publishes, and the model was not approved.
         FashionError: anything else that the user can mend.
     """
-    if node not in STAGES:
-        raise RecipeError(f"--node {node}: there is no such stage; {choices(node, STAGES)}")
+    if node not in (stages := stages_of(recipe)):
+        raise RecipeError(f"--node {node}: there is no such stage; {choices(node, stages)}")
     check_run_id(run_id)
     make_root(paths.root)
     check(paths.metadata)
@@ -79,18 +79,13 @@ def _run(recipe: Recipe, paths: Paths, node: str, run_id: str, view: RunView) ->
     set_up_logging()
     from pipeline.graph import create_pipeline
     from pipeline.local import compile_run
-    from pipeline.record import record_failure
     from pipeline.summary import describe
 
     run = compile_run(create_pipeline(recipe, paths, to_run=(node,)), run_id)
     view.finished("start", "TFX and TensorFlow are loaded", time.monotonic() - began)
     view.started(node)
-    try:
-        with listen(view.progress):
-            result = _launch_once(run, node)
-    except Exception as error:
-        record_failure(run, node, error)
-        raise
+    with listen(view.progress):
+        result = _launch_once(run, node)
     cached = "cached" if result.state == "cached" else ""
     view.finished(node, " · ".join(filter(None, (describe(result, recipe, paths), cached))), result.seconds)
     return run, result
@@ -101,8 +96,8 @@ def _launch_once(run: "CompiledRun", node: str) -> "NodeResult":
     from tfx.orchestration import metadata
     from tfx.orchestration.portable.mlmd.execution_lib import is_execution_successful
 
-    from pipeline.local import launch, read_result
-    from pipeline.record import executions_of, finished_nodes
+    from pipeline.local import launch
+    from pipeline.record import executions_of, finished_nodes, read_result
 
     with metadata.Metadata(run.connection) as handle:
         done = finished_nodes(handle, run)

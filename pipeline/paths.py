@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.paths import short
+
+__all__ = ["Paths", "short"]
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -45,9 +49,3 @@ class Paths:
     def serving(self) -> Path:
         """What TensorFlow Serving reads: `<model>/<version>/`."""
         return self.root / "serving"
-
-
-def short(path: Path) -> str:
-    """The path as seen from the working directory, if it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

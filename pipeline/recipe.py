@@ -14,6 +14,7 @@ from components.errors import RecipeError
 from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
 from components.settings import (
     Balance,
+    Drift,
     Gate,
     Kubeflow,
     Labels,
@@ -27,6 +28,8 @@ from components.settings import (
     Validation,
 )
 from components.train.networks import check_size, read_unfreeze
+from components.tune.space import Tune, check_space
+from pipeline.beam import Beam
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -42,9 +45,12 @@ class Recipe(Settings):
     balance: Balance = Balance()
     model: Model = Model()
     train: Train = Train()
+    tune: Tune | None = None
     gate: Gate = Gate()
     serving: Serving = Serving()
     publish: Publish = Publish()
+    drift: Drift = Drift()
+    beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()
 
     @model_validator(mode="after")
@@ -53,6 +59,16 @@ class Recipe(Settings):
         if self.train.finetune:
             read_unfreeze(self.model.backbone, self.train.finetune.unfreeze_from)
         return self
+
+    @model_validator(mode="after")
+    def _can_be_tuned(self) -> "Recipe":
+        if self.tune:
+            check_space(self.model_copy(update={"tune": None}), self.tune)
+        return self
+
+    def with_image(self, image: str) -> "Recipe":
+        """The same, with the project's image for Beam workers that are containers of one."""
+        return self.model_copy(update={"beam": self.beam.with_image(image)})
 
     def as_yaml(self) -> str:
         """The recipe with every default written out."""

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.report.collect import FACTS_FILE, RECIPE_FILE, collect, command_of
+from components.report.collect import FACTS_FILE, RECIPE_FILE, collect, command_of, shown
 from components.report.facts import Gap, RunFacts, from_json, to_json
 from components.report.reading import PREDICTIONS_FILE, Reading
 from components.report.sources import Sources
 from components.report.statistics import drift_between
 from components.report.verdict import verdict_facts
 from pipeline.history import History, Run
-from pipeline.paths import Paths
+from pipeline.paths import Paths, short
 from pipeline.sources import folder_of, sources_of
 
 
@@ -33,7 +33,7 @@ def write_report(history: History, name: str, paths: Paths) -> Path:
     from components.report.page import write_page
 
     folder = _reports(paths) / run.id
-    return write_page(run_facts(history, run, folder), folder)
+    return write_page(run_facts(history, run, folder, paths.root), folder)
 
 
 def write_comparison(history: History, one: str, other: str, paths: Paths) -> Path:
@@ -46,7 +46,7 @@ def write_comparison(history: History, one: str, other: str, paths: Paths) -> Pa
     from components.report.page import write_comparison as write
 
     reports = _reports(paths)
-    of_one, of_other = (run_facts(history, run, reports / run.id) for run in runs)
+    of_one, of_other = (run_facts(history, run, reports / run.id, paths.root) for run in runs)
     file = reports / f"{runs[0].id}-against-{runs[1].id}.html"
     write(of_one, of_other, file)
     return file
@@ -61,7 +61,7 @@ def summary_of(run: Run, paths: Paths) -> dict[str, Any]:
     """
     verdict = _written_verdict(run, paths)
     if verdict is None:
-        sources = sources_of(run)
+        sources = sources_of(run, paths.root)
         reading = Reading(sources, _reports(paths) / run.id)
         verdict = vars(verdict_facts(sources, reading.verdict, reading.problems))
     began = datetime.datetime.fromtimestamp(run.began, datetime.UTC)
@@ -93,16 +93,17 @@ def _reports(paths: Paths) -> Path:
     return paths.root / "reports"
 
 
-def run_facts(history: History, run: Run, folder: Path) -> RunFacts:
+def run_facts(history: History, run: Run, folder: Path, root: Path) -> RunFacts:
     """The facts of a run: those of its own report, completed with what the metadata know, or collected now.
 
     Args:
         history: where the run is remembered.
         run: which.
         folder: receives `facts.json`, `predictions.npz` and `recipe.yaml`.
+        root: of the run; what lies below it is told from it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sources = sources_of(run, history.earlier(run, "statistics", "statistics"))
+    sources = sources_of(run, root, history.earlier(run, "statistics", "statistics"))
     facts = _reported(run, folder)
     if facts is None:
         facts = collect(sources, _with_answers_of(folder, sources.folders.model))
@@ -146,12 +147,12 @@ def completed(facts: RunFacts, sources: Sources, folder: Path) -> RunFacts:
         seconds = next((stage.seconds for stage in sources.stages if stage.name == "train"), None)
         training = dataclasses.replace(training, seconds=seconds)
     if provenance:
-        command = command_of(str(folder / RECIPE_FILE), provenance.data)
         provenance = dataclasses.replace(
             provenance,
             stages=sources.stages,
             lineage=sources.lineage,
-            command=command,
+            command=command_of(short(folder / RECIPE_FILE), sources.told.data),
+            data=shown(sources.told.data),
             code_digest=sources.told.code_digest,
         )
     return dataclasses.replace(

@@ -16,16 +16,19 @@ from rich.text import Text
 from components.errors import FashionError, RecipeError
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
+from components.ingest.split import check_split
 from components.progress import Progress, listen
 from components.publish.store import versions
 from components.reading import choices
+from components.validate.reviewed import find_schema
+from pipeline.beam import beam_args
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 from pipeline.view import RunView, quiet
 
 if TYPE_CHECKING:
-    from pipeline.local import NodeResult
+    from pipeline.record import NodeResult
 
 # The graph has them too, but takes seconds to import: too long to be told of a mistyped name.
 STAGES = (
@@ -36,6 +39,14 @@ STAGES = (
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
 
 
+def stages_of(recipe: Recipe) -> tuple[str, ...]:
+    """The stages of a run, in order; those that only some recipes ask for are not among `STAGES`."""
+    if recipe.tune is None:
+        return STAGES
+    at = STAGES.index("train")
+    return (*STAGES[:at], "tune", *STAGES[at:])
+
+
 def run_recipe(
     recipe: Recipe,
     data: Path | None,
@@ -43,7 +54,7 @@ def run_recipe(
     first: str | None = None,
     last: str | None = None,
     database: str | None = None,
-) -> None:
+) -> str:
     """Runs a recipe on a catalogue, with progress, and says what came of it.
 
     Args:
@@ -54,17 +65,22 @@ def run_recipe(
         last: stage to end with.
         database: URL of the metadata; None is a SQLite file below the root.
 
+    Returns:
+        The id of the run.
+
     Raises:
         ModelRefused: the model was trained and is not good enough; nothing was published.
         FashionError: anything else that the user can mend.
     """
     # What can be wrong with what was given is found before anything heavy is imported.
-    stages = _between(first, last)
+    stages = _between(first, last, stages_of(recipe))
+    beam_args(recipe.beam)
+    find_schema(recipe.validation.schema_file)
     root = root.absolute()
     drawn = root / f"catalogue-{EMBEDDED_PRODUCTS}-{EMBEDDED_SEED}"
     paths = Paths(drawn if data is None else data.absolute(), root, database)
     if data is not None:
-        open_catalogue(str(paths.data))
+        check_split(recipe.split, open_catalogue(str(paths.data)))
     if recipe.labels.taxonomy or data is not None:
         taxonomy_of(recipe.labels, paths.data)
     make_root(root)
@@ -89,6 +105,7 @@ def run_recipe(
             console.print(f"report      {short(write_report(History(paths.metadata), run_id, paths))}")
     if refused:
         raise refused
+    return run_id
 
 
 @contextmanager
@@ -113,14 +130,14 @@ def set_up_logging() -> None:
     logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it has hundreds of lines to say at import
 
 
-def _between(first: str | None, last: str | None) -> Sequence[str]:
+def _between(first: str | None, last: str | None, stages: Sequence[str]) -> Sequence[str]:
     for option, name in (("--from", first), ("--to", last)):
-        if name is not None and name not in STAGES:
-            raise RecipeError(f"{option} {name}: there is no such stage; {choices(name, STAGES)}")
-    begin, end = STAGES.index(first or STAGES[0]), STAGES.index(last or STAGES[-1])
+        if name is not None and name not in stages:
+            raise RecipeError(f"{option} {name}: there is no such stage; {choices(name, stages)}")
+    begin, end = stages.index(first or stages[0]), stages.index(last or stages[-1])
     if begin > end:
-        raise RecipeError(f"--from {first} --to {last}: {first} comes after {last}; the order is {', '.join(STAGES)}")
-    return STAGES[begin : end + 1]
+        raise RecipeError(f"--from {first} --to {last}: {first} comes after {last}; the order is {', '.join(stages)}")
+    return stages[begin : end + 1]
 
 
 def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view: RunView) -> Mapping[str, "NodeResult"]:
@@ -140,7 +157,7 @@ def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view:
         view.finished(result.node, " · ".join(filter(None, (describe(result, recipe, paths), cached))), result.seconds)
 
     with listen(view.progress):
-        return run_pipeline(pipeline, run_id, view.started, finished, () if stages == STAGES else stages)
+        return run_pipeline(pipeline, run_id, view.started, finished, () if stages == stages_of(recipe) else stages)
 
 
 def _draw_catalogue(folder: Path, view: RunView) -> None:

@@ -10,11 +10,12 @@ from pipeline.history import Made, Run, parsed
 from pipeline.run import STAGES
 
 
-def sources_of(run: Run, earlier: tuple[Run, Made] | None = None) -> Sources:
+def sources_of(run: Run, root: Path, earlier: tuple[Run, Made] | None = None) -> Sources:
     """What a report of a run is made from.
 
     Args:
         run: the run.
+        root: what lies below it is told from it.
         earlier: the statistics to compare its data with, and the run they are of.
     """
     pushed = run.made("publish", "pushed_model")
@@ -39,7 +40,7 @@ def sources_of(run: Run, earlier: tuple[Run, Made] | None = None) -> Sources:
         stages=_stage_times(run),
         pushed=pushed.properties if pushed else None,
         errors={name: stage.error for name, stage in run.stages.items() if stage.error},
-        lineage=_lineage(run),
+        lineage=_lineage(run, root.absolute()),
         earlier_run=earlier[0].id if earlier else "",
     )
 
@@ -61,10 +62,11 @@ def _told(run: Run) -> Told:
     ingest, transform, train = (run.told(stage) for stage in ("ingest", "transform", "train"))
     of_transform = parsed(transform, "custom_config") or {}
     of_train = parsed(parsed(train, "custom_config") or {}, "config") or {}
-    recipe = run.told("publish").get("recipe")
-    if recipe:
+    recipe = run.experiment or run.told("publish").get("recipe")
+    if recipe and "taxonomy" in ingest:
         return told_by_recipe(recipe, ingest["taxonomy"], ingest["data"], ingest.get("digest"), of_train.get("code"))
     settings: dict[str, Any] = {
+        "recipe": recipe,
         "taxonomy": parsed(ingest, "taxonomy"),
         "picture": (parsed(ingest, "settings") or {}).get("picture"),
         "validation": parsed(run.told("gate"), "settings"),
@@ -78,17 +80,17 @@ def _told(run: Run) -> Told:
     return Told.model_validate_json(json.dumps(settings))
 
 
-def _lineage(run: Run) -> Lineage:
+def _lineage(run: Run, root: Path) -> Lineage:
     nodes: dict[str, LineageNode] = {}
     edges: list[tuple[str, str]] = []
     for name, stage in run.stages.items():
         nodes[f"stage {name}"] = LineageNode(f"stage {name}", "stage", name)
-        edges += [(_add(nodes, artifact), f"stage {name}") for of in stage.inputs.values() for artifact in of]
-        edges += [(f"stage {name}", _add(nodes, artifact)) for of in stage.outputs.values() for artifact in of]
+        edges += [(_add(nodes, artifact, root), f"stage {name}") for of in stage.inputs.values() for artifact in of]
+        edges += [(f"stage {name}", _add(nodes, artifact, root)) for of in stage.outputs.values() for artifact in of]
     return Lineage(tuple(nodes.values()), tuple(dict.fromkeys(edges)))
 
 
-def _add(nodes: dict[str, LineageNode], artifact: Made) -> str:
+def _add(nodes: dict[str, LineageNode], artifact: Made, root: Path) -> str:
     key = f"artifact {artifact.id}"
-    nodes.setdefault(key, LineageNode(key, "artifact", artifact.type, artifact.uri))
+    nodes.setdefault(key, LineageNode(key, "artifact", artifact.type, artifact.uri.removeprefix(f"{root}/")))
     return key

@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from components.errors import FashionError, ModelRefused, PublishError
+from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.ingest.labels import taxonomy_of
 from components.publish.store import latest
-from pipeline.local import NodeResult, Output
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
+from pipeline.record import NodeResult, Output
 
 
 def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
@@ -26,6 +27,8 @@ def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
             return _ingested(_quarantine_summary(folders["quarantine"]))
         case "gate":
             return _accepted(folders["verdict"] / "verdict.json")
+        case "tune":
+            return _searched(folders["tuner_results"] / "trials.csv")
         case "train":
             return _trained(folders["model_run"])
         case "baseline":
@@ -63,6 +66,8 @@ def conclude(
         verdict = _verdict(evaluated, recipe, paths)
         console.print(_table(verdict))
         console.print()
+        if note := note_on_rare(verdict):
+            console.print(f"{note}\n")
         refused = None if verdict.blessed else ModelRefused(refusal(recipe.name, verdict, latest(store)))
     if not refused and (pushed := results["publish"].outputs.get("pushed_model")):
         refused = _published(console, pushed, store, held)
@@ -122,6 +127,24 @@ def _tried(properties: Mapping[str, str | int | float], recipe: Recipe) -> str:
 def _accepted(verdict: Path) -> str:
     notes = len(json.loads(verdict.read_text(encoding="utf-8"))["notes"])
     return f"data accepted with {notes} note{'s'[: notes > 1]}: {short(verdict)}" if notes else "data accepted"
+
+
+def _searched(file: Path) -> str:
+    with file.open(encoding="utf-8", newline="") as lines:
+        trials = list(csv.DictReader(lines))
+    failed = sum(trial["state"] == "failed" for trial in trials)
+    best = trials[0]
+    chosen = ", ".join(f"{path} {_brief(value)}" for path, value in best.items() if "." in path)
+    said = f"{len(trials)} trials" + (f", {failed} failed" if failed else "")
+    accuracy, macro_f1 = (percent(float(best[name])) for name in ("accuracy", "macro_f1"))
+    return f"{said}; best: accuracy {accuracy}, macro-F1 {macro_f1} with {chosen}"
+
+
+def _brief(value: str) -> str:
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value
 
 
 def _trained(folder: Path) -> str:

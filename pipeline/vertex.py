@@ -49,7 +49,7 @@ def compile_for_vertex(recipe: Recipe, image: str, out: Path, data: str | None, 
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner
 
         config = runner.KubeflowV2DagRunnerConfig(default_image=image, display_name=recipe.name)
-        pipeline = _adapted(recipe, Paths(Path(str(data)), Path(str(root))))
+        pipeline = _adapted(recipe.with_image(image), Paths(Path(str(data)), Path(str(root))))
         with _legal_names(pipeline):
             runner.KubeflowV2DagRunner(config, str(out.absolute().parent), out.name).run(pipeline)
     return _LEFT_OUT

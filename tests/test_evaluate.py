@@ -11,9 +11,18 @@ import numpy as np
 import pytest
 
 from components.evaluate import verdict as verdict_module
-from components.evaluate.figures import OVERALL_FIGURES, average_precision, figures
+from components.evaluate.figures import (
+    OVERALL_FIGURES,
+    average_precision,
+    calibration_error,
+    figures,
+    judged,
+    top_accuracy,
+)
 from components.evaluate.record import Breach, Metric, Record
+from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
+from components.report.quality import calibration_of
 from components.settings import Gate
 
 CLASSES = ("topwear", "underwear", "eyewear")
@@ -23,6 +32,7 @@ OPEN = Gate(accuracy=0, recall=0, precision=0, regression=1, class_regression=1)
 # Examples by true class (row) and predicted class (column), in the order of CLASSES.
 Confusion = list[list[int]]
 PERFECT = [[20, 0, 0], [0, 20, 0], [0, 0, 20]]
+RARE = [[30, 0, 0], [0, 15, 0], [0, 8, 4]]
 
 
 class Example(NamedTuple):
@@ -219,6 +229,35 @@ JUDGED: list[tuple[str, Confusion, Confusion | None, Gate, list[str]]] = [
         GATE,
         ["underwear recall 80.0 % is below 90 % (4 of 20 taken for topwear)"],
     ),
+    (
+        "poor means and poor calibration",
+        [[15, 5, 0], [0, 15, 5], [5, 0, 15]],
+        None,
+        OPEN.model_copy(update={"macro_f1": 0.9, "macro_auprc": 0.9, "ece": 0.1}),
+        [
+            "expected calibration error 35.0 % is above 10 %",
+            "macro-F1 75.0 % is below 90 %",
+            "macro-AUPRC 64.6 % is below 90 %",
+        ],
+    ),
+    (
+        "too rare to be judged, and absent",
+        [[20, 0, 0], [2, 1, 0], [0, 0, 0]],
+        None,
+        GATE.model_copy(update={"support": 10}),
+        [],
+    ),
+    (
+        "rare classes together missed, and worse than the baseline",
+        RARE,
+        [[30, 0, 0], [0, 15, 0], [0, 0, 12]],
+        OPEN.model_copy(update={"recall": 0.9, "class_regression": 0.05, "support": 20}),
+        [
+            "recall of the 2 classes with fewer than 20 test examples together 70.4 % is below 90 %",
+            "recall of the 2 classes with fewer than 20 test examples together 70.4 % is 29.6 points below the blessed "
+            "baseline's 100.0 % (tolerance 5)",
+        ],
+    ),
 ]
 
 
@@ -343,6 +382,35 @@ def test_published_figures_are_json_with_null_for_what_does_not_exist(judge: Jud
     assert written["gate"]["recall"] == 0.95
 
 
+@pytest.mark.parametrize(
+    ("confusion", "support", "note"),
+    [
+        (RARE, None, ""),
+        (RARE, 12, ""),
+        (RARE, 15, "1 class with fewer than 15 test examples, 12 in all, is not judged: class2."),
+        (
+            RARE,
+            16,
+            "2 classes with fewer than 16 test examples, 27 in all, are judged together by their recall, 70.4 %: "
+            "class1, class2.",
+        ),
+        (
+            [[9, 0, 0], [1, 0, 0], [0, 0, 0]],
+            5,
+            "2 classes with fewer than 5 test examples, 1 in all, are not judged: class1, class2. "
+            "Not in the test split at all: class2.",
+        ),
+    ],
+)
+def test_classes_that_are_not_judged_by_themselves_are_named(
+    judge: Judge, confusion: Confusion, support: int | None, note: str
+) -> None:
+    verdict = judge(confusion, OPEN.model_copy(update={"support": support}), [])
+    assert note_on_rare(verdict) == note
+    names = verdict.as_json()["rare"]["names"] if note else ()
+    assert all(name in note for name in names)
+
+
 def test_reading_code_starts_without_tensorflow() -> None:
     check = "import sys, components.evaluate.verdict; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=Path(__file__).parent.parent).returncode == 0
@@ -362,6 +430,81 @@ def test_area_under_precision_and_recall_is_the_mean_precision_of_the_positives(
     positive: list[int], scores: list[float], area: float
 ) -> None:
     assert average_precision(np.array(positive, bool), np.array(scores, np.float32)) == pytest.approx(area)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_area_under_precision_and_recall_is_the_sum_over_all_thresholds(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    positive, scores = random.random(60) < 0.3, random.integers(0, 12, 60).astype(np.float32)
+    area, recall_before = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        called = scores >= threshold
+        recall = (called & positive).sum() / positive.sum()
+        area += (recall - recall_before) * (called & positive).sum() / called.sum()
+        recall_before = recall
+    assert average_precision(positive, scores) == pytest.approx(area)
+
+
+def drawn(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and probabilities that lean towards them."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, count)
+    logits = random.normal(size=(count, classes)) + 2 * np.eye(classes)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return labels, probabilities.astype(np.float32)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin() -> None:
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.61, 0.39], [0.0, 1.0]], np.float32)
+    # 0.9 and 0.92 share a bin, both right; 0.61 is wrong; 1.0 is right.
+    assert calibration_error(labels, probabilities) == pytest.approx((2 * 0.09 + 0.61 + 0) / 4)
+
+
+def test_calibration_error_is_what_the_report_shows() -> None:
+    labels, probabilities = drawn(500, 7)
+    probabilities[0] = np.eye(7)[2] * np.float32(1.0000001)
+    shown = calibration_of(labels, probabilities).ece
+    assert calibration_error(labels, probabilities) == pytest.approx(shown)
+    assert 0.02 < shown < 0.5
+
+
+@pytest.mark.parametrize("top", [1, 2, 5])
+def test_top_accuracy_is_how_often_the_class_is_among_the_most_probable(top: int) -> None:
+    labels, probabilities = drawn(300, 7)
+    probabilities[:50] = np.round(probabilities[:50], 1)  # so that some are equal
+    found = [
+        label in sorted(range(7), key=lambda i, row=row: -row[i])[:top] and row[label] > 0
+        for label, row in zip(labels, probabilities, strict=True)
+    ]
+    assert top_accuracy(labels, probabilities, top) == pytest.approx(np.mean(found))
+    assert top > 1 or top_accuracy(labels, probabilities, 1) == figures(labels, probabilities, 7).overall["accuracy"]
+
+
+def test_top_five_of_five_classes_are_no_figure() -> None:
+    assert np.isnan(figures(*drawn(20, 5), 5).overall["top5_accuracy"])
+    assert figures(*drawn(20, 6), 6).overall["top5_accuracy"] > 0.5
+
+
+COUNTS = {"right": [90, 4, 1, 0, 0], "support": [100, 8, 2, 1, 0], "predicted": [99, 10, 2, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("enough", "recall", "precision"),
+    [
+        (0, [0.9, 0.5, 0.5, 0, np.nan], [90 / 99, 0.4, 0.5, np.nan, np.nan]),
+        (3, [0.9, 0.5, 1 / 3, 1 / 3, 1 / 3], [90 / 99, 0.4, 1, 1, 1]),
+        (4, [0.9, 0.5, 1, 1, 1], [90 / 99, 0.4, 1, 1, 1]),
+        (10, [0.9, 5 / 11, 5 / 11, 5 / 11, 5 / 11], [90 / 99, 1, 1, 1, 1]),
+        (200, [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
+    ],
+)
+def test_no_judgement_rests_on_fewer_examples_than_are_enough(
+    enough: int, recall: list[float], precision: list[float]
+) -> None:
+    of = judged(*(np.array(counts) for counts in COUNTS.values()), enough)
+    np.testing.assert_allclose(of["judged_recall"], recall)
+    np.testing.assert_allclose(of["judged_precision"], precision)
 
 
 def test_macro_figures_leave_out_classes_that_do_not_occur() -> None:

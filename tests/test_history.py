@@ -50,6 +50,13 @@ class Database:
         self._run, self._pipeline = run_id, pipeline
         return self
 
+    def note(self, recipe: str) -> "Database":
+        """Has the run remember its recipe."""
+        context = self._context("pipeline_run", self._run)
+        context.custom_properties["recipe"].string_value = recipe
+        self._store.put_contexts([context])
+        return self
+
     def stage(
         self,
         name: str,
@@ -225,7 +232,7 @@ def test_earlier_data_are_other_data_of_the_same_pipeline(database, root):
 def test_lineage_leads_from_each_artifact_to_the_stages_that_took_it(database, root):
     database.run("r").stage("ingest", told=INGEST, makes={"examples": "/e"})
     database.stage("train", takes={"examples": "/e"}, makes={"model": "/m"})
-    lineage = sources_of(history(root).find("r")).lineage
+    lineage = sources_of(history(root).find("r"), root).lineage
     assert lineage is not None
     labels = {node.id: node.label for node in lineage.nodes}
     assert [(labels[one], labels[other]) for one, other in lineage.edges] == [
@@ -235,10 +242,31 @@ def test_lineage_leads_from_each_artifact_to_the_stages_that_took_it(database, r
     ]
 
 
+def test_lineage_tells_where_artifacts_lie_below_the_root(database, root):
+    database.run("r").stage("ingest", told=INGEST, makes={"examples": f"{root}/artifacts/e", "quarantine": "/else/q"})
+    lineage = sources_of(history(root).find("r"), root).lineage
+    assert lineage is not None
+    assert {node.detail for node in lineage.nodes if node.kind == "artifact"} == {"artifacts/e", "/else/q"}
+
+
+def test_a_run_that_failed_early_is_reported_with_its_reason_and_its_recipe(database, root, monkeypatch):
+    monkeypatch.chdir(root)
+    recipe = load_recipe("six_class").as_yaml()
+    told = {**INGEST, "data": f"{root}/shop", "error": "styles.csv: there is no column id"}
+    database.run("r").note(recipe).stage("ingest", FAILED, told=told)
+    of = history(root)
+    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
+    assert [reason.sentence for reason in facts.verdict.reasons] == ["styles.csv: there is no column id"]
+    assert facts.provenance is not None
+    assert facts.provenance.recipe == recipe == (root / "reports" / "r" / "recipe.yaml").read_text()
+    assert facts.provenance.command == "fashion run --recipe reports/r/recipe.yaml --data shop"
+    assert facts.provenance.data == "shop"
+
+
 def test_refused_data_are_reported_with_the_gates_own_reasons(database, root):
     refused(database, "r")
     of = history(root)
-    facts = run_facts(of, of.find("r"), root / "reports" / "r")
+    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
     assert facts.verdict.outcome == "data refused"
     assert "season does not fit the schema" in facts.verdict.reasons[0].sentence
     assert "100 of 200 rows (50 %) are quarantined" in facts.verdict.reasons[1].sentence
@@ -258,7 +286,7 @@ def test_a_finished_run_is_reported_from_its_own_report_with_what_only_the_metad
     finished(database, "r", pushed=1, pushed_version="7")
     database.stage("report", makes={"report": str(own)})
     of = history(root)
-    facts = run_facts(of, of.find("r"), root / "reports" / "r")
+    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
     assert facts.verdict == before.verdict
     assert facts.run == "r"
     assert facts.seconds is not None

@@ -365,7 +365,7 @@ def test_local_server_that_cannot_start_says_why(tmp_path):
     runner.Start()
     try:
         with pytest.raises(JobAborted, match=f"ended with 1: .*{NAME}.*No such file or directory"):
-            runner.WaitUntilRunning(time.time() + 60)
+            runner.WaitUntilRunning(time.time() + 180)
     finally:
         runner.Stop()
 

@@ -9,6 +9,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import features
+from components.ingest.idx import COLUMN, FASHION_MNIST_NAMES
 from components.ingest.table import Row, read_rows
 from components.transform.taxonomy import load_taxonomy
 
@@ -84,6 +85,13 @@ def test_every_domain_is_used_sorted_and_without_doubles():
     domains = {domain.name: list(domain.value) for domain in SCHEMA.string_domain}
     assert set(domains) == {feature.domain for feature in SCHEMA.feature if feature.domain}
     assert domains == {name: sorted(set(values)) for name, values in domains.items()}
+
+
+def test_schema_of_fashion_mnist_covers_what_ingest_makes_of_it():
+    schema = text_format.Parse((ROOT / "schema" / "fashion_mnist.pbtxt").read_text(), schema_pb2.Schema())
+    made = {features.IMAGE_BYTES, features.PICTURE_HASH, features.WIDTH, features.HEIGHT, features.ID}
+    assert {feature.name for feature in schema.feature} == made | {COLUMN}
+    assert {domain.name: tuple(domain.value) for domain in schema.string_domain} == {COLUMN: FASHION_MNIST_NAMES}
 
 
 @pytest.mark.slow

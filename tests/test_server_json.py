@@ -80,6 +80,7 @@ FAULTS = {
     "key missing in a row": ('{"instances": [{"a": 1, "b": "p"}, {"a": 1}]}', TWO, "element: 1 of 'instances'"),
     "column missing": ('{"inputs": {"a": [1]}}', TWO, "Missing named input: b"),
     "nested a thousandfold": ('{"inputs": ' + "[" * 100_000 + "]" * 100_000 + "}", FLOAT, "Nested too deeply"),
+    "nested deeper than arrays are": ('{"inputs": ' + "[" * 40 + "1" + "]" * 40 + "}", FLOAT, "nested 40 deep"),
     "number of thousands of digits": ('{"inputs": ' + "9" * 5000 + "}", FLOAT, "JSON Parse error"),
     "broken off": ('{"inputs": [1', FLOAT, "JSON Parse error: Expecting ',' delimiter at offset: 13"),
 }

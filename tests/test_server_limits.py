@@ -97,13 +97,16 @@ def test_tensor_of_one_value_that_claims_a_billion_is_refused(calls, dtype):
     assert refused.value.codes == {"INVALID_ARGUMENT"}
 
 
-@pytest.mark.parametrize("fault", ["negative", "too many values", "unknown type", "resource"])
+@pytest.mark.parametrize("fault", ["negative", "too many values", "dimensions", "unknown type", "resource"])
 def test_tensor_that_contradicts_itself_is_refused(calls, fault):
     tensor = strings([PICTURE, PICTURE])
     if fault == "negative":
         tensor.tensor_shape.dim[0].size = -2
     elif fault == "too many values":
         tensor.tensor_shape.dim[0].size = 1
+    elif fault == "dimensions":
+        for _ in range(40):
+            tensor.tensor_shape.dim.add(size=1)
     else:
         tensor.dtype = 77 if fault == "unknown type" else types_pb2.DT_RESOURCE
     with pytest.raises(Refused) as refused:

@@ -9,6 +9,7 @@ import pytest
 from components.errors import DataRefused, RecipeError
 from components.settings import SPLITS, Validation
 from components.validate.gate import Anomaly, Summary, Verdict, judge
+from components.validate.reviewed import find_schema
 
 CLASSES = ("topwear", "shoes", "eyewear")
 FIT = {
@@ -131,6 +132,48 @@ def test_lesser_findings_are_noted_and_let_the_data_pass():
     assert verdict.ok
     assert verdict.notes[0].startswith("brand does not fit the schema: New column (train).")
     assert verdict.as_json()["notes"] == list(verdict.notes)
+
+
+def test_the_schema_to_correct_is_the_one_that_the_data_were_held_against():
+    for schema_file, shown in (("fashion_mnist", "schema/fashion_mnist.pbtxt"), ("shop/mine.pbtxt", "shop/mine.pbtxt")):
+        problem = judged(Anomaly("eval", "year", True, "New"), settings=Validation(schema_file=schema_file)).problems[0]
+        assert problem.endswith(f"Correct the catalogue, or {shown} where the data are right.")
+
+
+def test_schemas_are_found_by_name_or_path_and_unknown_ones_refused(tmp_path):
+    (tmp_path / "mine.pbtxt").touch()
+    assert find_schema("schema") == SCHEMA
+    assert find_schema(str(tmp_path / "mine.pbtxt")) == tmp_path / "mine.pbtxt"
+    with pytest.raises(
+        RecipeError, match=r"'shema': there is none; did you mean 'schema'\? known: fashion_mnist, schema"
+    ):
+        find_schema("shema")
+    with pytest.raises(RecipeError, match="there is no such file"):
+        find_schema(str(tmp_path / "other.pbtxt"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "note"),
+    [
+        (
+            {"train": 3, "eval": 1},
+            "eyewear has no example in test (train 3, eval 1, test 0); validation.scarce lets it",
+        ),
+        ({"train": 3, "eval": 1, "test": 1}, "eyewear has 3 pictures to train on (train 3, eval 1, test 1); "),
+    ],
+)
+def test_scarce_classes_that_a_recipe_allows_are_noted(counts, note):
+    verdict = judged(settings=Validation(scarce="note"), **of_eyewear(**counts))
+    assert verdict.ok
+    assert verdict.notes[0].startswith(note)
+    assert not judged(settings=Validation(scarce="note"), **of_eyewear()).ok, "without any example"
+
+
+def test_pictures_in_two_splits_are_noted():
+    verdict = judged(shared={"train and test": 12})
+    assert verdict.ok
+    assert verdict.notes[0].startswith("12 pictures are in both train and test, where the data set was published so.")
+    assert verdict.as_json()["shared"] == {"train and test": 12}
 
 
 def test_endless_findings_are_cut():

@@ -2,14 +2,19 @@
 
 import ml_metadata as mlmd
 from tfx import v1 as tfx
+from tfx.components.evaluator import constants
 from tfx.dsl.io import fileio
 from tfx.types import Artifact
 
+# An InfraBlessing says which model it is about in the words of a ModelBlessing; TFX's own says nothing of it.
+MODEL_ID, BLESSED = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, constants.ARTIFACT_PROPERTY_BLESSED_KEY
+
 
 class LatestOtherBlessedModel(tfx.dsl.experimental.LatestBlessedModelStrategy):
-    """The latest blessed model but for the candidate itself, which a second run would find blessed by the first.
+    """The latest model that was fit to be published, but for the candidate itself.
 
-    Compared with itself it loses nothing, and the evaluation could not be taken from the cache. Models whose files
+    Its evaluation has approved it, and a server could serve it. The candidate may be found approved by an earlier run:
+    compared with itself it loses nothing, and the evaluation could not be taken from the cache. Models whose files
     somebody removed are passed over as well.
     """
 
@@ -20,15 +25,24 @@ class LatestOtherBlessedModel(tfx.dsl.experimental.LatestBlessedModelStrategy):
 
         Args:
             store: unused.
-            input_dict: `model` and `model_blessing`, all there are; `candidate`, the model to be compared.
+            input_dict: `model`, `model_blessing` and `infra_blessing`, all there are; `candidate`, the model to be
+                compared.
 
         Returns:
-            `model` and `model_blessing` with one artifact each, or empty where there is none; `candidate`, as given.
+            `model`, `model_blessing` and `infra_blessing` with one artifact each, or empty where there is none;
+            `candidate`, as given.
         """
         candidates = input_dict["candidate"]
         judged = {candidate.id for candidate in candidates}
+        servable = {
+            blessing.get_int_custom_property(MODEL_ID): blessing
+            for blessing in input_dict["infra_blessing"]
+            if blessing.get_int_custom_property(BLESSED)
+        }
         others = {
-            "model": [m for m in input_dict["model"] if m.id not in judged and fileio.exists(m.uri)],
+            "model": [m for m in input_dict["model"] if m.id in servable.keys() - judged and fileio.exists(m.uri)],
             "model_blessing": input_dict["model_blessing"],
         }
-        return {**super().resolve_artifacts(store, others), "candidate": candidates}
+        found = super().resolve_artifacts(store, others) or {}
+        infra = [servable[model.id] for model in found.get("model", ())]
+        return {**found, "infra_blessing": infra, "candidate": candidates}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.digest import source_digest
-from components.evaluate.figures import CLASS_FIGURES, CONFUSION, OVERALL_FIGURES, SLICES
+from components.evaluate.figures import CLASS_FIGURES, CONFUSION, JUDGED_FIGURES, OVERALL_FIGURES, SLICES
 from components.features import LABEL
 from components.settings import Gate
 
@@ -18,8 +18,9 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     """Configures TFX's Evaluator for raw examples and a model with the signatures `evaluate` and `transform_features`.
 
     Every class has a threshold on recall and on precision, even where the gate says 0: the figures of a class that
-    does not occur or is never predicted are NaN, which no threshold accepts. Thresholds against the baseline apply
-    where the Evaluator is given one; without, TFX drops them and the others decide alone.
+    does not occur or is never predicted are NaN, which no threshold accepts. With `gate.support` they are thresholds on
+    what `figures.judged` makes of them, which is a number for classes that are rare or do not occur. Thresholds against
+    the baseline apply where the Evaluator is given one; without, TFX drops them and the others decide alone.
 
     Args:
         classes: names of the classes, in the order of their labels.
@@ -31,7 +32,7 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     """
     overall = config_pb2.MetricsSpec(
         metrics=[
-            *(_figure(name, classes, _overall_threshold(name, gate)) for name in OVERALL_FIGURES),
+            *(_figure(name, classes, gate, _overall_threshold(name, gate)) for name in OVERALL_FIGURES),
             config_pb2.MetricConfig(class_name="ExampleCount"),
             config_pb2.MetricConfig(
                 class_name="MultiClassConfusionMatrixAtThresholds",
@@ -41,7 +42,10 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
         ]
     )
     by_class = config_pb2.MetricsSpec(
-        metrics=[_figure(name, classes, _class_threshold(name, gate)) for name in CLASS_FIGURES],
+        metrics=[
+            _figure(name, classes, gate, _class_threshold(name, gate))
+            for name in CLASS_FIGURES + (JUDGED_FIGURES if gate.support else ())
+        ],
         binarize=config_pb2.BinarizationOptions(class_ids={"values": range(len(classes))}),
     )
     return config_pb2.EvalConfig(
@@ -61,12 +65,14 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     )
 
 
-def _figure(name: str, classes: Sequence[str], threshold: config_pb2.MetricThreshold | None) -> config_pb2.MetricConfig:
+def _figure(
+    name: str, classes: Sequence[str], gate: Gate, threshold: config_pb2.MetricThreshold | None
+) -> config_pb2.MetricConfig:
     code = source_digest("components/evaluate/figures.py", "components/evaluate/metrics.py")
     figure = config_pb2.MetricConfig(
         class_name="Figure",
         module="components.evaluate.metrics",
-        config=json.dumps({"name": name, "classes": len(classes), "code": code}),
+        config=json.dumps({"name": name, "classes": len(classes), "enough": gate.support or 0, "code": code}),
     )
     if threshold:
         # A threshold that names no slice applies to each of them, and most classes are absent from some slice.
@@ -75,16 +81,21 @@ def _figure(name: str, classes: Sequence[str], threshold: config_pb2.MetricThres
 
 
 def _overall_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
-    return _threshold(gate.accuracy, gate.regression) if name == "accuracy" else None
+    match name:
+        case "accuracy":
+            return _threshold(gate.accuracy, gate.regression)
+        case "macro_f1" | "macro_auprc" if (least := getattr(gate, name)) is not None:
+            return _threshold(least)
+        case "ece" if gate.ece is not None:
+            return config_pb2.MetricThreshold(value_threshold={"upper_bound": {"value": gate.ece}})
+    return None
 
 
 def _class_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
-    match name:
-        case "recall":
-            return _threshold(gate.recall, gate.class_regression)
-        case "precision":
-            return _threshold(gate.precision)
-    return None
+    recall, precision = ("judged_recall", "judged_precision") if gate.support else ("recall", "precision")
+    if name == recall:
+        return _threshold(gate.recall, gate.class_regression)
+    return _threshold(gate.precision) if name == precision else None
 
 
 def _threshold(least: float, largest_loss: float | None = None) -> config_pb2.MetricThreshold:

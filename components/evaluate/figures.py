@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASS_FIGURES = ("precision", "recall", "f1", "auprc", "support", "predicted")
-OVERALL_FIGURES = ("accuracy", "loss", "macro_precision", "macro_recall", "macro_f1", "macro_auprc")
+# macro_recall is also called balanced accuracy, loss also log loss.
+OVERALL_FIGURES = (
+    "accuracy", "top5_accuracy", "loss", "ece", "macro_precision", "macro_recall", "macro_f1", "macro_auprc",
+)  # fmt: skip
+# What a class is judged by where rare ones are judged together; not figures of its own.
+JUDGED_FIGURES = ("judged_precision", "judged_recall")
 CONFUSION = "confusion"  # examples by true and predicted class; TFMA's own metric
 SLICES = ("gender", "season")  # the features by which figures are also told apart
 
 _AVERAGED = ("precision", "recall", "f1", "auprc")
 _SMALLEST_PROBABILITY = 1e-7  # keeps the cross-entropy of a confident mistake finite
+_TOP = 5
+_CALIBRATION_BINS = 15  # as Guo et al. use
 
 
 @dataclass(frozen=True)
@@ -23,16 +30,16 @@ class Figures:
     """What one set of predictions comes to.
 
     Attributes:
-        classes: name of `CLASS_FIGURES` to float64 [k].
+        classes: name of `CLASS_FIGURES` and `JUDGED_FIGURES` to float64 [k].
         overall: name of `OVERALL_FIGURES` to a number. The macro figures are means over the classes that occur, and
-            NaN where one of those has none.
+            NaN where one of those has none. The top five of five classes or fewer are no figure, but NaN.
     """
 
     classes: dict[str, NDArray[np.float64]]
     overall: dict[str, float]
 
 
-def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: int) -> Figures:
+def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: int, enough: int = 0) -> Figures:
     """Computes all figures of one set of predictions.
 
     Args:
@@ -40,6 +47,7 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         probabilities: float32 [n, classes]; the highest is the prediction. A row without a positive number predicts
             no class.
         classes: number of classes k.
+        enough: examples of a class that are needed to judge it by itself, see `judged`.
 
     Raises:
         ValueError: a label or the number of columns does not fit `classes`.
@@ -59,20 +67,89 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         "auprc": np.array([average_precision(labels == i, probabilities[:, i]) for i in range(classes)]),
         "support": support.astype(np.float64),
         "predicted": predicted.astype(np.float64),
+        **judged(right, support, predicted, enough),
     }
     occurs = support > 0
     overall = {
         "accuracy": float(_ratio(right.sum(), support.sum())),
+        "top5_accuracy": top_accuracy(labels, probabilities, _TOP) if classes > _TOP else float("nan"),
         "loss": _cross_entropy(labels, probabilities),
+        "ece": calibration_error(labels, probabilities),
         **{f"macro_{name}": _mean(by_class[name][occurs]) for name in _AVERAGED},
     }
     return Figures(by_class, overall)
 
 
+def judged(
+    right: NDArray[np.int64], support: NDArray[np.int64], predicted: NDArray[np.int64], enough: int
+) -> dict[str, NDArray[np.float64]]:
+    """What each class is judged by, where one with few examples cannot be judged by itself.
+
+    A class with `enough` examples is judged by its own recall and precision. The others are rare: they are judged
+    together, by the recall of all their examples, if these are `enough` in all; if not, not at all. So no judgement
+    rests on fewer than `enough` examples. What is not judged is 1, which passes any gate.
+
+    Args:
+        right: int64 [k], examples of each class that were called so.
+        support: int64 [k], examples of it.
+        predicted: int64 [k], examples called so.
+        enough: how many examples are enough; with 0 every class is judged by itself, also one without any.
+
+    Returns:
+        Name of `JUDGED_FIGURES` to float64 [k].
+    """
+    rare = support < enough
+    together = right[rare].sum() / support[rare].sum() if support[rare].sum() >= max(enough, 1) else 1.0
+    return {
+        "judged_precision": np.where(rare, 1.0, _ratio(right, predicted)),
+        "judged_recall": np.where(rare, together, _ratio(right, support)),
+    }
+
+
+def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[np.float32], top: int) -> float:
+    """Share of the examples whose class is among the `top` most probable; of equal ones the first count as more so.
+
+    Args:
+        labels: int64 [n].
+        probabilities: float32 [n, k].
+        top: how many classes count; a class of probability 0 never does.
+    """
+    of_label = probabilities[np.arange(len(labels)), labels]
+    before = np.arange(probabilities.shape[1]) < labels[:, np.newaxis]
+    ahead = (probabilities > of_label[:, np.newaxis]) | (before & (probabilities == of_label[:, np.newaxis]))
+    return _mean(((ahead.sum(axis=1) < top) & (of_label > 0)).astype(np.float64))
+
+
+def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """The expected calibration error (ECE): how far answers are from being right as often as they are sure of it.
+
+    Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, equation 3: the mean
+    over the examples of |accuracy − mean confidence| of their bin, of 15 bins of equal width.
+
+    Args:
+        labels: int64 [n].
+        probabilities: float32 [n, k].
+
+    Returns:
+        A number in 0 … 1; NaN where there is no example.
+    """
+    if not len(labels):
+        return float("nan")
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    # A bin is open below and closed above; what rounding puts outside of 0 … 1 belongs to the first or last.
+    edges = np.linspace(0, 1, _CALIBRATION_BINS + 1)
+    bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, _CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, gap, _CALIBRATION_BINS)).sum() / len(labels))
+
+
 def average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
     """Area under the precision-recall curve, as the mean precision at the rank of each positive.
 
-    Examples of equal score enter together, so the order in which they come does not matter.
+    This is the step-wise sum that scikit-learn calls average precision, the usual convention where an AUPRC is
+    published; trapezoids between the points would be too kind: Davis & Goadrich 2006,
+    https://doi.org/10.1145/1143844.1143874. Examples of equal score enter together, so the order in which they come
+    does not matter.
 
     Args:
         positive: bool [n], which examples are of the class.

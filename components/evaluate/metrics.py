@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.figures import CLASS_FIGURES, OVERALL_FIGURES, figures
+from components.evaluate.figures import CLASS_FIGURES, JUDGED_FIGURES, OVERALL_FIGURES, figures
 
 _SCORES = "_scores"  # TFMA keeps names with a leading underscore to itself
 
@@ -29,20 +29,22 @@ class Figure(metric_types.Metric):
     four bytes for each example and class.
     """
 
-    def __init__(self, name: str, classes: int, code: str = "") -> None:
+    def __init__(self, name: str, classes: int, enough: int = 0, code: str = "") -> None:
         """Creates the metric.
 
         Args:
-            name: one of `CLASS_FIGURES` or `OVERALL_FIGURES`.
+            name: one of `CLASS_FIGURES`, `JUDGED_FIGURES` or `OVERALL_FIGURES`.
             classes: number of classes.
+            enough: examples of a class that are needed to judge it by itself.
             code: digest of the code that computes it, so that an edit makes another configuration.
         """
-        super().__init__(_computations, name=name, classes=classes, code=code)
+        super().__init__(_computations, name=name, classes=classes, enough=enough, code=code)
 
 
 def _computations(
     name: str,
     classes: int,
+    enough: int = 0,
     code: str = "",
     eval_config: config_pb2.EvalConfig | None = None,
     model_names: list[str] | None = None,
@@ -56,18 +58,20 @@ def _computations(
         )
         # The same keys whatever figure is asked for: TFMA drops all but the first of equal computations.
         keys = [scores._replace(name=figure) for figure in OVERALL_FIGURES]
-        for figure in CLASS_FIGURES:
+        for figure in CLASS_FIGURES + (JUDGED_FIGURES if enough else ()):
             keys += [scores._replace(name=figure, sub_key=metric_types.SubKey(class_id=i)) for i in range(classes)]
-        computations.append(metric_types.DerivedMetricComputation(keys=keys, result=_result(scores, keys, classes)))
+        computations.append(
+            metric_types.DerivedMetricComputation(keys=keys, result=_result(scores, keys, classes, enough))
+        )
     return computations
 
 
 def _result(
-    scores: metric_types.MetricKey, keys: Iterable[metric_types.MetricKey], classes: int
+    scores: metric_types.MetricKey, keys: Iterable[metric_types.MetricKey], classes: int, enough: int
 ) -> Callable[[dict[metric_types.MetricKey, Any]], dict[metric_types.MetricKey, float]]:
     def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, float]:
         labels, probabilities = metrics[scores]
-        of = figures(labels, probabilities, classes)
+        of = figures(labels, probabilities, classes, enough)
         return {
             key: float(of.classes[key.name][key.sub_key.class_id]) if key.sub_key else of.overall[key.name]
             for key in keys

@@ -1,13 +1,13 @@
-"""What an evaluation came to, read from what the Evaluator wrote, and said in sentences a person can act on."""
+"""What an evaluation came to, read from what the Evaluator wrote."""
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.evaluate.figures import SLICES
-from components.evaluate.record import Breach, Metric, Record, read_record
+from components.evaluate.record import Metric, Record, read_record
+from components.evaluate.sentences import Failure, failures_of
 from components.settings import Gate
 
 _MOST_SENTENCES = 6  # of a refusal; with many classes the rest would bury the first
@@ -50,11 +50,24 @@ class SliceFigures:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One reason to refuse a model; `name` is the class it is about, None where it is about all of them."""
+class RareClasses:
+    """The classes with too few test examples to be judged each by itself.
 
-    name: str | None
-    sentence: str
+    Attributes:
+        names: in the order of their labels; those that do not occur are among them.
+        absent: those that do not occur.
+        support: examples of all of them.
+        judged: whether these are enough to judge them together.
+        recall: share of these that were called by their class; None where there are none.
+        baseline_recall: the blessed baseline's, where they are judged together; None without one.
+    """
+
+    names: tuple[str, ...]
+    absent: tuple[str, ...]
+    support: int
+    judged: bool
+    recall: float | None
+    baseline_recall: float | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,9 @@ class Verdict:
         failures: those over all classes first, then by class.
         baseline_accuracy: the blessed baseline's on the same examples; None without one.
         gate: what it was judged against.
+        top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
+        ece: expected calibration error.
+        rare: the classes that the gate judges together or not at all; None where it judges each by itself.
     """
 
     blessed: bool
@@ -88,6 +104,9 @@ class Verdict:
     failures: tuple[Failure, ...]
     baseline_accuracy: float | None
     gate: Gate
+    top5_accuracy: float | None = None
+    ece: float | None = None
+    rare: RareClasses | None = None
 
     def as_json(self) -> dict[str, object]:
         """The verdict for `json.dumps`, under the names of its attributes; what does not exist is null."""
@@ -125,8 +144,11 @@ def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes:
         failures=(),
         baseline_accuracy=metrics.get(Metric("accuracy", baseline=True)),
         gate=gate,
+        top5_accuracy=metrics.get(Metric("top5_accuracy")),
+        ece=metrics.get(Metric("ece")),
     )
-    return dataclasses.replace(verdict, failures=_failures(record, verdict))
+    verdict = dataclasses.replace(verdict, rare=_rare_classes(metrics, verdict))
+    return dataclasses.replace(verdict, failures=failures_of(record.breaches, record.ok, verdict))
 
 
 def refusal(model_name: str, verdict: Verdict, serving_version: int | None) -> str:
@@ -142,6 +164,24 @@ def refusal(model_name: str, verdict: Verdict, serving_version: int | None) -> s
         sentences[_MOST_SENTENCES:] = [f"and {len(sentences) - _MOST_SENTENCES} more"]
     serves = "nothing serves yet" if serving_version is None else f"version {serving_version} still serves"
     return f"{model_name} refused: {'; '.join(sentences)}. Nothing was published; {serves}."
+
+
+def _rare_classes(metrics: Mapping[Metric, float], verdict: Verdict) -> RareClasses | None:
+    enough = verdict.gate.support or 0
+    labels = [label for label, of in enumerate(verdict.classes) if of.support < enough]
+    if not labels:
+        return None
+    classes = [verdict.classes[label] for label in labels]
+    support = sum(of.support for of in classes)
+    right = sum(verdict.confusion[label][label] for label in labels)
+    return RareClasses(
+        names=tuple(of.name for of in classes),
+        absent=tuple(of.name for of in classes if not of.support),
+        support=support,
+        judged=support >= enough,
+        recall=right / support if support else None,
+        baseline_recall=metrics.get(Metric("judged_recall", labels[0], baseline=True)) if support >= enough else None,
+    )
 
 
 def _class_figures(metrics: Mapping[Metric, float], label: int, name: str) -> ClassFigures:
@@ -164,70 +204,3 @@ def _slice_figures(record: Record) -> Iterator[SliceFigures]:
                 examples = int(metrics.get(Metric("example_count"), 0))
                 shares = (metrics.get(Metric(name)) for name in ("accuracy", "macro_recall"))
                 yield SliceFigures(feature, value, examples, *shares)
-
-
-def _failures(record: Record, verdict: Verdict) -> tuple[Failure, ...]:
-    # A class that does not occur misses every threshold; it is told once.
-    told = dict.fromkeys(_failure(breach, verdict) for breach in record.breaches)
-    if not told and not record.ok:
-        return (Failure(None, "the test split holds no example to judge by"),)
-    return tuple(told)
-
-
-def _failure(breach: Breach, verdict: Verdict) -> Failure:
-    if breach.label is None:
-        return Failure(None, f"{breach.figure} {_overall(breach, verdict)}")
-    of = verdict.classes[breach.label]
-    if not of.support:
-        return Failure(of.name, f"{of.name} does not occur in the test split")
-    if not of.predicted:
-        return Failure(of.name, f"{of.name} was never predicted")
-    if breach.change:
-        told = _lost(of.recall, of.baseline_recall, verdict.gate.class_regression)
-    else:
-        told = _missed(getattr(of, breach.figure), getattr(verdict.gate, breach.figure))
-        told += _mistaken(breach.figure, breach.label, verdict)
-    return Failure(of.name, f"{of.name} {breach.figure} {told}")
-
-
-def _overall(breach: Breach, verdict: Verdict) -> str:
-    if breach.change:
-        return _lost(verdict.accuracy, verdict.baseline_accuracy, verdict.gate.regression)
-    return _missed(getattr(verdict, breach.figure), getattr(verdict.gate, breach.figure))
-
-
-def _missed(value: float | None, least: float) -> str:
-    if value is None:
-        return "could not be computed"
-    return f"{_apart(value, least)} % is below {_hundredths(least)} %"
-
-
-def _lost(value: float | None, baseline: float | None, tolerance: float) -> str:
-    if value is None or baseline is None:
-        return "could not be compared with the blessed baseline's"
-    return (
-        f"{100 * value:.1f} % is {_apart(baseline - value, tolerance)} points below the blessed baseline's "
-        f"{100 * baseline:.1f} % (tolerance {_hundredths(tolerance)})"
-    )
-
-
-def _mistaken(figure: str, label: int, verdict: Verdict) -> str:
-    """The mistake made most often with a class, in parentheses."""
-    of = verdict.classes[label]
-    if figure == "recall":
-        counts, total, verb = verdict.confusion[label], of.support, "taken for"
-    else:
-        counts, total, verb = tuple(row[label] for row in verdict.confusion), of.predicted, "predicted are"
-    mistakes = [(count, verdict.classes[i].name) for i, count in enumerate(counts) if i != label]
-    most, other = max(mistakes, default=(0, ""))
-    return f" ({most:,} of {total:,} {verb} {other})" if most else ""
-
-
-def _hundredths(share: float) -> str:
-    return f"{100 * share:.10g}"
-
-
-def _apart(share: float, limit: float) -> str:
-    """The share in hundredths, with one decimal or as many as tell it from the limit."""
-    shown = (f"{100 * share:.{decimals}f}" for decimals in range(1, 10))
-    return next((text for text in shown if not math.isclose(float(text), 100 * limit)), f"{100 * share}")

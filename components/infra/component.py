@@ -24,6 +24,7 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, path_utils
 from tfx.utils.model_paths import tf_serving_flavor
 
+from components.evaluate.baseline import BLESSED, MODEL_ID
 from components.infra.client import ask
 from components.infra.requests import SIGNATURES, WARMUP, build_requests, picture_of, read_records, write_warmup
 from components.infra.runner import start
@@ -39,6 +40,7 @@ class Executor(InfraValidatorExecutor):
 
     def Do(self, input_dict: Any, output_dict: Any, exec_properties: Any) -> None:
         blessing = artifact_utils.get_single_instance(output_dict[specs.BLESSING_KEY])
+        blessing.set_int_custom_property(MODEL_ID, artifact_utils.get_single_instance(input_dict[specs.MODEL_KEY]).id)
         if not is_model_blessed(artifact_utils.get_single_instance(input_dict[_MODEL_BLESSING])):
             _record(blessing, reason="not tried: its evaluation did not approve it")
             return
@@ -84,7 +86,7 @@ class Executor(InfraValidatorExecutor):
 def _record(blessing: Any, reason: str = "", pictures: int = 0, answered: int = 0, milliseconds: float = 0.0) -> None:
     """Writes what TFX's Pusher looks for, and what people want to know."""
     io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_NOT_BLESSED" if reason else "INFRA_BLESSED"), "")
-    blessing.set_int_custom_property("blessed", 0 if reason else 1)
+    blessing.set_int_custom_property(BLESSED, 0 if reason else 1)
     blessing.set_string_custom_property("reason", reason)
     blessing.set_int_custom_property("pictures", pictures)
     blessing.set_int_custom_property("answered", answered)
@@ -106,8 +108,9 @@ class _Spec(specs.InfraValidatorSpec):
 class ServingValidator(base_component.BaseComponent):
     """Has a server load a model and answer requests about real pictures.
 
-    Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `reason` (what the server
-    said against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the median answer).
+    Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `current_model_id`, `reason`
+    (what the server said against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the
+    median answer).
     In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation did not approve
     is not tried, and not blessed.
 

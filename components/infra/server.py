@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving.lean import without_keras
+
 if TYPE_CHECKING:
     from serving.server.app import Listening
 
@@ -18,9 +20,10 @@ def main(base: str, model: str) -> None:
     """Serves the newest version of a model; `base` is the folder of its versions."""
     # From the start on: the import takes seconds, and who has started this may be killed meanwhile.
     threading.Thread(target=_end_with_stdin, daemon=True).start()
-    from serving.server.app import Network, run_server
-    from serving.server.config import Options, single_model
-    from serving.server.limits import Limits
+    with without_keras():
+        from serving.server.app import Network, run_server
+        from serving.server.config import Options, single_model
+        from serving.server.limits import Limits
 
     run_server(
         single_model(model, Path(base)),

@@ -18,6 +18,7 @@ from components.errors import CatalogueError
 from components.ingest.chunks import SUMMARY_FILE, Ingest, ingest
 from components.ingest.judge import IngestSettings
 from components.ingest.source import open_catalogue
+from components.ingest.split import check_split
 from components.ingest.table import TABLE, read_rows
 from components.settings import SPLITS
 from components.transform.taxonomy import Taxonomy
@@ -48,9 +49,11 @@ def CatalogueExampleGen(
 
     Raises:
         CatalogueError: the catalogue as a whole cannot be read, or none of its rows became an example.
+        RecipeError: the recipe wants a split that the catalogue does not have.
     """
     catalogue = open_catalogue(data)
-    rules = Taxonomy.model_validate_json(taxonomy)
+    rules, chosen = Taxonomy.model_validate_json(taxonomy), IngestSettings.model_validate_json(settings)
+    check_split(chosen.split, catalogue)
     _describe(examples, digest)
     split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
     for folder in (*split_folders.values(), quarantine.uri):
@@ -59,15 +62,7 @@ def CatalogueExampleGen(
     rows = sum(1 for _ in read_rows(catalogue.read_table(), rules.fields))
     if not rows:
         raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
-    job = Ingest(
-        catalogue,
-        rules,
-        IngestSettings.model_validate_json(settings),
-        split_folders,
-        examples.uri,
-        quarantine.uri,
-        rows,
-    )
+    job = Ingest(catalogue, rules, chosen, split_folders, examples.uri, quarantine.uri, rows)
     with beam_pipeline as pipeline:
         ingest(pipeline, job)
     with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:

@@ -6,7 +6,7 @@ from components.features import ID
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.source import IMAGES, Catalogue
-from components.ingest.split import picture_hash, split_of_hash
+from components.ingest.split import picture_hash, split_of_hash, split_of_part
 from components.ingest.table import TABLE, Row
 from components.settings import Picture, Settings, Split
 from components.transform.taxonomy import Taxonomy
@@ -52,8 +52,12 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
     if isinstance(found, Fault):
         return found
     data, checked = found
-    digest = picture_hash(data)
-    return Product(row, class_name, split_of_hash(digest, settings.split.shares()), checked, digest)
+    digest, shares = picture_hash(data), settings.split.shares()
+    if settings.split.by == "given":
+        split = split_of_part(catalogue.part_of(row.id), digest, shares)
+    else:
+        split = split_of_hash(digest, shares)
+    return Product(row, class_name, split, checked, digest)
 
 
 def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[bytes, CheckedPicture] | Fault:

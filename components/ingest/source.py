@@ -1,4 +1,4 @@
-"""A catalogue on disk: `styles.csv` and `images/`, in a folder or a zip."""
+"""A catalogue on disk: `styles.csv` and `images/` in a folder or a zip, or a data set in the layout of MNIST."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from components.ingest.table import TABLE
 IMAGES = "images"
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
-_REMEDY = f"Give the folder or the zip that holds {TABLE} and {IMAGES}/."
+_REMEDY = f"Give the folder or the zip that holds {TABLE} and {IMAGES}/. Or the folder of Fashion-MNIST's idx files."
 # A picture file this large is a mistake or an attack; it must not be read into memory.
 _MOST_BYTES = 256 << 20
 
@@ -45,17 +45,27 @@ class Catalogue(ABC):
 
     @abstractmethod
     def digest(self) -> str:
-        """Returns hex digits that change when the content does, without reading the pictures."""
+        """Returns hex digits that change when the content does, without decoding the pictures."""
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it was published in two parts, one to train on and one to test on."""
+        return False
+
+    def part_of(self, product: str) -> str | None:
+        """The part that a product was published in, "train" or "test"; None where there are no parts."""
+        return None
 
 
 def open_catalogue(path: str) -> Catalogue:
     """Finds the table and the pictures below `path`, directly or nested in a folder.
 
     Raises:
-        CatalogueError: there is nothing at `path`, it is no zip, or it lacks `styles.csv` or `images/`.
+        CatalogueError: there is nothing at `path`, it is no zip, or it lacks `styles.csv` or `images/`, and it is no
+            folder with the four idx files of Fashion-MNIST either.
     """
     if os.path.isdir(path):
-        return FolderCatalogue(_base_of_folder(path))
+        return _open_folder(path)
     if not os.path.exists(path):
         raise CatalogueError(f"{path}: there is no such file or folder. {_REMEDY}")
     return ZipCatalogue(path, _base_of_zip(path))
@@ -94,7 +104,7 @@ class FolderCatalogue(Catalogue):
                 except OSError:  # a link to nowhere: the picture is missing, which is the row's fault
                     continue
                 parts.append(f"{entry.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-        return _digest(parts)
+        return combined_digest(parts)
 
 
 class ZipCatalogue(Catalogue):
@@ -133,7 +143,7 @@ class ZipCatalogue(Catalogue):
     def digest(self) -> str:
         ours = (self._base + TABLE, f"{self._base}{IMAGES}/")
         entries = (entry for entry in self._zip().infolist() if entry.filename.startswith(ours))
-        return _digest(sorted(f"{entry.filename}/{entry.file_size}/{entry.CRC}".encode() for entry in entries))
+        return combined_digest(sorted(f"{entry.filename}/{entry.file_size}/{entry.CRC}".encode() for entry in entries))
 
     def _zip(self) -> zipfile.ZipFile:
         # A forked process shares its parent's file position, so it needs a file of its own.
@@ -142,7 +152,9 @@ class ZipCatalogue(Catalogue):
         return self._opened
 
 
-def _base_of_folder(path: str) -> str:
+def _open_folder(path: str) -> Catalogue:
+    from components.ingest.idx import IdxCatalogue, is_idx_folder
+
     try:
         candidates = [path, *sorted(str(each) for each in Path(path).iterdir() if each.is_dir())]
     except OSError as error:
@@ -150,8 +162,10 @@ def _base_of_folder(path: str) -> str:
     for folder in candidates:
         if os.path.isfile(os.path.join(folder, TABLE)):
             if os.path.isdir(os.path.join(folder, IMAGES)):
-                return folder
+                return FolderCatalogue(folder)
             raise CatalogueError(f"{folder}: there is {TABLE}, but no folder {IMAGES}/ beside it. {_REMEDY}")
+        if is_idx_folder(folder):
+            return IdxCatalogue(folder)
     raise CatalogueError(f"{path}: there is no {TABLE} in it. {_REMEDY}")
 
 
@@ -181,7 +195,8 @@ def _unreadable_table(name: str, error: Exception) -> CatalogueError:
     return CatalogueError(f"{name}: cannot be read ({error}). Check the file, or copy the catalogue again.")
 
 
-def _digest(parts: Iterable[bytes]) -> str:
+def combined_digest(parts: Iterable[bytes]) -> str:
+    """Returns hex digits that change when one of the parts does, or their order."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "big") + part)

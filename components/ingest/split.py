@@ -3,6 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 
+from components.errors import RecipeError
+from components.ingest.source import Catalogue
+from components.settings import Split
+
+TEST = "test"
+
 
 def picture_hash(picture: bytes) -> str:
     """Returns the SHA-256 of an encoded picture, as 64 hex digits."""
@@ -25,6 +31,21 @@ def split_of(picture: bytes, shares: Mapping[str, int]) -> str:
     return split_of_hash(picture_hash(picture), shares)
 
 
+def split_of_part(part: str | None, digest: str, shares: Mapping[str, int]) -> str:
+    """As `split_of_hash`, for a data set that was published with a part to test on: nothing enters or leaves that.
+
+    Pictures that are the same in both parts stay where they were published, or figures could not be compared.
+
+    Args:
+        part: "test" for the part to test on.
+        digest: the picture's `picture_hash`.
+        shares: as for `split_of`; that of "test" is not heeded.
+    """
+    if part == TEST:
+        return TEST
+    return split_of_hash(digest, {name: weight for name, weight in shares.items() if name != TEST})
+
+
 def split_of_hash(digest: str, shares: Mapping[str, int]) -> str:
     """As `split_of`, for a picture whose `picture_hash` is known."""
     point = int(digest, 16) % sum(shares.values())
@@ -33,3 +54,16 @@ def split_of_hash(digest: str, shares: Mapping[str, int]) -> str:
             return name
         point -= weight
     raise AssertionError("a remainder is always below the sum of the weights")
+
+
+def check_split(settings: Split, catalogue: Catalogue) -> None:
+    """Refuses a split that a catalogue does not have.
+
+    Raises:
+        RecipeError: the recipe wants the published parts of a catalogue that has none.
+    """
+    if settings.by == "given" and not catalogue.has_parts:
+        raise RecipeError(
+            "split.by: given keeps the test part that a data set was published with, as Fashion-MNIST has one; this "
+            "catalogue has none. Give --set split.by=picture."
+        )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.figures import figures
+from components.paths import short
 from components.report import data, quality, training
 from components.report.environment import checkout, machine, versions
 from components.report.examples import Table, pictures_of
@@ -138,14 +139,14 @@ def provenance_facts(reading: Reading, folder: Path) -> ProvenanceFacts:
         reading.miss("provenance", "recipe", "The run ended before its recipe was recorded.")
     else:
         (folder / RECIPE_FILE).write_text(told.recipe, encoding="utf-8")
-        recipe = str(folder / RECIPE_FILE)
+        recipe = short(folder / RECIPE_FILE)
     if sources.lineage is None:
         reading.miss("provenance", "lineage", _ASK_METADATA)
     commit, modified = checkout()
     return ProvenanceFacts(
         recipe=told.recipe,
         command=command_of(recipe, told.data),
-        data=told.data,
+        data=shown(told.data),
         data_digest=told.data_digest,
         code_digest=told.code_digest,
         commit=commit,
@@ -158,8 +159,13 @@ def provenance_facts(reading: Reading, folder: Path) -> ProvenanceFacts:
 
 
 def command_of(recipe: str, data: str | None) -> str:
-    """What starts the same run, for a POSIX shell."""
-    return shlex.join(["fashion", "run", "--recipe", recipe, *(["--data", data] if data else [])])
+    """What starts the same run, for a POSIX shell in this working directory."""
+    return shlex.join(["fashion", "run", "--recipe", recipe, *(["--data", str(shown(data))] if data else [])])
+
+
+def shown(data: str | None) -> str | None:
+    """The path of a catalogue as the page has it."""
+    return short(Path(data)) if data else None
 
 
 def _catalogue_pictures(reading: Reading) -> data.Pictures:

@@ -16,6 +16,7 @@ from components.report.examples import Table, read_table, uses_by_label
 from components.report.facts import Gap, Section
 from components.report.predictions import Predictions, load_predictions, predict
 from components.report.sources import Sources
+from components.tune.space import read_values, with_values
 from components.validate.gate import Anomaly, Summary, judge
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Reading:
             folder: where the model's answers are kept; those that lie there are taken as they are.
         """
         self.sources, self.told, self.folders = sources, sources.told, sources.folders
+        if self.folders.history and (found := read_values(self.folders.history)):
+            self.told = with_values(self.told, found)  # by a search, in place of the recipe's
         self.classes = self.told.taxonomy.classes if self.told.taxonomy else ()
         self.gaps: list[Gap] = []
         self._folder = folder

@@ -52,12 +52,14 @@ def drift_between(before: Path, now: Path, run: str) -> DriftFacts:
         run: the other run.
     """
     earlier, later = _value_counts(before), _value_counts(now)
-    columns = [_moved(name, earlier[name], later[name]) for name in _COLUMNS if earlier[name] and later[name]]
+    columns = [moved(name, earlier[name], later[name]) for name in _COLUMNS if earlier[name] and later[name]]
     examples = max((counts.total() for counts in earlier.values()), default=0)
     return DriftFacts(run, examples, tuple(sorted(columns, key=lambda drift: -drift.distance)))
 
 
-def _moved(name: str, before: Counter[str], now: Counter[str]) -> Drift:
+def moved(name: str, before: Counter[str], now: Counter[str]) -> Drift:
+    """The value whose share changed most between two counts of a column's values; neither is empty."""
+
     def share(counts: Mapping[str, int], value: str) -> float:
         return counts.get(value, 0) / sum(counts.values())
 

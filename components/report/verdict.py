@@ -129,7 +129,7 @@ def _baseline(verdict: "Verdict") -> Baseline | None:
 
 
 def _limits(gate: Gate) -> Mapping[str, float]:
-    return {name: float(value) for name, value in gate.model_dump().items()}
+    return {name: float(value) for name, value in gate.model_dump().items() if value is not None}
 
 
 def _failed(found: VerdictFacts, sources: Sources, stage: str, problems: Sequence[str]) -> VerdictFacts:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.errors import RecipeError
 from components.settings import Finetune, Head, Model, Train
 from components.train.augment import changes, mixing
 from components.train.backbones import set_trainable_from
@@ -26,7 +27,7 @@ from components.train.callbacks import (
     save_weights,
 )
 from components.train.data import Pictures
-from components.train.features import Features, HeadBatches, compute_features, open_features
+from components.train.features import HeadBatches, compute_features, open_features
 from components.train.losses import make_loss
 from components.train.network import (
     compile_network,
@@ -42,6 +43,10 @@ PLATEAU_FACTOR = 0.5
 _FEATURE_BATCH = 64
 
 
+class Diverged(RecipeError):
+    """Training has led to no numbers; with other settings it may."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One training: what to fit, on what, and where its unfinished work is kept.
@@ -50,6 +55,8 @@ class Job:
         shift: float [k], what `PriorShift` adds to the logits of the k classes.
         work: folder that survives a kill; started again, training goes on from what is there.
         strategy: from `make_strategy`.
+        features: folder of the frozen trunk's features, where several trainings share them; None is `work`.
+        title: what progress says before the name of a stage.
     """
 
     model: Model
@@ -59,6 +66,8 @@ class Job:
     eval_pictures: Pictures
     work: Path
     strategy: tf.distribute.Strategy
+    features: Path | None = None
+    title: str = ""
 
     @property
     def classes(self) -> int:
@@ -93,13 +102,43 @@ def fit(job: Job) -> keras.Model:
     return _for_serving(job, trunk, head)
 
 
+def fit_head(job: Job) -> np.ndarray:
+    """Trains a head and nothing else: where features are at hand, that takes seconds.
+
+    Returns:
+        What the best head makes of the eval split: probabilities float32 [n, k].
+    """
+    stage = job.train.head
+    if stage is None:
+        raise ValueError("the head stage is empty: there is no head to be trained alone")
+    job.work.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(job.train.seed)
+    with precision(job.train.mixed_precision):
+        if not all((_features_folder(job) / f"features-{split}.npy").exists() for split in ("train", "eval")):
+            with job.strategy.scope():
+                trunk = pooled_trunk(job.model, job.train_pictures.size)
+            _compute_features(job, stage.views, trunk)
+        eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
+        with job.strategy.scope():
+            head = softmax_head(job.model, eval_features.values.shape[-1], job.shift)
+        _fit_on_features(job, stage, head)
+        return head.predict(HeadBatches(eval_features, job.classes, 512), verbose=0)
+
+
 def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
     """Fits the head on the frozen trunk's features; returns the monitored loss it reached."""
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    train = job.train
-    train_features, eval_features = _features(job, stage.views, trunk)
+    _compute_features(job, stage.views, trunk)
+    return _fit_on_features(job, stage, head)
+
+
+def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
+    """Fits the head on features that are there; returns the monitored loss it reached."""
+    finished, train = job.work / "head.npz", job.train
+    train_features = open_features("train", job.train_pictures, _features_folder(job))
+    eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
     batches = HeadBatches(train_features, job.classes, train.batch_size, train.seed)
     with job.strategy.scope():
         compile_network(head, train, stage, len(batches), job.loss())
@@ -120,16 +159,18 @@ def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> f
     return _finish(job, head, best, finished)
 
 
-def _features(job: Job, views: int, trunk: keras.Model) -> tuple[Features, Features]:
-    """The cached features of the train and the eval split."""
-    parts = (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1))
+def _compute_features(job: Job, views: int, trunk: keras.Model) -> None:
+    """Leaves the features of the train and the eval split on disk."""
     if is_chief(job.strategy):
-        changing = changes(job.train.augment, job.train.seed)
-        for name, pictures, count in parts:
-            compute_features(name, trunk, pictures, changing, count, _FEATURE_BATCH, job.work)
+        folder, changing = _features_folder(job), changes(job.train.augment, job.train.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
+            compute_features(name, trunk, pictures, changing, count, _FEATURE_BATCH, folder)
     wait_for_all(job.strategy)
-    train, held_out = (open_features(name, pictures, job.work) for name, pictures, _ in parts)
-    return train, held_out
+
+
+def _features_folder(job: Job) -> Path:
+    return job.features or job.work
 
 
 def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
@@ -176,7 +217,7 @@ def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) 
         chosen += [RecordEpoch(), KeepBest(best), keras.callbacks.CSVLogger(history, append=True)]
     chosen += [
         Patience(stage.patience, loss, past),
-        ShowProgress(name, stage.epochs, len(job.train_pictures), _steps(job), past),
+        ShowProgress(job.title + name, stage.epochs, len(job.train_pictures), _steps(job), past),
     ]
     if stage.schedule == "plateau":
         patience = max(1, stage.patience // 2)
@@ -187,6 +228,8 @@ def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) 
 def _finish(job: Job, network: keras.Model, best: Path, finished: Path) -> float:
     """Ends a stage: its best weights become the network's, and the stage's result."""
     if is_chief(job.strategy):
+        if not best.exists():
+            raise Diverged(f"train.{finished.stem}: the loss was no number in any epoch; lower the learning rate")
         best.rename(finished)
     wait_for_all(job.strategy)
     loss = load_weights(network, finished)

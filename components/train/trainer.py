@@ -1,11 +1,14 @@
 """The Trainer's `run_fn`: carries artifacts to the training and back."""
 
+import dataclasses
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.features import IMAGE_BYTES
@@ -15,6 +18,7 @@ from components.train.fit import Job, fit
 from components.train.network import prior_shift
 from components.train.strategy import make_strategy
 from components.train.workers import is_chief
+from components.tune.space import VALUES_FILE, Value, with_values
 from serving.signatures import Classifier
 
 
@@ -41,41 +45,73 @@ def run_fn(fn_args: Any) -> None:
     Of several workers, each calling this with the same arguments, the chief exports.
 
     Args:
-        fn_args: tfx.components.FnArgs; its custom_config holds a `TrainerConfig` as JSON.
+        fn_args: tfx.components.FnArgs; its custom_config holds a `TrainerConfig` as JSON, its hyperparameters, if
+            any, what a search has found.
     """
-    config = TrainerConfig.model_validate_json(fn_args.custom_config["config"])
+    values: dict[str, Value] = (fn_args.hyperparameters or {}).get("values", {})
+    config = with_values(TrainerConfig.model_validate_json(fn_args.custom_config["config"]), values)
     strategy = make_strategy(config.train.strategy)  # before any other use of TensorFlow
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    size, max_pixels = config.picture.size, config.picture.max_pixels
-    work = _work_folder(config, [*fn_args.train_files, *fn_args.eval_files])
-    train = open_pictures(fn_args.train_files, balanced=True, size=size)
-    natural = open_pictures(fn_args.train_files, balanced=False, size=size).labels
-    network = fit(
-        Job(
-            model=config.model,
-            train=config.train,
-            shift=prior_shift(train.labels, natural, len(config.classes), config.train.prior),
-            train_pictures=train,
-            eval_pictures=open_pictures(fn_args.eval_files, balanced=False, size=size),
-            work=work,
-            strategy=strategy,
-        )
-    )
+    job = make_job(config, fn_args.train_files, fn_args.eval_files, strategy)
+    if (features := features_folder(config, [*fn_args.train_files, *fn_args.eval_files])).exists():
+        job = dataclasses.replace(job, features=features)  # a search has left them
+    network = fit(job)
     if not is_chief(strategy):
         return
     spec = transform.raw_feature_spec()
     spec.pop(IMAGE_BYTES)
+    size, max_pixels = config.picture.size, config.picture.max_pixels
     Classifier(network, config.classes, size, max_pixels, transform.transform_features_layer(), spec).save(
         fn_args.serving_model_dir
     )
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
-    for file in work.glob("*.csv"):
+    for file in job.work.glob("*.csv"):
         shutil.copy(file, history / file.name)
-    shutil.rmtree(work)
+    if values:
+        (history / VALUES_FILE).write_text(json.dumps(values, indent=2), encoding="utf-8")
+    shutil.rmtree(job.work)
+    shutil.rmtree(features, ignore_errors=True)
 
 
-def _work_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
-    """The same folder for the same training, and only for it: a killed one goes on from there."""
-    digest = hashlib.blake2b("\0".join([config.model_dump_json(), *files]).encode(), digest_size=8)
-    return Path(config.work) / digest.hexdigest()
+def make_job(
+    config: TrainerConfig, train_files: Sequence[str], eval_files: Sequence[str], strategy: tf.distribute.Strategy
+) -> Job:
+    """One training.
+
+    Args:
+        config: what to train.
+        train_files: patterns of files with transformed examples.
+        eval_files: likewise.
+        strategy: from `make_strategy`.
+    """
+    size = config.picture.size
+    train = open_pictures(train_files, balanced=True, size=size)
+    natural = open_pictures(train_files, balanced=False, size=size).labels
+    return Job(
+        model=config.model,
+        train=config.train,
+        shift=prior_shift(train.labels, natural, len(config.classes), config.train.prior),
+        train_pictures=train,
+        eval_pictures=open_pictures(eval_files, balanced=False, size=size),
+        work=Path(config.work) / digest_of(config.model_dump_json(), *train_files, *eval_files),
+        strategy=strategy,
+    )
+
+
+def features_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
+    """The same folder for all trainings with the same features of the frozen trunk, and only for them."""
+    model, train = config.model, config.train
+    told = {
+        "model": model.model_dump(exclude={"dropout"}),
+        "augment": train.augment.model_dump(exclude={"mixup"}),  # which is for fine-tuning only
+        "views": train.head.views if train.head else 0,
+        "picture": config.picture.model_dump(),
+        "train": [train.seed, train.mixed_precision, config.code],
+    }
+    return Path(config.work) / f"features-{digest_of(json.dumps(told), *files)}"
+
+
+def digest_of(*texts: str) -> str:
+    """Names a folder of unfinished work: the same for the same work, and only for it, so that a killed one goes on."""
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=8).hexdigest()

@@ -37,12 +37,14 @@ class Summary(BaseModel):
         examples: examples by split.
         classes: examples by class and split.
         quarantined: rows left out, by reason.
+        shared: pictures that are in both of two splits, by the names of the two.
     """
 
     rows: int
     examples: dict[str, int]
     classes: dict[str, dict[str, int]]
     quarantined: dict[str, int]
+    shared: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,28 @@ def judge(
         The verdict, with all problems and not only the first.
     """
     found = sorted(anomalies, key=lambda anomaly: anomaly.feature)
+    schema = schema_name(settings.schema_file)
     problems = [
-        *_schema_breaches(anomaly for anomaly in found if anomaly.severe),
+        *_schema_breaches((anomaly for anomaly in found if anomaly.severe), schema),
         *_quarantine_problems(summary, settings.quarantine, os.path.join(lists, "quarantine.csv")),
         *_empty_splits(summary),
-        *_class_problems(summary, settings.class_minimum, classes, os.path.join(lists, "unmapped.csv")),
+        *_class_problems(summary, classes, os.path.join(lists, "unmapped.csv")),
     ]
-    notes = _schema_breaches(anomaly for anomaly in found if not anomaly.severe)
+    notes = [*_schema_breaches((anomaly for anomaly in found if not anomaly.severe), schema), *_shared(summary)]
+    for fact, rule in _scarce_classes(summary, settings.class_minimum, classes):
+        if settings.scarce == "refuse":
+            problems.append(f"{fact}{rule}")
+        else:
+            notes.append(f"{fact}; validation.scarce lets it pass.")
     return Verdict(summary, tuple(problems), tuple(notes))
 
 
-def _schema_breaches(anomalies: Iterable[Anomaly]) -> Iterator[str]:
+def schema_name(schema_file: str) -> str:
+    """What people call the schema of `settings.Validation.schema_file`; one of ours by its path in the project."""
+    return schema_file if schema_file.endswith(".pbtxt") else f"schema/{schema_file}.pbtxt"
+
+
+def _schema_breaches(anomalies: Iterable[Anomaly], schema: str) -> Iterator[str]:
     """One sentence for each feature; splits with the same finding are told together."""
     features: dict[str, dict[str, list[str]]] = {}
     for anomaly in anomalies:
@@ -107,7 +120,7 @@ def _schema_breaches(anomalies: Iterable[Anomaly]) -> Iterator[str]:
         told = "; ".join(f"{finding} ({', '.join(splits)})" for finding, splits in findings.items())
         yield (
             f"{feature or 'The data as a whole'} does not fit the schema: {told}. "
-            "Correct the catalogue, or schema/schema.pbtxt where the data are right."
+            f"Correct the catalogue, or {schema} where the data are right."
         )
 
 
@@ -133,39 +146,53 @@ def _empty_splits(summary: Summary) -> Iterator[str]:
             )
 
 
-def _class_problems(summary: Summary, minimum: int, classes: Sequence[str], unmapped: str) -> Iterator[str]:
-    filled = [split for split in SPLITS if summary.examples.get(split)]
-    counts = {name: summary.classes.get(name, {}) for name in classes}
-    present = [name for name in classes if any(counts[name].values())]
+def _shared(summary: Summary) -> Iterator[str]:
+    for splits, count in summary.shared.items():
+        yield (
+            f"{count:,} {'pictures are' if count > 1 else 'picture is'} in both {splits}, where the data set was "
+            "published so. split.by=given moves none; figures on test are the better for it."
+        )
+
+
+def _class_problems(summary: Summary, classes: Sequence[str], unmapped: str) -> Iterator[str]:
+    """What no recipe can allow: a class without a single example, or one class alone."""
+    present = [name for name in classes if _has_examples(summary, name)]
     if len(present) == 1:
         yield (
-            f"{present[0]} is the only class with examples ({_by_split(counts[present[0]])}). A classifier needs at "
-            f"least two: add products of other classes, or rules that map those in {unmapped}."
+            f"{present[0]} is the only class with examples ({_by_split(summary.classes[present[0]])}). A classifier "
+            f"needs at least two: add products of other classes, or rules that map those in {unmapped}."
         )
-    for name in classes if len(present) > 1 else present:
-        yield from _class_problem(name, counts[name], filled, minimum, unmapped)
+    for name in classes if len(present) > 1 else ():
+        if name not in present:
+            yield (
+                f"{name} has no example at all. Every class of the taxonomy needs some: add products, "
+                f"add rules that map those in {unmapped}, or take the class out of the taxonomy."
+            )
 
 
-def _class_problem(
-    name: str, counts: Mapping[str, int], splits: Sequence[str], minimum: int, unmapped: str
-) -> Iterator[str]:
-    if not any(counts.values()):
-        yield (
-            f"{name} has no example at all. Every class of the taxonomy needs some: add products, "
-            f"add rules that map those in {unmapped}, or take the class out of the taxonomy."
-        )
-        return
-    lacking = [split for split in splits if not counts.get(split)]
-    if lacking:
-        yield (
-            f"{name} has no example in {' and '.join(lacking)} ({_by_split(counts)}). "
-            "Every class must be in every split: add products of this class, or take it out of the taxonomy."
-        )
-    elif counts.get("train", 0) < minimum and "train" in splits:
-        yield (
-            f"{name} has {counts['train']} pictures to train on ({_by_split(counts)}), fewer than the {minimum} that "
-            "validation.class_minimum asks for. Add products of this class, or lower the limit."
-        )
+def _scarce_classes(summary: Summary, minimum: int, classes: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What a recipe may allow: classes absent from a split, or with little to train on; each with rule and remedy."""
+    filled = [split for split in SPLITS if summary.examples.get(split)]
+    for name in classes:
+        counts = summary.classes.get(name, {})
+        lacking = [split for split in filled if not counts.get(split)]
+        if not _has_examples(summary, name):
+            continue
+        if lacking:
+            yield (
+                f"{name} has no example in {' and '.join(lacking)} ({_by_split(counts)})",
+                ". Every class must be in every split: add products of this class, or take it out of the taxonomy.",
+            )
+        elif counts.get("train", 0) < minimum and "train" in filled:
+            yield (
+                f"{name} has {counts['train']} pictures to train on ({_by_split(counts)})",
+                f", fewer than the {minimum} that validation.class_minimum asks for. Add products of this class, or "
+                "lower the limit.",
+            )
+
+
+def _has_examples(summary: Summary, name: str) -> bool:
+    return any(summary.classes.get(name, {}).values())
 
 
 def _by_split(counts: Mapping[str, int]) -> str:

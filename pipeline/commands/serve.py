@@ -37,7 +37,9 @@ class ServeError(FashionError):
     type=click.Path(path_type=Path),
     help="A folder of models, or of one model's versions.  [default: runs/serving]",
 )
-@click.option("--model-config", type=click.Path(path_type=Path), help="TensorFlow Serving's --model_config_file.")
+@click.option(
+    "--model-config", type=click.Path(path_type=Path), help="TensorFlow Serving's --model_config_file, followed."
+)
 @click.option("--model-name", help="Name of the one model in --model-path.")
 @click.option("--model-path", type=click.Path(path_type=Path), help="Folder with the versions of one model.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
@@ -54,7 +56,7 @@ class ServeError(FashionError):
     type=click.FloatRange(min=0.05),
     default=1.0,
     show_default=True,
-    help="Time between two looks for new versions.",
+    help="Time between two looks for new versions and another model config.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, help="Requests that run at once; 0 (default): one a core."
@@ -104,14 +106,17 @@ def serve(
       fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8
     """
     _check_sources(model_base, model_config, model_name, model_path)
+    from pipeline.view import quiet
+    from serving.lean import without_keras
+
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.DEBUG if verbose else logging.INFO)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-    from serving.server.app import CannotListen, Network, run_server
-    from serving.server.config import Options
-    from serving.server.errors import ServingError
-    from serving.server.limits import Limits
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what concerns a model or a request, the server says itself
+    with without_keras(), quiet(Path(os.devnull)):  # at its import TensorFlow heeds no level
+        from serving.server.app import CannotListen, Network, run_server
+        from serving.server.config import Options
+        from serving.server.errors import ServingError
+        from serving.server.limits import Limits
 
     try:
         run_server(
@@ -120,6 +125,7 @@ def serve(
                 poll_seconds=poll_seconds,
                 threads=threads,
                 batching=_batching(batching, batching_parameters),
+                config_file=model_config,
             ),
             network=Network(host, rest_port, grpc_port, rest_timeout, grace),
             limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE)),

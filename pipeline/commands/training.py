@@ -30,7 +30,8 @@ metadata_option = click.option(
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="A folder or zip with styles.csv and images/. Without it a catalogue is drawn.",
+    help="A folder or zip with styles.csv and images/, or a folder with the idx files of Fashion-MNIST. Without it a "
+    "catalogue is drawn.",
 )
 @click.option(
     "--set",
@@ -81,9 +82,11 @@ def recipes() -> None:
     """List the recipes that come with the project."""
     from pipeline.recipe import RECIPES, recipe_names
 
-    for name in recipe_names():
+    names = recipe_names()
+    width = max(map(len, names)) + 2
+    for name in names:
         first = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-        click.echo(f"{name:<18}{first.lstrip('# ')}")
+        click.echo(f"{name:<{width}}{first.lstrip('# ')}")
 
 
 @click.command(cls=Command)

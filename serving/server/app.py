@@ -14,6 +14,7 @@ from aiohttp import web
 
 from serving.server.config import ModelServerConfig, Options, models_of
 from serving.server.errors import ServingError
+from serving.server.follow import following
 from serving.server.grpc_api import grpc_server
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits
@@ -100,7 +101,8 @@ async def serve(
         rest_url, grpc_address = await _listen_http(runner, network), await _listen_grpc(calls, network)
         if await _before(closing, manager.start()):
             ready(Listening(rest_url, grpc_address, _available(config, manager)))
-            await closing.wait()
+            with following(manager, options):
+                await closing.wait()
             _log.info("stopping: running requests have %g s to end", network.grace_seconds)
     finally:
         closing.set()

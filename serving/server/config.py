@@ -83,6 +83,7 @@ class Options:
         threads: how many requests run in TensorFlow at once where they are not batched; 0 for one a core.
         warmup: whether the requests in a version's `assets.extra` are replayed before it serves.
         batching: how requests are merged; None to run each by itself.
+        config_file: the model config file, read again at every look; None where there is none to follow.
         keep_last: whether a model whose last version vanishes from its folder goes on serving it from memory, as
             TensorFlow Serving does with its option servable_versions_always_present.
     """
@@ -91,6 +92,7 @@ class Options:
     threads: int = 0
     warmup: bool = True
     batching: Batching | None = None
+    config_file: Path | None = None
     keep_last: bool = True
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import (
     model_management_pb2,
@@ -48,7 +49,7 @@ def grpc_server(manager: ModelManager, limits: Limits, closing: asyncio.Event) -
         # Otherwise a second server takes the same port, and each gets some of the calls.
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(interceptors=[_Reading()], options=options)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(manager, limits), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(manager), server)
     health_pb2_grpc.add_HealthServicer_to_server(_Health(manager, closing), server)
@@ -70,6 +71,25 @@ def _answering(method: Method) -> Method:
             await context.abort(grpc.StatusCode.INTERNAL, "Internal error; the server's log says more")
 
     return answer
+
+
+class _Reading(grpc.aio.ServerInterceptor):
+    """Refuses bytes that are not the message of their method; gRPC itself would log a stack trace for each."""
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        handler = await continuation(details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+
+        async def read(data: bytes, context: Context) -> Any:
+            try:
+                request = handler.request_deserializer(data)
+            except DecodeError:
+                # The code that gRPC's C++ server, and so TensorFlow Serving, answers with.
+                await context.abort(grpc.StatusCode.INTERNAL, "Error parsing the request: it is not of this method")
+            return await handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(read, response_serializer=handler.response_serializer)
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -9,6 +9,7 @@ import numpy as np
 from serving.server.errors import ServingError
 
 MEGABYTE = 2**20
+MOST_DIMENSIONS = 32  # that numpy can iterate over
 
 
 @dataclass(frozen=True)

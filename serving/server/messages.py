@@ -10,6 +10,7 @@ from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from serving.server.errors import ServingError
+from serving.server.limits import MOST_DIMENSIONS
 from serving.server.manager import ModelManager, Spec
 
 SIGNATURE_DEF = "signature_def"  # the only metadata there is
@@ -47,6 +48,8 @@ def to_array(name: str, tensor: Any, max_bytes: int) -> np.ndarray:
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise _invalid(f"tensor parsing error: {name} has to have a known shape")
+    if len(shape) > MOST_DIMENSIONS:
+        raise _invalid(f"{name} has {len(shape)} dimensions, more than the {MOST_DIMENSIONS} that are read")
     try:
         dtype = tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype
         size = math.prod(shape) * np.dtype(dtype).itemsize

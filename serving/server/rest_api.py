@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
-_MAX_VERSION = 2**63 - 1
+_MAX_VERSION, _VERSION_DIGITS = 2**63 - 1, 100
 
 _COMPRESSED_FROM = 1024  # bytes of an answer below which gzip costs more than it saves
 _OFF_LOOP_FROM = 256 * 1024  # bytes of a body above which reading its JSON would hold up other requests
@@ -171,8 +171,9 @@ class RestApi:
 def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
     if not name:
         raise _invalid("Missing model name in request.")
-    if version and int(version) > _MAX_VERSION:
-        raise _invalid(f"Failed to convert version: {version} to numeric.")
+    # Python reads no number of thousands of digits.
+    if version and (len(version) > _VERSION_DIGITS or int(version) > _MAX_VERSION):
+        raise _invalid(f"Failed to convert version: {version[: _VERSION_DIGITS + 1]} to numeric.")
     return Spec(unquote(name), int(version) if version else None, unquote(label) if label else None)
 
 

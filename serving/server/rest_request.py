@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from serving.server.errors import ServingError
+from serving.server.limits import MOST_DIMENSIONS
 
 Shape = tuple[int, ...]
 
@@ -150,6 +151,8 @@ def _flat(values: Any, at: str) -> tuple[Shape, list[Any]]:
     while isinstance(first, list):
         shape += (len(first),)
         first = first[0] if first else None
+    if len(shape) > MOST_DIMENSIONS:
+        raise _invalid(f"{at}: lists are nested {len(shape)} deep, more than the {MOST_DIMENSIONS} that are read")
     level = [values]
     for depth, size in enumerate(shape):
         for position, item in enumerate(level):

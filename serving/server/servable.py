@@ -207,6 +207,9 @@ class _Function:
             return dict(zip(self._outputs, self._call(*(inputs[name] for name in self._inputs)), strict=True))
         except tf.errors.OpError as error:
             raise ServingError(status_code(error.error_code), first_line(error)) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow quotes bytes that it was sent, and its code is lost with the message that cannot be read.
+            raise _invalid(error.object.decode(errors="backslashreplace").partition("\n")[0]) from error
 
 
 def _check_array(number: int, name: str, array: np.ndarray, info: Any) -> None:

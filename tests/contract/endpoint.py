@@ -83,6 +83,10 @@ class ServerProcess:
         pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def libraries(self) -> str:
+        """What it has loaded, as the system lists it."""
+        return Path(f"/proc/{self._process.pid}/maps").read_text()
+
     def log(self) -> str:
         """What it wrote to stderr so far."""
         self._log.seek(0)

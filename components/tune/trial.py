@@ -1,0 +1,123 @@
+"""One trial of the search: a training that leaves figures and no model."""
+
+import dataclasses
+import json
+import math
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pydantic import ValidationError
+
+from components.errors import RecipeError
+from components.evaluate.figures import figures
+from components.reading import explain
+from components.train.fit import Diverged, Job, fit, fit_head
+from components.train.trainer import TrainerConfig, digest_of, features_folder, make_job
+from components.tune.space import Tune, Value, with_values
+
+FIGURES = ("accuracy", "macro_f1", "macro_auprc", "loss")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a trial.
+
+    Attributes:
+        values: path of a setting to what it was tried with.
+        figures: name of `FIGURES` to its value on the split `eval`; empty where the trial failed.
+        reason: why it failed; "" if it did not.
+        seconds: how long it took, without a try that was killed.
+    """
+
+    values: Mapping[str, Value]
+    figures: Mapping[str, float]
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of one search. Each outcome is kept in a file: what has ended is never done again.
+
+    Attributes:
+        config: what the Trainer is told, but for what is searched.
+        tune: the search.
+        train_files: patterns of files with transformed examples.
+        eval_files: likewise.
+        strategy: from `make_strategy`.
+        work: folder that survives a kill.
+    """
+
+    config: TrainerConfig
+    tune: Tune
+    train_files: tuple[str, ...]
+    eval_files: tuple[str, ...]
+    strategy: tf.distribute.Strategy
+    work: Path
+
+    def outcome(self, values: Mapping[str, Value], title: str) -> Outcome:
+        """Tries values out; at once, if that was done before.
+
+        Args:
+            values: path of a setting to a value.
+            title: what progress calls the trial.
+        """
+        name = digest_of(json.dumps(dict(sorted(values.items()))))
+        file, folder = self.work / f"{name}.json", self.work / name
+        if file.exists():
+            return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+        began = time.monotonic()
+        reached: Mapping[str, float] = {}
+        reason = ""
+        try:
+            reached = self._figures(values, folder, title)
+        except ValidationError as error:
+            reason = explain(error, TrainerConfig, "")
+        except RecipeError as error:
+            reason = str(error)
+        except tf.errors.ResourceExhaustedError as error:
+            reason = f"out of memory: {str(error).splitlines()[0]}"
+        outcome = Outcome(values, reached, reason, time.monotonic() - began)
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(dataclasses.asdict(outcome)), encoding="utf-8")
+        partial.replace(file)
+        shutil.rmtree(folder, ignore_errors=True)
+        keras.backend.clear_session()  # a network of each trial would stay in memory
+        return outcome
+
+    def keep_features_of(self, values: Mapping[str, Value]) -> None:
+        """Puts the features that a training with these values will use to where it looks for them."""
+        wanted = self._features(with_values(self.config, values))
+        found = self.work / wanted.name
+        if found.exists() and not wanted.exists():
+            found.rename(wanted)
+
+    def _figures(self, values: Mapping[str, Value], folder: Path, title: str) -> dict[str, float]:
+        config = with_values(self.config, values)
+        trial = config.model_copy(update={"train": self.tune.trial_of(config.train), "work": str(folder)})
+        job = make_job(trial, self.train_files, self.eval_files, self.strategy)
+        shared = self.work / self._features(config).name
+        job = dataclasses.replace(job, work=folder, features=shared, title=title)
+        probabilities = _probabilities(job)
+        overall = figures(job.eval_pictures.labels, probabilities, job.classes).overall
+        if not np.isfinite(probabilities).all() or not all(math.isfinite(overall[name]) for name in FIGURES):
+            raise Diverged("its answers are no numbers; lower the learning rate")
+        return {name: overall[name] for name in FIGURES}
+
+    def _features(self, config: TrainerConfig) -> Path:
+        return features_folder(config, [*self.train_files, *self.eval_files])
+
+
+def _probabilities(job: Job) -> np.ndarray:
+    """What the best network of a training makes of the eval split: float32 [n, k]."""
+    if job.train.finetune is None:
+        return fit_head(job)
+    network = fit(job)
+    answer = tf.function(lambda pictures: network(pictures)[0], reduce_retracing=True)
+    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(64)])

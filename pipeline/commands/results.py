@@ -1,0 +1,46 @@
+"""`fashion results`: the table of what recipes have reached, from the runs themselves."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands import Command
+from pipeline.commands.training import metadata_option
+
+
+@click.command(cls=Command)
+@click.option(
+    "--root",
+    "roots",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    default=[Path("runs")],
+    help="As in `fashion run`; repeatable.  [default: runs]",
+)
+@click.option(
+    "--write",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Put the table into this file, in place of the one between its marks.",
+)
+@metadata_option
+def results(roots: tuple[Path, ...], file: Path | None, database: str | None) -> None:
+    """Tell what finished runs have reached, as a Markdown table.
+
+    Every figure is read from metadata and reports. Runs that differ in their seeds alone share a row, and a recipe that
+    has not been run says so.
+
+    \b
+      fashion results
+      fashion results --root runs --root /data/nightly --write README.md
+    """
+    from pipeline.paths import Paths
+    from pipeline.results import read_records, rows
+    from pipeline.results_table import as_markdown, write_between_marks
+
+    places = [Paths(root.absolute(), root.absolute(), database) for root in roots]
+    table = as_markdown(rows(read_records(places)))
+    if file is None:
+        click.echo(table, nl=False)
+    else:
+        write_between_marks(table, file)

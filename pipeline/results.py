@@ -1,0 +1,233 @@
+"""What finished runs have reached, as the rows of one table: read from their metadata and reports, never by hand."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.report.collect import FACTS_FILE
+from pipeline.footprint import Footprint, read_footprint
+from pipeline.history import History, Run, StageRun
+from pipeline.paths import Paths
+from pipeline.recipe import load_recipe, recipe_names
+from pipeline.sources import folder_of
+
+# What is said elsewhere in a recipe changes no figure.
+_OF_RESULTS = ("labels", "split", "picture", "validation", "balance", "model", "train", "tune")
+_SEED = "train.seed"
+
+Settings = Mapping[str, Any]  # path of a setting to its value
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run has reached on the test split; shares in 0 … 1, None where a figure could not be computed.
+
+    Attributes:
+        run: its id.
+        began: seconds since 1970.
+        recipe: its name.
+        settings: the recipe's that results depend on, by path.
+        data: name of the catalogue.
+        digest: of the catalogue.
+        refused: whether the recipe's gate refused the model.
+        examples: of the test split.
+        worst: the lowest recall of all classes.
+        worst_class: its class.
+        seconds: of all its stages; of one taken from the cache, what it took when it ran. None where that is unknown.
+        peak_memory: of the stage that took most, bytes; None where it was not recorded.
+        footprint: where the model was trained; None likewise.
+    """
+
+    run: str
+    began: float
+    recipe: str
+    settings: Settings
+    data: str
+    digest: str
+    refused: bool
+    examples: int
+    accuracy: float | None
+    macro_f1: float | None
+    macro_auprc: float | None
+    worst: float | None
+    worst_class: str
+    seconds: float | None
+    peak_memory: int | None
+    footprint: Footprint | None
+
+    @property
+    def seed(self) -> int:
+        """That of the training."""
+        return int(self.settings[_SEED])
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seeds alone, one for each seed; or none, and why.
+
+    Attributes:
+        recipe: its name.
+        changes: settings that the recipe as it comes with the project has otherwise.
+        results: the runs, seeds ascending.
+        reason: why there are none; "" where there are.
+    """
+
+    recipe: str
+    changes: Settings
+    results: tuple[Result, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Records:
+    """What the roots remember.
+
+    Attributes:
+        results: of finished runs, the latest last.
+        failures: recipe to why its latest failed run failed.
+    """
+
+    results: tuple[Result, ...]
+    failures: Mapping[str, str]
+
+
+def read_records(places: Iterable[Paths]) -> Records:
+    """Reads all runs.
+
+    Raises:
+        UnknownRun: there are no runs in one of the places.
+        MetadataError: a database cannot be read.
+    """
+    results: dict[str, Result] = {}
+    failures: dict[str, str] = {}
+    for paths in places:
+        history = History(paths.metadata)
+        runs = [history.read(run_id) for run_id in history.ids]
+        makers = _makers(runs)
+        for run in runs:
+            if result := _result(run, paths, makers):
+                results[run.id] = result
+            for stage in run.stages.values():
+                if stage.error:
+                    failures[run.recipe] = stage.error
+    return Records(tuple(sorted(results.values(), key=lambda result: result.began)), failures)
+
+
+def rows(records: Records) -> list[Row]:
+    """Puts runs together that differ in their seeds alone, and adds what has not been run.
+
+    The latest of several runs with one seed counts. Every recipe of the project has a row as it comes.
+    """
+    shipped = recipe_names()
+    groups: dict[str, dict[str, list[Result]]] = {name: {} for name in shipped}
+    for result in records.results:
+        told = {key: value for key, value in result.settings.items() if key != _SEED}
+        key = json.dumps([told, result.data, result.digest], sort_keys=True)
+        groups.setdefault(result.recipe, {}).setdefault(key, []).append(result)
+    found: list[Row] = []
+    for name, variants in groups.items():
+        own = settings_of(load_recipe(name).as_yaml()) if name in shipped else None
+        of_recipe = [_row(name, variant, own) for variant in variants.values()]
+        if own is not None and all(row.changes for row in of_recipe):
+            reason = records.failures.get(name, "no run of it has come to its end")
+            of_recipe.insert(0, Row(name, {}, reason=reason))
+        found += sorted(of_recipe, key=lambda row: len(row.changes))
+    return found
+
+
+def settings_of(recipe: str) -> Settings:
+    """The settings of a recipe, as YAML, that results depend on."""
+    parts = yaml.safe_load(recipe)
+    return {path: value for part in _OF_RESULTS for path, value in _leaves(part, parts.get(part))}
+
+
+def _row(name: str, results: Sequence[Result], own: Settings | None) -> Row:
+    by_seed = {result.seed: result for result in results}
+    latest = results[-1].settings
+    reference = latest if own is None else own
+    # What the run's recipe does not speak of, it did not know yet: it is now a setting with a default.
+    changes = {
+        path: value
+        for path, value in latest.items()
+        if path != _SEED and (path not in reference or value != reference[path])
+    }
+    return Row(name, changes, tuple(by_seed[seed] for seed in sorted(by_seed)))
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from _leaves(f"{path}.{key}", below)
+    else:
+        yield path, value
+
+
+def _result(run: Run, paths: Paths, makers: Mapping[int, StageRun]) -> Result | None:
+    """What a run has reached; None if it did not come to an end with figures."""
+    facts = _facts(run, paths)
+    recipe = run.experiment or run.told("publish").get("recipe")
+    if not facts or not facts.get("quality") or not recipe:
+        return None
+    quality, ingest = facts["quality"], run.told("ingest")
+    of_class = [(each["recall"], each["name"]) for each in quality["classes"] if each["recall"] is not None]
+    worst, worst_class = min(of_class, default=(None, ""))
+    stages = [_maker(stage, makers) for stage in run.stages.values()]
+    footprints = [found for stage in stages if stage and (found := read_footprint(stage.parameters))]
+    peaks = [footprint.peak_memory for footprint in footprints if footprint.peak_memory]
+    trained = _maker(run.stages["train"], makers)
+    return Result(
+        run=run.id,
+        began=run.began,
+        recipe=run.recipe,
+        settings=settings_of(recipe),
+        data=Path(str(ingest.get("data", ""))).name,
+        digest=str(ingest.get("digest", "")),
+        refused=facts["verdict"]["outcome"] == "model refused",
+        examples=quality["examples"],
+        accuracy=quality["accuracy"],
+        macro_f1=quality["macro_f1"],
+        macro_auprc=quality["macro_auprc"],
+        worst=worst,
+        worst_class=worst_class,
+        seconds=_total(stages),
+        peak_memory=max(peaks, default=None),
+        footprint=read_footprint(trained.parameters) if trained else None,
+    )
+
+
+def _facts(run: Run, paths: Paths) -> Mapping[str, Any] | None:
+    """What the report of a run says, the run's own or one written later."""
+    if "publish" not in run.stages or any(stage.state == "running" for stage in run.stages.values()):
+        return None
+    for folder in (folder_of(run, "report", "report"), paths.root / "reports" / run.id):
+        file = folder / FACTS_FILE if folder else None
+        if file and file.exists():
+            return json.loads(file.read_bytes())
+    return None
+
+
+def _maker(stage: StageRun, makers: Mapping[int, StageRun]) -> StageRun | None:
+    """The stage itself, or the one that made what it took from the cache; None where that is not remembered."""
+    if stage.state == "complete":
+        return stage
+    taken = (made.id for of in stage.outputs.values() for made in of)
+    return next((makers[made] for made in taken if made in makers), None)
+
+
+def _makers(runs: Iterable[Run]) -> Mapping[int, StageRun]:
+    """The stage that made each artifact."""
+    makers: dict[int, StageRun] = {}
+    for stage in (stage for run in runs for stage in run.stages.values() if stage.state == "complete"):
+        for made in (made for of in stage.outputs.values() for made in of):
+            makers.setdefault(made.id, stage)  # later ones have but found it, as the baseline is found
+    return makers
+
+
+def _total(stages: Iterable[StageRun | None]) -> float | None:
+    times = [stage.seconds if stage else None for stage in stages]
+    known = [seconds for seconds in times if seconds is not None]
+    return sum(known) if len(known) == len(times) else None

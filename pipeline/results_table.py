@@ -1,0 +1,143 @@
+"""The table of results as Markdown, and its place in a README."""
+
+import math
+import os
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from components.errors import RecipeError
+from pipeline.results import Result, Row
+
+BEGIN, END = "<!-- results: written by `fashion results`, not by hand -->", "<!-- end of results -->"
+
+_COLUMNS = (
+    "recipe", "data", "split", "seed", "accuracy", "macro-F1", "macro-AUPRC", "worst class", "time", "memory",
+    "machine", "commit",
+)  # fmt: skip
+_LEGEND = (
+    "On the split `test`; the worst class is that of the lowest recall. ± is the standard deviation over seeds. Time "
+    "is the mean of all stages, none of them taken from the cache, without start-up; memory is the most resident "
+    "memory of any stage. A + marks a commit with changes that were not committed."
+)
+
+
+def as_markdown(rows: Iterable[Row]) -> str:
+    """The rows as a Markdown table with a legend; what was not recorded is –."""
+    lines = [_COLUMNS, tuple("---" for _ in _COLUMNS), *map(_cells, rows)]
+    table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |" for cells in lines)
+    return f"{table}\n\n{_LEGEND}\n"
+
+
+def write_between_marks(text: str, file: Path) -> None:
+    """Replaces what stands between the two marks in a file.
+
+    Args:
+        text: what is to stand there.
+        file: e.g. README.md; it holds the lines `BEGIN` and `END`.
+
+    Raises:
+        RecipeError: the file cannot be read or written, or does not hold each mark once.
+    """
+    try:
+        before = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"--write {file}: it cannot be read: {error}") from None
+    head, begin, rest = before.partition(f"{BEGIN}\n")
+    _, end, tail = rest.partition(f"{END}\n")
+    if not begin or not end or BEGIN in rest or END in head + tail:
+        raise RecipeError(
+            f"--write {file}: the table has no place there; write these two lines where it is to stand:\n{BEGIN}\n{END}"
+        )
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(f"{head}{begin}{text}{end}{tail}", encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        raise RecipeError(f"--write {file}: it cannot be written: {error}") from None
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    name = "<br>".join([f"`{row.recipe}`", *(f"`{path}={_value(value)}`" for path, value in row.changes.items())])
+    results = row.results
+    if not results:
+        return (name, f"not run here: {_sentence(row.reason)}", *("" for _ in _COLUMNS[2:]))
+    if any(result.refused for result in results):
+        name += "<br>refused by its gate"
+    return (
+        name,
+        results[0].data,
+        _split(results[0]),
+        ", ".join(str(result.seed) for result in results),
+        f"{_percent(result.accuracy for result in results)} of {_joined(f'{result.examples:,}' for result in results)}",
+        _percent(result.macro_f1 for result in results),
+        _number(result.macro_auprc for result in results),
+        f"{_percent(result.worst for result in results)} {_joined(result.worst_class for result in results)}",
+        _time([result.seconds for result in results]),
+        _memory([result.peak_memory for result in results]),
+        _joined(map(_machine, results)),
+        _joined(map(_commit, results)),
+    )
+
+
+def _split(result: Result) -> str:
+    told = {path.removeprefix("split."): value for path, value in result.settings.items() if path.startswith("split.")}
+    given = told["by"] == "given"  # the test pictures then are no share of the others
+    shares = "/".join(str(told[name]) for name in ("train", "eval", *([] if given else ["test"])))
+    return f"{told['by']} {shares}"
+
+
+def _percent(shares: Iterable[float | None]) -> str:
+    return _spread([None if share is None else 100 * share for share in shares], 1, " %")
+
+
+def _number(values: Iterable[float | None]) -> str:
+    return _spread(list(values), 4, "")
+
+
+def _spread(values: Sequence[float | None], decimals: int, unit: str) -> str:
+    """`98.8 ± 0.1 %`; the sample standard deviation, and none of a single value."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known or len(known) < len(values):
+        return "–"
+    mean = f"{statistics.fmean(known):.{decimals}f}"
+    return f"{mean}{unit}" if len(known) == 1 else f"{mean} ± {statistics.stdev(known):.{decimals}f}{unit}"
+
+
+def _time(seconds: Sequence[float | None]) -> str:
+    known = [each for each in seconds if each is not None]
+    if len(known) < len(seconds):
+        return "–"
+    minutes, rest = divmod(round(statistics.fmean(known)), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _memory(peaks: Sequence[int | None]) -> str:
+    known = [peak for peak in peaks if peak is not None]
+    return f"{max(known) / 2**30:.1f} GiB" if known else "–"
+
+
+def _machine(result: Result) -> str:
+    found = result.footprint
+    if found is None:
+        return "–"
+    also = "" if found.accelerators == "none" else f", {found.accelerators}"
+    return f"{found.processor}, {found.cores} cores{also}"
+
+
+def _commit(result: Result) -> str:
+    found = result.footprint
+    return f"{found.commit[:7]}{'+' if found.modified else ''}" if found and found.commit else "–"
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(texts))
+
+
+def _value(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
+def _sentence(reason: str) -> str:
+    """The first sentence, on one line."""
+    return " ".join(reason.split()).partition(". ")[0].rstrip(".")

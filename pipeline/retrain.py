@@ -1,0 +1,128 @@
+"""Trains again on a new catalogue, or only if its data have drifted from those that the published model learnt from.
+
+A span is a catalogue as it was when a run ingested it: the folder or zip that `--data` named, told from others by its
+digest. TFX's own span numbers name input files by a pattern and are part of the cache's key, so that an unchanged
+catalogue would be another one each night; the digest sees what really changed.
+"""
+
+import dataclasses
+import datetime
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from components.ingest.source import open_catalogue
+from components.publish.store import versions
+from pipeline.drift import Decision, Span, decide, read_span
+from pipeline.history import History, Run, UnknownRun
+from pipeline.metadata import check
+from pipeline.paths import Paths, short
+from pipeline.recipe import Recipe
+from pipeline.run import explained, make_root, run_recipe
+from pipeline.view import quiet
+
+_LAST = "gate"  # of the stages that look at the data
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The newest published version of a recipe, and the run that it came from."""
+
+    version: int
+    run: Run
+
+
+def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) -> Decision:
+    """Runs the stages that look at the data, and decides whether a model is to be trained on them.
+
+    The decision is printed, logged, and kept as `<root>/decisions/<time>-<recipe>.json`.
+
+    Args:
+        recipe: the experiment; its part `drift` says how far is too far.
+        data: folder or zip.
+        root: everything that is written lies below it; the earlier runs are looked for there.
+        database: URL of the metadata; None is a SQLite file below the root.
+
+    Raises:
+        DataRefused: the data are not fit to train on.
+        FashionError: anything else that the user can mend.
+    """
+    open_catalogue(str(data))
+    paths = Paths(data.absolute(), root.absolute(), database)
+    make_root(paths.root)
+    check(paths.metadata)
+    stem = f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{recipe.name}"
+    log = paths.logs / f"{stem}-retrain.log"
+    with quiet(log):
+        trained = last_published(recipe, paths)
+    run_id = run_recipe(recipe, data, root, last=_LAST, database=database) if trained else None
+    with explained(log) as console:
+        run = History(paths.metadata).read(run_id) if run_id else None
+        decision = _compare(recipe, trained, run)
+        file = paths.root / "decisions" / f"{stem}.json"
+        file.parent.mkdir(exist_ok=True)
+        told = {
+            "recipe": recipe.name,
+            "data": str(paths.data),
+            "looked": run and _source(run),
+            "trained": trained and {"version": trained.version, **_source(trained.run)},
+            **dataclasses.asdict(decision),
+        }
+        file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        logging.warning("retrain: %s", decision.reason)
+        console.print(Text.assemble((_verdict(decision, recipe, trained), "bold")))
+        console.print(f"decision    {short(file)}")
+    return decision
+
+
+def last_published(recipe: Recipe, paths: Paths) -> Trained | None:
+    """The newest published version that is still there, with the latest run that came to it; None if there is none."""
+    there = versions(paths.serving / recipe.name)
+    if not there:
+        return None
+    try:
+        history = History(paths.metadata)
+    except UnknownRun:
+        return None
+    for run_id in reversed(history.ids):
+        run = history.read(run_id)
+        pushed = run.made("publish", "pushed_model")
+        if run.recipe == recipe.name and pushed and pushed.properties.get("pushed"):
+            version = int(pushed.properties["pushed_version"])
+            if version in there:
+                return Trained(version, run)
+    return None
+
+
+def _compare(recipe: Recipe, trained: Trained | None, run: Run | None) -> Decision:
+    if trained is None or run is None:
+        return Decision(True, f"no model of {recipe.name} is published yet")
+    schema, now, before = run.made("schema", "schema"), _span(run), _span(trained.run)
+    if schema is None or now is None or before is None:
+        return Decision(True, f"what version {trained.version} was trained on is gone: there is nothing to compare")
+    return decide(before, now, recipe.drift, Path(schema.uri) / "schema.pbtxt")
+
+
+def _span(run: Run) -> Span | None:
+    """The data of a run; None if they are no longer there."""
+    statistics, quarantine = run.made("statistics", "statistics"), run.made("ingest", "quarantine")
+    if not statistics or not quarantine:
+        return None
+    try:
+        return read_span(Path(statistics.uri), Path(quarantine.uri))
+    except FileNotFoundError:
+        return None
+
+
+def _verdict(decision: Decision, recipe: Recipe, trained: Trained | None) -> str:
+    if trained is None or decision.train:
+        return f"train: {decision.reason}"
+    return f"{decision.reason}; model version {trained.version} of {recipe.name} stays"
+
+
+def _source(run: Run) -> dict[str, str | None]:
+    told = run.told("ingest")
+    return {"run": run.id, "data": told.get("data"), "digest": told.get("digest")}
