@@ -109,6 +109,13 @@ def test_the_verdict_ends_as_the_run_did_and_is_kept(house: House, refused: Ende
     assert [line.split()[0] for line in kept.splitlines()[2 : 2 + len(STAGES)]] == list(STAGES)
 
 
+def test_the_verdict_reports_a_run_that_stopped_before_its_report(house: House, refused: Ended) -> None:
+    verdict = house.run("strict", recipe="strict/tiny.yaml")
+    page = house.root / "reports" / "strict" / "index.html"
+    assert "reports/strict/index.html" in verdict.out
+    assert "refused" in page.read_text()
+
+
 def test_the_verdict_repeats_why_a_stage_failed(house: House, published: Ended) -> None:
     recipe = house.recipe("no_budget", ("quarantine: 0.05", "quarantine: 0"))
     assert house.run("unfit", *STAGES[:5], recipe=recipe).code == 4
