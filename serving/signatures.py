@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import tensorflow as tf
 
 from serving.decode import decode_pictures
+
+if TYPE_CHECKING:
+    import keras
 
 Tensors = dict[str, tf.Tensor]
 
@@ -19,7 +22,7 @@ class Classifier(tf.Module):
 
     def __init__(
         self,
-        network: keras.Model | tf.Module,
+        network: "keras.Model | tf.Module",
         labels: Sequence[str],
         size: int,
         max_pixels: int,
@@ -37,6 +40,8 @@ class Classifier(tf.Module):
             transform: the transform graph as a layer; gives `label` int64 [n] from raw features.
             transform_spec: parsing spec of the raw features `transform` reads, without the picture.
         """
+        import keras  # not for those who only read a constant of this module: it takes seconds
+
         super().__init__()
         # Tracked itself, a Keras network would be saved with each variable twice, and TensorFlow Serving, unlike
         # tf.saved_model.load, would restore the one that no signature reads. So only what holds the values is tracked.

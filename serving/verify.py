@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from serving.server.errors import ServingError
-from serving.server.servable import Servable
-from serving.signatures import LABELS_FILE, TOP
+from serving.lean import without_keras
+
+with without_keras():
+    import tensorflow as tf
+
+    from serving.server.errors import ServingError
+    from serving.server.servable import Servable
+    from serving.signatures import LABELS_FILE, TOP
 
 Row = dict[str, Any]  # output name to the value for one picture: bytes, a float or a vector
 

@@ -113,7 +113,7 @@ def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> Checked
     if turn is not None:
         kept = kept.transpose(turn)
     encoded = io.BytesIO()
-    kept.save(encoded, "JPEG", quality=95, subsampling=0, optimize=True, comment=b"")
+    kept.save(encoded, "JPEG", quality=95, subsampling=0, comment=b"")
     return CheckedPicture(encoded.getvalue(), width, height)
 
 
