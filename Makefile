@@ -2,8 +2,14 @@
 VENV ?= .venv
 export VENV
 
+# The servers are measured where a model has been published.
+BENCH = set -e; $(VENV)/bin/python -m benchmarks.fixed_costs $(QUICK); \
+	for each in ingest training time_to_accuracy pareto scale; do \
+	  $(VENV)/bin/python -m benchmarks.$$each $(QUICK) $(if $(DATA),--data "$(DATA)"); \
+	done; $(if $(wildcard runs/serving/*/*),$(MAKE) bench-serving ARGS=$(QUICK))
+
 .DEFAULT_GOAL := help
-.PHONY: help install run test check e2e image e2e-kubeflow bench-serving picture lock clean
+.PHONY: help install run test check e2e image e2e-kubeflow bench bench-quick bench-serving results picture lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -15,7 +21,7 @@ run: install ## train on a drawn catalogue and publish the model; ARGS="--recipe
 	@$(VENV)/bin/fashion run $(ARGS)
 
 test: install ## run the tests; ARGS="-m 'not slow'" for the quick ones
-	@$(VENV)/bin/python -m pytest --ignore=tests/e2e $(ARGS)
+	@$(VENV)/bin/python -m pytest --ignore=tests/e2e --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 check: install ## lint, formatting, types, import rules
 	@$(VENV)/bin/ruff check .
@@ -32,8 +38,18 @@ image: install ## the container image, with docker or podman; TARGET=gpu for the
 e2e-kubeflow: install ## the package for Kubeflow, really run: one container per task, MariaDB for the metadata
 	@scripts/e2e_kubeflow.sh
 
+bench: install ## all benchmarks, about an hour; DATA=archive.zip for real pictures
+	@$(BENCH)
+
+bench-quick: QUICK = --quick
+bench-quick: install ## the same tables in small, some minutes
+	@$(BENCH)
+
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
-	@$(VENV)/bin/python benchmarks/serving.py --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))"
+	@$(VENV)/bin/python -m benchmarks.serving --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))" $(ARGS)
+
+results: install ## the table of results in README.md, from runs; ROOTS="runs /data/nightly" for other places
+	@$(VENV)/bin/fashion results $(foreach root,$(or $(ROOTS),runs),--root "$(root)") --write README.md
 
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture

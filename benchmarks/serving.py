@@ -1,13 +1,12 @@
 """What the local model server costs beside calling the SavedModel in one's own process.
 
-    python benchmarks/serving.py --model runs/serving/six_class/<version> [--seconds 5] [--rounds 3]
+    python -m benchmarks.serving --model runs/serving/six_class/<version> [--seconds 5] [--rounds 3]
 
 Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry one
 picture of 60 x 80 pixels each; the client runs on the same cores as the server. Ratios of latency are to a bare call
 with one picture, ratios of throughput to bare calls with 32.
 """
 
-import argparse
 import base64
 import io
 import itertools
@@ -21,14 +20,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-import grpc
 import numpy as np
-import tensorflow as tf
 import urllib3
 from PIL import Image
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from benchmarks.measure import HOUSE, parser_of, ratio, show, take_turns
 
 PICTURES = 64
 BATCH = 32
@@ -60,7 +59,7 @@ def server(model: Path, *options: str) -> Iterator[tuple[str, str]]:
         str(model.parent),
     ]
     command += ["--rest-port", "0", "--grpc-port", "0", "--poll-seconds", "60", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HOUSE)
     try:
         assert process.stdout
         found = [re.search(r"\S+\n$", process.stdout.readline()) for _ in range(2)]
@@ -86,6 +85,10 @@ def over_rest(url: str, pictures: list[bytes]) -> Call:
 
 def over_grpc(address: str, pictures: list[bytes]) -> Call:
     """Asks a server for one picture at a time, over gRPC."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
     stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address))
     requests = [predict_pb2.PredictRequest() for _ in pictures]
     for request, picture in zip(requests, pictures, strict=True):
@@ -101,6 +104,8 @@ def over_grpc(address: str, pictures: list[bytes]) -> Call:
 
 def bare(model: Path, pictures: list[bytes], rows: int) -> Call:
     """Calls the SavedModel in this process, with that many pictures at a time."""
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(str(model))
     predict = loaded.signatures["serving_default"]
     batches = [tf.constant(list(itertools.islice(itertools.cycle(pictures), n, n + rows))) for n in range(8)]
@@ -136,12 +141,12 @@ def measure(call: Call, clients: int, seconds: float) -> tuple[list[float], floa
 
 
 def main() -> None:
-    """Prints one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Prints the table."""
+    parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--model", type=Path, required=True, help="a version's folder")
-    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="in which all measurements take turns")
+    parser.add_argument("--seconds", type=float, help="of each measurement [default: 5, quick: 1]")
     options = parser.parse_args()
+    rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     pictures = [drawn(number) for number in range(PICTURES)]
     with ExitStack() as stack:
@@ -160,32 +165,41 @@ def main() -> None:
             f"REST, {CLIENTS} clients, batching": (over_rest(batched[0], pictures), CLIENTS, 1),
             f"gRPC, {CLIENTS} clients, batching": (over_grpc(batched[1], pictures), CLIENTS, 1),
         }
-        report(run(cases, options.rounds, options.seconds))
+        results = run(cases, rounds, seconds)
+    report(results, rounds, seconds)
 
 
 def run(cases: dict[str, tuple[Call, int, int]], rounds: int, seconds: float) -> dict[str, tuple[np.ndarray, float]]:
     """Latencies, ms, and pictures a second of each case, over all rounds."""
     for call, clients, _ in cases.values():
         measure(call, clients, 1)  # not counted: first calls make connections and fill caches
-    latencies: dict[str, list[float]] = {name: [] for name in cases}
-    rates: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(rounds):
-        for name, (call, clients, rows) in cases.items():
-            taken, calls = measure(call, clients, seconds)
-            latencies[name] += taken
-            rates[name].append(calls * rows)
-    return {name: (1000 * np.array(latencies[name]), float(np.median(rates[name]))) for name in cases}
+    turns: dict[str, Callable[[], tuple[list[float], float]]] = {
+        name: partial(measure, call, clients, seconds) for name, (call, clients, _) in cases.items()
+    }
+    return {
+        name: (
+            1000 * np.concatenate([latencies for latencies, _ in taken]),
+            float(np.median([calls for _, calls in taken])) * cases[name][2],
+        )
+        for name, taken in take_turns(turns, rounds).items()
+    }
 
 
-def report(results: dict[str, tuple[np.ndarray, float]]) -> None:
-    """Writes the table."""
-    bare_latency = np.median(results["SavedModel, 1 picture"][0])
+def report(results: dict[str, tuple[np.ndarray, float]], rounds: int, seconds: float) -> None:
+    """Prints the table."""
+    bare_latency = float(np.median(results["SavedModel, 1 picture"][0]))
     bare_rate = results[f"SavedModel, {BATCH} pictures"][1]
-    lines = [f"{'':<28}{'p50 ms':>8}{'p99 ms':>8}{'ratio':>7}{'pictures/s':>12}{'ratio':>7}"]
+    rows = []
     for name, (latency, rate) in results.items():
         p50, p99 = np.percentile(latency, (50, 99))
-        lines.append(f"{name:<28}{p50:8.1f}{p99:8.1f}{p50 / bare_latency:7.2f}{rate:12.1f}{rate / bare_rate:7.2f}")
-    sys.stdout.write("\n".join(lines) + "\n")
+        rows.append([
+            name, f"{p50:.1f}", f"{p99:.1f}", ratio(p50, bare_latency), f"{rate:.1f}", ratio(rate, bare_rate)
+        ])  # fmt: skip
+    show(
+        f"Servers against the SavedModel: {rounds} interleaved rounds of {seconds:g} s each",
+        ("", "p50 ms", "p99 ms", "to bare", "pictures/s", "to bare"),
+        rows,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""The usual notebook: how this job is done in most of those that are published for this data set.
+
+Written from the common description, not from any one of them: tf.data with cache, shuffle, batch and prefetch; random
+layers in the model; a frozen EfficientNet that every epoch runs anew; Adam at 1e-3, early stopping after 10 epochs
+without gain, a plateau schedule. It gets for nothing what notebooks take for granted: a list of sound pictures with
+labels, capped and split as in our run.
+"""
+
+import time
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Cost, peak_memory
+from components.ingest.judge import IngestSettings, Product, judge
+from components.ingest.labels import taxonomy_of
+from components.ingest.source import IMAGES, open_catalogue
+from components.ingest.table import TABLE, Row, read_rows
+from components.settings import Model
+from pipeline.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+_BATCH = 32
+_RATE = 1e-3
+_PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The pictures of one split: ids of products, and the label of each."""
+
+    ids: list[str]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the notebook took and reached.
+
+    Attributes:
+        whole: from unpacking to the saved model, imports included.
+        training: seconds of `fit`.
+        epochs: for each, the seconds from the beginning of `fit` to its end, and its accuracy on the eval split.
+        accuracy: on the test split.
+    """
+
+    whole: Cost
+    training: float
+    epochs: list[tuple[float, float]]
+    accuracy: float
+
+
+def choose_pictures(recipe: Recipe, data: Path) -> dict[str, Labelled]:
+    """The products that a recipe trains and tests on: as many of a class for training as its cap, the first ones."""
+    catalogue, taxonomy = open_catalogue(str(data)), taxonomy_of(recipe.labels, data)
+    settings = IngestSettings(picture=recipe.picture, split=recipe.split)
+    chosen: dict[str, Labelled] = {}
+    taken: Counter[str] = Counter()
+    for row in read_rows(catalogue.read_table(), taxonomy.fields):
+        product = judge(row, catalogue, taxonomy, settings) if isinstance(row, Row) else None
+        if not isinstance(product, Product):
+            continue
+        if product.split == "train":
+            taken[product.class_name] += 1
+            if recipe.balance.cap and taken[product.class_name] > recipe.balance.cap:
+                continue
+        split = chosen.setdefault(product.split, Labelled([], []))
+        split.ids.append(row.id)
+        split.labels.append(taxonomy.index_of(product.class_name))
+    return chosen
+
+
+def run_notebook(
+    data: Path, pictures: dict[str, Labelled], classes: int, size: int, model: Model, epochs: int, folder: Path
+) -> Outcome:
+    """Unpacks, trains, tests and saves, as the notebook's cells would from top to bottom.
+
+    Args:
+        data: the catalogue.
+        pictures: from `choose_pictures`.
+        classes: number of classes.
+        size: side of the network's input, pixels.
+        model: backbone, weights and dropout.
+        epochs: at most.
+        folder: empty, for what is written.
+    """
+    began = time.perf_counter()
+    import keras
+
+    images = _unpacked(data, folder)
+    train, held_out, test = (_dataset(images, pictures[split], size) for split in ("train", "eval", "test"))
+    network = _network(classes, size, model)
+    network.compile(keras.optimizers.Adam(_RATE), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    reached: list[tuple[float, float]] = []
+    fitting = time.perf_counter()
+    network.fit(
+        train.cache().shuffle(len(pictures["train"].ids)).batch(_BATCH).prefetch(2),
+        validation_data=held_out.cache().batch(_BATCH).prefetch(2),
+        epochs=epochs,
+        verbose=2,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda _, logs: reached.append((time.perf_counter() - fitting, logs["val_accuracy"]))
+            ),
+            keras.callbacks.EarlyStopping(patience=_PATIENCE, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=_PATIENCE // 2),
+        ],
+    )
+    training = time.perf_counter() - fitting
+    accuracy = float(network.evaluate(test.batch(_BATCH).prefetch(2), verbose=0)[1])
+    network.save(folder / "model.keras")
+    return Outcome(Cost(time.perf_counter() - began, peak_memory()), training, reached, accuracy)
+
+
+def _unpacked(data: Path, folder: Path) -> Path:
+    """The folder with the pictures, after unpacking the catalogue where it is a zip."""
+    if data.is_file():
+        with zipfile.ZipFile(data) as archive:
+            archive.extractall(folder)
+        data = folder
+    table = min(data.rglob(TABLE), key=lambda path: len(path.parts))
+    return table.parent / IMAGES
+
+
+def _dataset(images: Path, split: Labelled, size: int) -> "tf.data.Dataset":
+    """Single pictures float32 [size, size, 3] in 0..255, each with its label."""
+    import tensorflow as tf
+
+    def load(path: "tf.Tensor", label: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+        return tf.image.resize(tf.io.decode_jpeg(tf.io.read_file(path), channels=3), [size, size]), label
+
+    paths = [str(images / f"{product}.jpg") for product in split.ids]
+    return tf.data.Dataset.from_tensor_slices((paths, split.labels)).map(load, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _network(classes: int, size: int, model: Model) -> "keras.Model":
+    import keras
+
+    from components.train.backbones import build_trunk
+
+    trunk = build_trunk(model.backbone, model.weights, size)
+    trunk.trainable = False
+    pictures = x = keras.Input((size, size, 3))
+    for change in (keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.05),
+                   keras.layers.RandomZoom(0.1), keras.layers.RandomContrast(0.1)):  # fmt: skip
+        x = change(x)
+    x = keras.layers.GlobalAveragePooling2D()(trunk(x, training=False))
+    x = keras.layers.Dropout(model.dropout)(x)
+    return keras.Model(pictures, keras.layers.Dense(classes, activation="softmax")(x))

@@ -1,0 +1,130 @@
+"""What a second of training buys: accuracy against time over picture size, unfrozen depth and augmented views.
+
+    python -m benchmarks.pareto [--data archive.zip] [--recipe six_class] [--sizes 96 160] [--depths none block6]
+                                [--views 1 4]
+
+Accuracy is the best on the eval split, which such choices are made on; the test split stays unseen. Time is that of the
+training, features included. A setting is on the front if no other is as accurate in less time. The recipe's own
+settings are always among them. Weights are those of EfficientNet-Lite0.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from tempfile import mkdtemp
+
+from benchmarks import catalogues
+from benchmarks.measure import add_data, apart, parser_of, percent, ratio, said, scratch, show, take_turns
+from benchmarks.stages import recipe_of, run_stages, train_once
+from pipeline.recipe import Recipe
+
+_NO_FINETUNING = "none"
+
+
+@dataclass(frozen=True, order=True)
+class Choice:
+    """What is varied: side of the pictures in pixels, lowest part that is fine-tuned, views of each picture."""
+
+    size: int
+    depth: str
+    views: int
+
+    def __str__(self) -> str:
+        return f"{self.size} px, {self.depth}, {self.views} views"
+
+
+def own_choice(recipe: Recipe) -> Choice:
+    """What a recipe chose itself."""
+    head, finetune = recipe.train.head, recipe.train.finetune
+    if head is None:
+        raise SystemExit(f"{recipe.name}: it has no head stage, so there are no views to vary")
+    return Choice(recipe.picture.size, finetune.unfreeze_from if finetune else _NO_FINETUNING, head.views)
+
+
+def overrides_of(choice: Choice) -> list[str]:
+    """A choice as a recipe's settings."""
+    depth = choice.depth
+    finetune = "train.finetune=null" if depth == _NO_FINETUNING else f"train.finetune.unfreeze_from={depth}"
+    return [f"picture.size={choice.size}", f"train.head.views={choice.views}", finetune]
+
+
+def front(points: Mapping[Choice, tuple[float, float]]) -> set[Choice]:
+    """The choices that no other beats: none is as accurate in less time, or more accurate in the same.
+
+    Args:
+        points: choice to seconds and accuracy.
+    """
+    return {
+        choice
+        for choice, (seconds, accuracy) in points.items()
+        if not any(s <= seconds and a >= accuracy and (s, a) != (seconds, accuracy) for s, a in points.values())
+    }
+
+
+def rows_of(points: Mapping[Choice, tuple[float, float]], shipped: Choice) -> list[list[str]]:
+    """The rows of the table, the fastest first."""
+    best = front(points)
+    return [
+        [
+            f"{choice.size} px", choice.depth, f"{choice.views}", f"{seconds:.1f}", ratio(seconds, points[shipped][0]),
+            percent(accuracy), "yes" if choice in best else "", "yes" if choice == shipped else "",
+        ]
+        for choice, (seconds, accuracy) in sorted(points.items(), key=lambda point: point[1])
+    ]  # fmt: skip
+
+
+def choices_of(sizes: Sequence[int], depths: Sequence[str], views: Sequence[int], shipped: Choice) -> list[Choice]:
+    """All that are tried, the recipe's own among them."""
+    return sorted({shipped, *(Choice(*each) for each in product(sizes, depths, views))})
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = parser_of(__doc__, rounds=1)
+    add_data(parser)
+    parser.add_argument("--recipe", help="[default: six_class with --data, else quickstart]")
+    parser.add_argument("--sizes", type=int, nargs="+", help="[default: 96 160, quick: 96]")
+    parser.add_argument("--depths", nargs="+", help="`none` is no fine-tuning [default: none block6, quick: none]")
+    parser.add_argument("--views", type=int, nargs="+", help="[default: 1 4, quick: 1]")
+    options = parser.parse_args()
+    name = options.recipe or ("six_class" if options.data else "quickstart")
+    recipe, rounds, quick = recipe_of(name), options.rounds or 1, options.quick
+    shipped = own_choice(recipe)
+    choices = choices_of(
+        options.sizes or ([96] if quick else [96, 160]),
+        options.depths or ([_NO_FINETUNING] if quick else [_NO_FINETUNING, "block6"]),
+        options.views or ([1] if quick else [1, 4]),
+        shipped,
+    )
+    recipes = {choice: recipe_of(name, *overrides_of(choice)) for choice in choices}
+    with scratch() as folder:
+        data = options.data or catalogues.drawn(folder / "drawn.zip", 300 if quick else 3000)
+        stages = apart(run_stages, recipe, data.absolute(), folder / "stages", "transform")
+        examples = stages["transform"].folders["transformed_examples"]
+
+        def accuracy_of(choice: Choice) -> tuple[float, float]:
+            tried = recipes[choice]
+            work = Path(mkdtemp(dir=folder))
+            trained = apart(train_once, tried.model, tried.train, tried.picture.size, examples, work)
+            return trained.cost.seconds, trained.accuracy
+
+        taken = take_turns({str(choice): partial(accuracy_of, choice) for choice in choices}, rounds)
+    points = {
+        choice: (
+            statistics.median(s for s, _ in taken[str(choice)]),
+            statistics.median(a for _, a in taken[str(choice)]),
+        )
+        for choice in choices
+    }
+    show(
+        f"{name}: accuracy and training time: {said(rounds)}",
+        ("size", "unfrozen from", "views", "s", "to shipped", "eval accuracy", "on the front", "shipped"),
+        rows_of(points, shipped),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The pipeline's stages and trainings, run for their cost; each call is meant for a process of its own."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measure import Cost, peak_memory, reset_peak
+from components.settings import Model, Train
+from pipeline.paths import Paths
+from pipeline.recipe import Recipe, load_recipe
+from pipeline.run import STAGES, make_root, set_up_logging
+
+# The one network whose pretrained weights come with the packages. Every data set and every model passes: what is
+# measured is the way, and a refused model would end it early.
+SETTINGS = (
+    "model.backbone=efficientnet_lite0",
+    "validation={quarantine: 1.0, class_minimum: 1}",
+    "gate={accuracy: 0.0, recall: 0.0, regression: 1.0, class_regression: 1.0}",
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage took, and the folders of what it made by the names of its outputs."""
+
+    cost: Cost
+    folders: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training took and reached.
+
+    Attributes:
+        cost: from loading the weights to the trained network.
+        epochs: for each epoch, the seconds from the beginning to its end, and its accuracy on the eval split.
+    """
+
+    cost: Cost
+    epochs: list[tuple[float, float]]
+
+    @property
+    def accuracy(self) -> float:
+        """The best of all epochs."""
+        return max(accuracy for _, accuracy in self.epochs)
+
+
+def recipe_of(name: str, *overrides: str) -> Recipe:
+    """A recipe as it is benchmarked: with `SETTINGS`."""
+    return load_recipe(name, [*SETTINGS, *overrides])
+
+
+def run_stages(recipe: Recipe, data: Path, root: Path, last: str) -> dict[str, Stage]:
+    """Runs the stages up to `last`; TFX is imported before the clock starts."""
+    set_up_logging()
+    from pipeline.graph import create_pipeline
+    from pipeline.local import run_pipeline
+    from pipeline.record import NodeResult
+
+    make_root(root)
+    stages: dict[str, Stage] = {}
+
+    def finished(result: NodeResult) -> None:
+        folders = {name: Path(output.uri) for name, output in result.outputs.items()}
+        stages[result.node] = Stage(Cost(result.seconds, peak_memory()), folders)
+
+    run_pipeline(
+        create_pipeline(recipe, Paths(data, root)),
+        "benchmark",
+        lambda _: reset_peak(),
+        finished,
+        STAGES[: STAGES.index(last) + 1],
+    )
+    return stages
+
+
+def train_once(model: Model, train: Train, size: int, examples: Path, work: Path) -> Training:
+    """Trains on transformed examples as the stage `train` does, without the export; TensorFlow is imported before.
+
+    Args:
+        model: the network.
+        train: how it is trained.
+        size: side of its input, pixels.
+        examples: folder of the splits that Transform has written.
+        work: empty folder for unfinished work.
+    """
+    import numpy as np
+
+    from components.train.callbacks import read_history
+    from components.train.data import open_pictures
+    from components.train.fit import Job, fit
+    from components.train.network import prior_shift
+    from components.train.strategy import make_strategy
+
+    strategy = make_strategy(train.strategy)
+    files, held_out = ([str(examples / f"Split-{split}" / "*")] for split in ("train", "eval"))
+    reset_peak()
+    began = time.perf_counter()
+    pictures = open_pictures(files, balanced=True, size=size)
+    natural = open_pictures(files, balanced=False, size=size).labels
+    classes = int(np.max(natural)) + 1
+    fit(
+        Job(
+            model=model,
+            train=train,
+            shift=prior_shift(pictures.labels, natural, classes, train.prior),
+            train_pictures=pictures,
+            eval_pictures=open_pictures(held_out, balanced=False, size=size),
+            work=work,
+            strategy=strategy,
+        )
+    )
+    cost = Cost(time.perf_counter() - began, peak_memory())
+    history = [epoch for stage in ("head", "finetune") for epoch in read_history(work / f"{stage}.csv")]
+    return Training(cost, with_clock(cost.seconds, [(epoch["seconds"], epoch["val_accuracy"]) for epoch in history]))
+
+
+def with_clock(seconds: float, epochs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Turns the seconds of each epoch into those since the beginning.
+
+    Whatever is no epoch (weights, features, tracing) counts before the first: never to one's own advantage.
+
+    Args:
+        seconds: of the whole training.
+        epochs: seconds and accuracy of each.
+    """
+    clock = seconds - sum(took for took, _ in epochs)
+    reached = []
+    for took, accuracy in epochs:
+        clock += took
+        reached.append((clock, accuracy))
+    return reached

@@ -1,0 +1,154 @@
+"""The benchmarks: each can be asked for help, and what they compute from their measurements is right."""
+
+import importlib
+import io
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import catalogues, fixed_costs, measure, pareto, scale, stages, time_to_accuracy, training
+from benchmarks.measure import Cost
+from benchmarks.notebook import Outcome
+from benchmarks.pareto import Choice
+
+BENCHMARKS = ("fixed_costs", "ingest", "pareto", "scale", "serving", "time_to_accuracy", "training")
+GB = 10**9
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A catalogue of 12 products, of which 5 were drawn."""
+    monkeypatch.setattr(catalogues, "_DRAWN", 5)
+    return catalogues.drawn(tmp_path / "drawn.zip", 12)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_says_what_it_asks(name: str, capsys, monkeypatch) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr("sys.argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert (module.__doc__ or "").partition("\n")[0] in shown
+    assert "--quick" in shown
+
+
+def test_cases_take_turns_and_another_begins_each_round() -> None:
+    order: list[str] = []
+    numbers = iter(range(9))
+
+    def case(name: str):
+        return lambda: (order.append(name), next(numbers))[1]
+
+    results = measure.take_turns({name: case(name) for name in "abc"}, 3)
+    assert "".join(order) == "abcbcacab"
+    assert results == {"a": [0, 5, 7], "b": [1, 3, 8], "c": [2, 4, 6]}
+
+
+def test_median_cost_is_the_middle_time_and_the_largest_memory() -> None:
+    assert measure.median_cost([Cost(9.0, 1), Cost(1.0, 5), Cost(2.0, 3)]) == Cost(2.0, 5)
+
+
+def test_ratio_is_to_the_base_and_missing_where_there_is_none() -> None:
+    assert measure.ratio(3.0, 2.0) == "1.50 ×"
+    assert measure.ratio(3.0, 0.0) == "–"
+
+
+def test_peak_memory_forgets_what_was_before_the_reset() -> None:
+    size = 100_000_000
+    taken = np.ones(size, np.uint8)
+    before = measure.peak_memory()
+    del taken
+    measure.reset_peak()
+    assert measure.peak_memory() < before - size // 2
+
+
+def test_function_runs_in_a_process_of_its_own() -> None:
+    assert measure.apart(os.getpid) != os.getpid()
+
+
+def test_time_outside_epochs_counts_before_the_first() -> None:
+    assert stages.with_clock(10.0, [(1.0, 0.5), (2.0, 0.75)]) == [(8.0, 0.5), (10.0, 0.75)]
+
+
+def test_time_to_accuracy_is_that_of_the_first_epoch_that_reaches_it() -> None:
+    epochs = [(1.0, 0.5), (2.0, 0.9), (3.0, 0.8), (4.0, 0.95)]
+    assert time_to_accuracy.seconds_to(0.9, epochs) == 2.0
+    assert time_to_accuracy.seconds_to(0.99, epochs) == float("inf")
+
+
+def test_both_sides_are_timed_to_an_accuracy_that_both_reach() -> None:
+    notebook = Outcome(Cost(90.0, 3 * GB), 80.0, [(40.0, 0.7), (80.0, 0.9)], accuracy=0.91)
+    ours = stages.Training(Cost(8.0, GB), [(4.0, 0.9), (8.0, 0.95)])
+    rows = time_to_accuracy.rows_of([notebook], [ours], [(0.93, Cost(30.0, 2 * GB))])
+    assert rows[0] == ["training to 90.0 % on the eval split", "80.0 s", "4.0 s", "20.00 ×", "≥ 10 ×"]
+    assert rows[2] == ["whole", "90.0 s", "30.0 s", "3.00 ×", "≥ 3 ×"]
+    assert rows[3][1:3] == ["91.0 %", "93.0 %"]
+
+
+def test_front_holds_what_nothing_beats() -> None:
+    fast, slow, worse, twin = (Choice(96, depth, 1) for depth in ("block7", "block6", "block5", "block4"))
+    points = {fast: (1.0, 0.8), slow: (5.0, 0.9), worse: (6.0, 0.9), twin: (5.0, 0.9)}
+    assert pareto.front(points) == {fast, slow, twin}
+
+
+def test_own_settings_of_a_recipe_are_always_tried() -> None:
+    shipped = pareto.own_choice(stages.recipe_of("quickstart"))
+    tried = pareto.choices_of([96], ["none"], [1], shipped)
+    assert sorted(tried) == sorted([shipped, Choice(96, "none", 1)])
+    assert [pareto.own_choice(stages.recipe_of("quickstart", *pareto.overrides_of(each))) for each in tried] == tried
+
+
+def test_growth_compares_the_largest_catalogue_with_the_second() -> None:
+    taken = {1000: {"ingest": Cost(9.0, GB)}, 4000: {"ingest": Cost(8.0, GB)}, 8000: {"ingest": Cost(24.0, 2 * GB)}}
+    cells = ["9.00 s, 1.00 GB", "2.00 s, 1.00 GB", "3.00 s, 2.00 GB"]
+    assert scale.rows_of(taken) == [["ingest", *cells, "1.50 ×", "2.00 ×"]]
+
+
+def test_what_no_stage_took_is_shown_too() -> None:
+    first = fixed_costs.with_rest({"ingest": 4.0, "train": 16.0}, 40.0)
+    again = fixed_costs.with_rest({"ingest": 1.0, "train": 1.0}, 10.0)
+    rows = {row[0]: row[1:] for row in fixed_costs.rows_of({"import tensorflow": 8.0}, first, again)}
+    assert rows["import tensorflow"][:2] == ["8.0", "0.20 ×"]
+    assert rows["train"][:5] == ["16.0", "0.40 ×", "", "1.0", "0.06 ×"]
+    assert rows["outside the stages"][:4] == ["20.0", "0.50 ×", "", "8.0"]
+
+
+def test_share_of_the_input_is_the_time_it_takes_alone() -> None:
+    rates = {"features": 200.0, "head": 9000.0, "full": 50.0, "input alone": 2000.0}
+    shares = {row[2]: row[4:] for row in training.rows_of("network", 96, rates)}
+    assert shares["features"] == ["4.00 ×", "10.0 %", "≤ 5 %"]
+    assert shares["full"] == ["1.00 ×", "2.5 %", "≤ 5 %"]
+    assert shares["head"][1] == shares["input alone"][1] == "–"
+
+
+def test_comment_changes_the_bytes_of_a_picture_and_no_pixel() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 8), "red").save(stream, "JPEG")
+    picture = stream.getvalue()
+    changed = catalogues.with_comment(picture, b"other")
+    assert changed != picture
+    assert Image.open(io.BytesIO(changed)).tobytes() == Image.open(io.BytesIO(picture)).tobytes()
+
+
+def test_pictures_used_again_are_other_bytes(drawn: Path) -> None:
+    pictures = list(catalogues.pictures_of(drawn))
+    assert catalogues.rows_of(drawn) == 12
+    assert len(set(pictures)) == len(pictures) > 5
+
+
+def test_part_of_a_catalogue_is_spread_over_it(drawn: Path, tmp_path: Path) -> None:
+    part = catalogues.part_of(drawn, tmp_path / "part.zip", 4)
+    whole = list(catalogues.pictures_of(drawn))
+    places = [whole.index(picture) for picture in catalogues.pictures_of(part)]
+    assert catalogues.rows_of(part) == 4
+    assert min(later - earlier for earlier, later in pairwise(places)) > 1
+
+
+def test_part_of_a_small_catalogue_is_all_of_it(drawn: Path, tmp_path: Path) -> None:
+    assert catalogues.rows_of(catalogues.part_of(drawn, tmp_path / "part.zip", 100)) == 12
