@@ -84,6 +84,7 @@ def of_verdict(facts: RunFacts) -> Iterator[str]:
     assert verdict.baseline is not None
     yield from map(percent, (verdict.accuracy, verdict.macro_f1, verdict.lowest_recall, verdict.baseline.accuracy))
     yield from (str(verdict.version), duration(facts.seconds), *map(percent, (verdict.gate or {}).values()))
+    yield verdict.rare
 
 
 def of_data(facts: RunFacts) -> Iterator[str]:

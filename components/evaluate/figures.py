@@ -22,7 +22,7 @@ SLICES = ("gender", "season")  # the features by which figures are also told apa
 _AVERAGED = ("precision", "recall", "f1", "auprc")
 _SMALLEST_PROBABILITY = 1e-7  # keeps the cross-entropy of a confident mistake finite
 _TOP = 5
-_CALIBRATION_BINS = 15  # as Guo et al. use
+CALIBRATION_BINS = 15  # as Guo et al. use
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,9 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
     confidence = probabilities.max(axis=1).astype(np.float64)
     gap = (probabilities.argmax(axis=1) == labels) - confidence
     # A bin is open below and closed above; what rounding puts outside of 0 … 1 belongs to the first or last.
-    edges = np.linspace(0, 1, _CALIBRATION_BINS + 1)
-    bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, _CALIBRATION_BINS - 1)
-    return float(np.abs(np.bincount(bins, gap, _CALIBRATION_BINS)).sum() / len(labels))
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
+    return float(np.abs(np.bincount(bins, gap, CALIBRATION_BINS)).sum() / len(labels))
 
 
 def average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:

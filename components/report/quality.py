@@ -6,12 +6,12 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluate.figures import CALIBRATION_BINS, calibration_error
 from components.report.facts import Bin, Calibration, Coverage, Curve, SliceQuality
 
 SLICED = ("gender", "season", "year", "usage", "baseColour")
 
 _MOST_POINTS = 200
-_BINS = 15  # as Guo et al. use
 _MOST_VALUES = 15  # of a column; rarer ones say little about a model
 _NORMAL_975 = 1.959963984540054
 
@@ -32,16 +32,12 @@ def curves_of(labels: Labels, probabilities: Probabilities, classes: Sequence[st
 
 
 def calibration_of(labels: Labels, probabilities: Probabilities) -> Calibration:
-    """Confidence against accuracy in bins of equal width, and the expected calibration error.
-
-    Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, equation 3: the mean
-    over the examples of |accuracy − confidence| of their bin.
-    """
+    """Confidence against accuracy in bins of equal width, and the expected calibration error."""
     confidence, correct = _confidence(labels, probabilities)
-    edges = np.linspace(0, 1, _BINS + 1)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     # A bin is open below and closed above; what rounding puts at or below 0 belongs to the first.
-    of_bin = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, _BINS - 1)
-    bins, error = [], 0.0
+    of_bin = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
+    bins = []
     for number, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
         inside = of_bin == number
         if not inside.any():
@@ -49,8 +45,7 @@ def calibration_of(labels: Labels, probabilities: Probabilities) -> Calibration:
             continue
         sure, right = float(confidence[inside].mean()), float(correct[inside].mean())
         bins.append(Bin(low, high, int(inside.sum()), sure, right))
-        error += float(inside.mean()) * abs(right - sure)
-    return Calibration(tuple(bins), error)
+    return Calibration(tuple(bins), calibration_error(labels, probabilities))
 
 
 def coverage_of(labels: Labels, probabilities: Probabilities) -> tuple[Coverage, ...]:

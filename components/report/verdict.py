@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from components.evaluate.figures import Figures
+from components.evaluate.sentences import note_on_rare
 from components.report.facts import Baseline, ClassQuality, QualityFacts, Reason, VerdictFacts
 from components.report.sources import Sources
 from components.settings import Gate
@@ -119,6 +120,7 @@ def _figures(verdict: "Verdict | None") -> VerdictFacts:
         lowest_recall_class=name,
         baseline=_baseline(verdict),
         gate=_limits(verdict.gate),
+        rare=note_on_rare(verdict),
     )
 
 

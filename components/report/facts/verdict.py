@@ -44,6 +44,7 @@ class VerdictFacts:
         lowest_recall_class: its class.
         baseline: None if there was none to compare with.
         gate: what had to be reached: the recipe's `gate` by key.
+        rare: which classes had too few examples to be judged each by itself; "" where all were.
     """
 
     outcome: Outcome
@@ -57,6 +58,7 @@ class VerdictFacts:
     lowest_recall_class: str | None = None
     baseline: Baseline | None = None
     gate: Mapping[str, float] | None = None
+    rare: str = ""
 
 
 @dataclass(frozen=True)
