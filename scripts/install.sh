@@ -44,7 +44,6 @@ at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; 
 
 pip_install() {
   local log=$VENV/install.log
-  # Byte code is left to the first import: most of these packages' modules are never imported.
   "$VENV/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-compile "$@" >"$log" 2>&1 && return
   ! grep -qE 'NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError|Max retries' "$log" ||
     fail "the package index could not be reached: check the network, the proxy and pip's settings (pip config list), then run this again"
@@ -168,6 +167,9 @@ if [ "${1:-}" = lock ]; then lock; exit; fi
 say "installing packages (a minute or two)"
 pip_install --no-deps --no-build-isolation -r constraints.txt
 pip_install --no-deps --no-build-isolation -e .
+# Once, on all cores: pip takes one, and where PYTHONDONTWRITEBYTECODE is set each process would compile TFX anew, for
+# half a minute. Some packages hold files for other Pythons, which cannot be compiled.
+"$VENV/bin/python" -m compileall -q -j 0 "$VENV/lib" >/dev/null 2>&1 || true
 rm "$VENV/.half-made" "$VENV/install.log"
 stamp >"$VENV/.installed"
 say "done: $VENV/bin/fashion --help"
