@@ -54,11 +54,11 @@ class Labels(Settings):
 class Split(Settings):
     """How products are divided: by the hash of their picture, in these proportions.
 
-    Where `by` is given, `test` is what the data set was published with to test on, whatever its proportion, and the
-    rest is divided into train and eval.
+    Where `by` is given, `test` is what the data set was published with to test on, and where it is year, all products
+    of odd years, whatever its proportion. The rest, products without a year among it, is divided into train and eval.
     """
 
-    by: Literal["picture", "given"] = "picture"
+    by: Literal["picture", "given", "year"] = "picture"
     train: Count = 80
     eval: Count = 10
     test: Count = 10
@@ -112,7 +112,13 @@ class Validation(Settings):
     )
 
 
-Weights = Annotated[str, Field(min_length=1, description="imagenet, efficientnet_lite0, none, or a weights file")]
+Weights = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="imagenet, efficientnet_lite0, none, a weights file, or the folder of a published model",
+    ),
+]
 Schedule = Literal["constant", "cosine", "plateau"]
 Backbone = Literal[
     "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2m", "nasnet_large", "resnet18", "resnet50", "xception",
@@ -130,7 +136,7 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
-        if self.weights != "none" and not PROFILES[self.backbone].published:
+        if self.weights in ("imagenet", "efficientnet_lite0") and not PROFILES[self.backbone].published:
             raise ValueError(f"there are no pretrained weights for {self.backbone}; set weights to none")
         return self
 

@@ -20,6 +20,7 @@ from components.ingest.split import check_split
 from components.progress import Progress, listen
 from components.publish.store import versions
 from components.reading import choices
+from components.train.earlier import check_earlier
 from components.validate.reviewed import find_schema
 from pipeline.beam import beam_args
 from pipeline.metadata import check
@@ -76,6 +77,7 @@ def run_recipe(
     stages = _between(first, last, stages_of(recipe))
     beam_args(recipe.beam)
     find_schema(recipe.validation.schema_file)
+    check_earlier(recipe.model, recipe.split)
     root = root.absolute()
     drawn = root / f"catalogue-{EMBEDDED_PRODUCTS}-{EMBEDDED_SEED}"
     paths = Paths(drawn if data is None else data.absolute(), root, database)

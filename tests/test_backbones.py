@@ -206,8 +206,8 @@ def test_missing_package_of_weights_names_its_installation(monkeypatch):
         ("resnet", "none", SIZE, RecipeError, "did you mean 'resnet50'"),
         ("efficientnet_lite0", "none", 31, RecipeError, "give at least 32"),
         ("efficientnet_lite0", "imagenett", SIZE, WeightsError, "did you mean 'imagenet'"),
-        ("efficientnet_lite0", "no/such/file.pth", SIZE, WeightsError, "neither a file nor known"),
-        ("efficientnet_lite0", ".", SIZE, WeightsError, "neither a file nor known"),
+        ("efficientnet_lite0", "no/such/file.pth", SIZE, WeightsError, "neither a file, a model's folder nor known"),
+        ("efficientnet_lite0", ".", SIZE, WeightsError, "not readable as a published model"),
     ],
 )
 def test_wrong_setting_is_refused_with_the_choices(backbone, weights, size, error, answer):

@@ -226,6 +226,29 @@ def test_identical_pictures_never_cross_splits(tmp_path):
     assert set.union(*splits.values()) == set(SPLITS)
 
 
+def test_a_split_by_year_tests_on_odd_years_and_counts_the_pictures_that_both_sides_show(tmp_path):
+    years = ["2011", "2012", "NA"] * 20
+    rows = [row.replace("2012", year) for row, year in zip(good_rows(60), years, strict=True)]
+    images = {
+        str(1000 + number): encode(draw(seed=max(number, 1))) for number in range(60)
+    }  # 1000 shows what 1001 does
+    data = write_catalogue(tmp_path / "catalogue", rows, images)
+    result = ingest(data, tmp_path / "out", json.dumps({"split": {"by": "year", "train": 1, "eval": 1}}))
+    found: dict[str, set[int | None]] = {}
+    for split in SPLITS:
+        for record in result.records(split):
+            year = tf.train.Example.FromString(record).features.feature[features.YEAR].int64_list.value
+            found.setdefault(split, set()).add(year[0] if year else None)
+    assert found == {"train": {2012, None}, "eval": {2012, None}, "test": {2011}}
+    assert result.summary()["examples"]["test"] == 20
+    odd, rest = (
+        {images[str(1000 + n)] for n in range(60) if (years[n] == "2011") is tested} for tested in (True, False)
+    )
+    shared = result.summary()["shared"]
+    assert sum(shared.values()) == len(odd & rest) > 0
+    assert all(pair.endswith("and test") for pair in shared)
+
+
 def test_the_settings_of_the_recipe_are_obeyed(tmp_path):
     data = write_good_catalogue(tmp_path / "catalogue", 12)
     settings = {"picture": {"size": 16, "stored_side": 40}, "split": {"train": 1, "eval": 1, "test": 1_000_000}}

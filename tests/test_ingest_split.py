@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from components.ingest.split import picture_hash, split_of, split_of_hash, split_of_part
+from components.ingest.split import picture_hash, split_beside_test, split_of, split_of_hash
 
 SHARES = {"train": 80, "eval": 10, "test": 10}
 
@@ -36,9 +36,9 @@ def test_splits_get_their_share(shares):
         assert abs(found[name] - expected) < 5 * expected**0.5
 
 
-def test_a_given_test_part_is_kept_whole_and_the_rest_divided_by_picture():
+def test_what_is_tested_on_is_kept_whole_and_the_rest_divided_by_picture():
     hashes = [picture_hash(number.to_bytes(2, "big")) for number in range(2_000)]
-    assert {split_of_part("test", digest, SHARES) for digest in hashes} == {"test"}
-    rest = Counter(split_of_part("train", digest, SHARES) for digest in hashes)
+    assert {split_beside_test(True, digest, SHARES) for digest in hashes} == {"test"}
+    rest = Counter(split_beside_test(False, digest, SHARES) for digest in hashes)
     assert set(rest) == {"train", "eval"}
     assert rest["eval"] == pytest.approx(2_000 / 9, rel=0.2)

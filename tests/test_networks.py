@@ -23,7 +23,7 @@ from components.train.losses import make_loss
 from components.train.network import compile_network, pooled_trunk, serving_network, softmax_head, training_network
 from components.train.networks import PROFILES, check_size, part_of, read_unfreeze
 from components.train.strategy import make_strategy
-from serving.signatures import Classifier
+from tests.exporting import assert_answers_alike, export
 from tests.test_train import PLAIN, answers, history, open_pictures, write_examples
 
 HUGE = ("efficientnet_v2m", "nasnet_large", "densenet201")
@@ -142,12 +142,8 @@ def test_a_few_steps_lower_the_loss_and_the_exported_network_answers_the_same(tr
     assert losses[-1] < losses[0]
 
     serving = serving_network(network, head)
-    spec = {"id": tf.io.FixedLenFeature([], tf.string)}
-    no_labels = lambda raw: {"label": tf.zeros(tf.shape(raw["id"]), tf.int64)}  # noqa: E731
-    Classifier(serving, ("a", "b", "c"), size, size * size, no_labels, spec).save(tmp_path)
-    encoded = [tf.io.encode_png(picture.astype(np.uint8)).numpy() for picture in pictures]
-    answer = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](image_bytes=tf.constant(encoded))
-    np.testing.assert_allclose(answer["probabilities"], serving(pictures)[0], atol=1e-4)
+    export(serving, tmp_path)
+    assert_answers_alike(tmp_path, serving, pictures)
 
 
 @pytest.mark.slow

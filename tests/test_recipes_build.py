@@ -15,7 +15,7 @@ from components.train.losses import make_loss
 from components.train.network import compile_network, pooled_trunk, serving_network, softmax_head, training_network
 from components.train.networks import PROFILES
 from pipeline.recipe import Recipe, load_recipe, recipe_names
-from serving.signatures import Classifier
+from tests.exporting import assert_answers_alike, export
 
 pytestmark = pytest.mark.slow
 
@@ -78,9 +78,5 @@ def test_network_behind_edgenet_answers_the_same_when_it_is_exported_and_reloade
     size = trunk.input_shape[1]
     pictures, _ = drawn(size)
     network = serving_network(trunk, softmax_head(settings, trunk.output_shape[-1], np.zeros(CLASSES)))
-    spec = {"id": tf.io.FixedLenFeature([], tf.string)}
-    no_labels = lambda raw: {"label": tf.zeros(tf.shape(raw["id"]), tf.int64)}  # noqa: E731
-    Classifier(network, ("a", "b", "c"), size, size * size, no_labels, spec).save(tmp_path)
-    encoded = [tf.io.encode_png(picture.astype(np.uint8)).numpy() for picture in pictures]
-    answer = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](image_bytes=tf.constant(encoded))
-    np.testing.assert_allclose(answer["probabilities"], network(pictures)[0], atol=1e-4)
+    export(network, tmp_path)
+    assert_answers_alike(tmp_path, network, pictures)

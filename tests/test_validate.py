@@ -172,7 +172,9 @@ def test_scarce_classes_that_a_recipe_allows_are_noted(counts, note):
 def test_pictures_in_two_splits_are_noted():
     verdict = judged(shared={"train and test": 12})
     assert verdict.ok
-    assert verdict.notes[0].startswith("12 pictures are in both train and test, where the data set was published so.")
+    assert verdict.notes[0].startswith(
+        "12 pictures are in both train and test: split.by=given and split.by=year move none"
+    )
     assert verdict.as_json()["shared"] == {"train and test": 12}
 
 

@@ -127,7 +127,7 @@ class JudgeAndWrite(beam.DoFn):
             if isinstance(row, Row):
                 tally.repaired.update(row.repaired)
             if isinstance(outcome, Product):
-                if job.settings.split.by == "given":
+                if job.settings.split.by != "picture":
                     tally.add_picture(outcome)
                 examples.append((outcome.split, serialized(outcome)))
         return tally, examples

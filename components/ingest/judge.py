@@ -6,7 +6,7 @@ from components.features import ID
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.source import IMAGES, Catalogue
-from components.ingest.split import picture_hash, split_of_hash, split_of_part
+from components.ingest.split import TEST, picture_hash, split_beside_test, split_of_hash
 from components.ingest.table import TABLE, Row
 from components.settings import Picture, Settings, Split
 from components.transform.taxonomy import Taxonomy
@@ -53,10 +53,13 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
         return found
     data, checked = found
     digest, shares = picture_hash(data), settings.split.shares()
-    if settings.split.by == "given":
-        split = split_of_part(catalogue.part_of(row.id), digest, shares)
-    else:
-        split = split_of_hash(digest, shares)
+    match settings.split.by:
+        case "picture":
+            split = split_of_hash(digest, shares)
+        case "given":
+            split = split_beside_test(catalogue.part_of(row.id) == TEST, digest, shares)
+        case "year":
+            split = split_beside_test(row.year is not None and row.year % 2 == 1, digest, shares)
     return Product(row, class_name, split, checked, digest)
 
 

@@ -31,17 +31,17 @@ def split_of(picture: bytes, shares: Mapping[str, int]) -> str:
     return split_of_hash(picture_hash(picture), shares)
 
 
-def split_of_part(part: str | None, digest: str, shares: Mapping[str, int]) -> str:
-    """As `split_of_hash`, for a data set that was published with a part to test on: nothing enters or leaves that.
+def split_beside_test(tested: bool, digest: str, shares: Mapping[str, int]) -> str:
+    """As `split_of_hash`, where something else than the picture says what is tested on: nothing enters or leaves that.
 
-    Pictures that are the same in both parts stay where they were published, or figures could not be compared.
+    Pictures that are the same on both sides stay where they are, or figures could not be compared.
 
     Args:
-        part: "test" for the part to test on.
+        tested: whether it is.
         digest: the picture's `picture_hash`.
         shares: as for `split_of`; that of "test" is not heeded.
     """
-    if part == TEST:
+    if tested:
         return TEST
     return split_of_hash(digest, {name: weight for name, weight in shares.items() if name != TEST})
 

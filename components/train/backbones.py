@@ -11,6 +11,7 @@ from components.errors import RecipeError, WeightsError
 from components.reading import choices
 from components.train import b0, cnn, edgenet, lite0, resnet18, transformer
 from components.train.applications import APPLICATIONS
+from components.train.earlier import load_earlier
 from components.train.networks import PROFILES, check_size, part_of, read_unfreeze
 
 
@@ -56,9 +57,9 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
 
     Args:
         backbone: a name in `BACKBONES`.
-        weights: `none` for a random start, the name of a start of this backbone, or a file in the layout that its
-            weights are published in: a PyTorch checkpoint for efficientnet_lite0, resnet18 and vit_tiny, Keras' `*.h5`
-            for the others.
+        weights: `none` for a random start, the name of a start of this backbone, the folder of a published model of
+            this network, or a file in the layout that its weights are published in: a PyTorch checkpoint for
+            efficientnet_lite0, resnet18 and vit_tiny, Keras' `*.h5` for the others.
         size: side of the square input, pixels.
 
     Returns:
@@ -76,10 +77,12 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
     except ValueError as error:
         raise RecipeError(str(error)) from None
     entry = BACKBONES[backbone]
-    file = None if weights in ("none", *entry.starts) else _existing(weights, backbone, entry)
+    path = None if weights in ("none", *entry.starts) else _existing(weights, backbone, entry)
     trunk = entry.build(size)
-    if file and entry.load:
-        entry.load(trunk, file)
+    if path and path.is_dir():
+        load_earlier(trunk, path)
+    elif path and entry.load:
+        entry.load(trunk, path)
     elif weights != "none":
         entry.starts[weights](trunk)
     return trunk
@@ -130,9 +133,13 @@ def feature_width(trunk: keras.Model) -> int:
 
 def _existing(weights: str, backbone: str, entry: Backbone) -> Path:
     path = Path(weights)
+    if path.is_dir():
+        return path
     if not PROFILES[backbone].published:
         raise WeightsError(f"model.weights: there are none for {backbone}; train it from nothing: model.weights=none")
     if path.is_file():
         return path
     known = choices(weights, ("none", *entry.starts))
-    raise WeightsError(f"model.weights: {weights!r} is neither a file nor known for {backbone}; {known}")
+    raise WeightsError(
+        f"model.weights: {weights!r} is neither a file, a model's folder nor known for {backbone}; {known}"
+    )

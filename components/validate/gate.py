@@ -149,8 +149,8 @@ def _empty_splits(summary: Summary) -> Iterator[str]:
 def _shared(summary: Summary) -> Iterator[str]:
     for splits, count in summary.shared.items():
         yield (
-            f"{count:,} {'pictures are' if count > 1 else 'picture is'} in both {splits}, where the data set was "
-            "published so. split.by=given moves none; figures on test are the better for it."
+            f"{count:,} {'pictures are' if count > 1 else 'picture is'} in both {splits}: split.by=given and "
+            "split.by=year move none to keep them apart. Figures on test are the better for it."
         )
 
 
