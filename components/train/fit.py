@@ -15,6 +15,7 @@ from components.errors import RecipeError
 from components.settings import Finetune, Head, Model, Train
 from components.train.augment import changes, mixing
 from components.train.backbones import set_trainable_from
+from components.train.calibration import best_temperature
 from components.train.callbacks import (
     MONITOR,
     Backup,
@@ -33,6 +34,7 @@ from components.train.network import (
     compile_network,
     pooled_trunk,
     serving_network,
+    soften,
     softmax_head,
     training_network,
 )
@@ -244,7 +246,13 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_trunk.set_weights(trunk.get_weights())
     plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift)
     plain_head.set_weights(head.get_weights())
-    return serving_network(plain_trunk, plain_head)
+    network = serving_network(plain_trunk, plain_head, flip=settings.test_time_flip)
+    if job.train.calibrate:
+        pictures = job.eval_pictures.batches(_FEATURE_BATCH).map(lambda pictures, _: pictures)
+        probabilities, _ = network.predict(pictures, verbose=0)
+        # Of the mean over two answers this is the best for both alike, as near as matters.
+        soften(plain_head, best_temperature(probabilities, job.eval_pictures.labels))
+    return network
 
 
 def _steps(job: Job) -> int:

@@ -9,6 +9,8 @@ from components.settings import Finetune, Head, Model, Train
 from components.train.backbones import build_trunk
 from components.train.edgenet import with_edgenet
 
+LOGITS = "logits"  # the head's one layer with numbers
+
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
@@ -60,7 +62,7 @@ def softmax_head(settings: Model, width: int, shift: np.ndarray) -> keras.Model:
     """Features float32 [n, width] to probabilities float32 [n, k]; `shift` [k] is for `PriorShift`."""
     features = keras.Input((width,), name="features")
     dropped = keras.layers.Dropout(settings.dropout)(features)
-    logits = keras.layers.Dense(len(shift), dtype="float32", name="logits")(dropped)
+    logits = keras.layers.Dense(len(shift), dtype="float32", name=LOGITS)(dropped)
     probabilities = keras.layers.Softmax(dtype="float32")(PriorShift(shift, dtype="float32")(logits))
     return keras.Model(features, probabilities, name="head")
 
@@ -71,14 +73,30 @@ def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.
     return keras.Model(pictures, head(trunk(augmentation(pictures))), name="training")
 
 
-def serving_network(trunk: keras.Model, head: keras.Model) -> keras.Model:
+def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False) -> keras.Model:
     """Pictures to (probabilities, features).
 
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
+
+    Args:
+        trunk: from `pooled_trunk`.
+        head: from `softmax_head`.
+        flip: whether both are the mean over a picture and its mirror image.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     features = trunk(pictures)
-    return keras.Model(pictures, [head(features), features], name="serving")
+    probabilities = head(features)
+    if flip:
+        other = trunk(keras.ops.flip(pictures, axis=2))
+        probabilities = keras.layers.average([probabilities, head(other)])
+        features = keras.layers.average([features, other])
+    return keras.Model(pictures, [probabilities, features], name="serving")
+
+
+def soften(head: keras.Model, temperature: float) -> None:
+    """Divides the logits of a head from `softmax_head` by a number."""
+    logits = head.get_layer(LOGITS)
+    logits.set_weights([weight / temperature for weight in logits.get_weights()])
 
 
 def compile_network(
