@@ -87,3 +87,12 @@ def place(tmp_path: Path) -> Place:
 def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A place that the tests of one module share, so that what one run made the next can find."""
     return Place(tmp_path_factory.mktemp("shared"))
+
+
+@pytest.fixture
+def bare_catalogue(tmp_path: Path) -> Path:
+    """The least that looks like a catalogue: a table without rows, and a folder for pictures."""
+    catalogue = tmp_path / "catalogue"
+    (catalogue / "images").mkdir(parents=True)
+    (catalogue / "styles.csv").write_text("id\n")
+    return catalogue

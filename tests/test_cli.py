@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,15 +17,6 @@ from pipeline.run import STAGES
 
 HEAVY = {"apache_beam", "keras", "numpy", "pandas", "PIL", "pydantic", "rich", "tensorflow", "tfx"}
 SECONDS = 5  # TFX alone takes longer to import: who answers faster has not imported it, even on a busy machine
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """The least that looks like a catalogue."""
-    catalogue = tmp_path / "small"
-    (catalogue / "images").mkdir(parents=True)
-    (catalogue / "styles.csv").write_text("id\n")
-    return catalogue
 
 
 def test_help_answers_in_a_second_and_imports_nothing_it_does_not_need() -> None:
@@ -82,14 +72,16 @@ def test_recipes_lists_each_with_what_it_is_about() -> None:
         ("--data no_images", 3, "no_images: there is styles.csv, but no folder images/ beside it."),
     ],
 )
-def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(place, small, arguments: str, code: int, said: str) -> None:
+def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(
+    place, bare_catalogue, arguments: str, code: int, said: str
+) -> None:
     place.environment()
     (place.work / "file").write_text("no zip")
     (place.work / "no_table" / "images").mkdir(parents=True)
     (place.work / "no_images").mkdir()
-    shutil.copy(small / "styles.csv", place.work / "no_images")
+    shutil.copy(bare_catalogue / "styles.csv", place.work / "no_images")
     words = arguments.split()
-    run = place.fashion("run", *words, *([] if "--data" in words else ["--data", small]))
+    run = place.fashion("run", *words, *([] if "--data" in words else ["--data", bare_catalogue]))
     assert (run.code, run.out) == (code, "")
     assert run.err.count("\n") == 1
     assert run.err.startswith("fashion: ")

@@ -14,10 +14,10 @@ import yaml
 from click.testing import CliRunner
 
 from components.errors import RecipeError
-from pipeline import kubeflow
 from pipeline.commands.kubeflow import compile_
-from pipeline.kubeflow import Cluster, check_image, compile_package
-from pipeline.packing import unpack
+from pipeline.kubeflow import compiler
+from pipeline.kubeflow.compiler import Cluster, check_image, compile_package
+from pipeline.kubeflow.packing import unpack
 from pipeline.recipe import load_recipe
 from pipeline.run import STAGES
 
@@ -85,7 +85,7 @@ def graph(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
     train = a_node("train", ingest, gate, makes="Model")
     publish = a_node("publish", train, makes="PushedModel")
     nodes = {node.id: node for node in (ingest, gate, colours, train, publish)}
-    monkeypatch.setattr(kubeflow, "read_graph", lambda recipe: nodes)
+    monkeypatch.setattr(compiler, "read_graph", lambda recipe: nodes)
     return nodes
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from components.errors import MetadataError, RecipeError
+from pipeline.kubeflow.packing import pack, unpack
 from pipeline.node import run_node
-from pipeline.packing import pack, unpack
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
 from tests.nodes import Ended, House

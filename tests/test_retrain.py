@@ -149,26 +149,18 @@ def test_the_model_in_question_is_the_newest_that_is_still_published(monkeypatch
     assert (trained.run.id if trained else None) == found
 
 
-@pytest.fixture
-def catalogue(tmp_path: Path) -> Path:
-    folder = tmp_path / "catalogue"
-    (folder / "images").mkdir(parents=True)
-    (folder / "styles.csv").write_text("id\n")
-    return folder
-
-
 @pytest.mark.parametrize(
     ("options", "code", "trained"),
     [((), 0, True), (("--if-drift",), 0, True), (("--if-drift", "--only-decide"), 0, False)],
 )
 def test_where_nothing_is_published_a_model_is_trained(
-    monkeypatch, tmp_path, catalogue, options, code, trained
+    monkeypatch, tmp_path, bare_catalogue, options, code, trained
 ) -> None:
     ran: list[str | None] = []
     monkeypatch.setattr("pipeline.run.run_recipe", lambda *_, last=None, **__: ran.append(last))
     root = tmp_path / "runs"
     done = CliRunner().invoke(
-        main, ["retrain", "--recipe", "six_class", "--data", str(catalogue), "--root", str(root), *options]
+        main, ["retrain", "--recipe", "six_class", "--data", str(bare_catalogue), "--root", str(root), *options]
     )
     assert done.exit_code == code, done.output
     assert ran == [None] * trained
@@ -185,14 +177,16 @@ def test_where_nothing_is_published_a_model_is_trained(
         (Decision(True, "y moved"), ("--if-drift", "--only-decide"), 0, False),
     ],
 )
-def test_the_decision_is_followed(monkeypatch, catalogue, decision, options, code, trained) -> None:
+def test_the_decision_is_followed(monkeypatch, bare_catalogue, decision, options, code, trained) -> None:
     ran: list[str] = []
     monkeypatch.setattr("pipeline.run.run_recipe", lambda *_, **__: ran.append("run"))
     monkeypatch.setattr("pipeline.retrain.look", lambda *_: decision)
-    done = CliRunner().invoke(main, ["retrain", "--recipe", "six_class", "--data", str(catalogue), *options])
+    done = CliRunner().invoke(main, ["retrain", "--recipe", "six_class", "--data", str(bare_catalogue), *options])
     assert (done.exit_code, ran) == (code, ["run"] * trained)
 
 
-def test_only_decide_goes_with_if_drift(catalogue: Path) -> None:
-    done = CliRunner().invoke(main, ["retrain", "--recipe", "six_class", "--data", str(catalogue), "--only-decide"])
+def test_only_decide_goes_with_if_drift(bare_catalogue: Path) -> None:
+    done = CliRunner().invoke(
+        main, ["retrain", "--recipe", "six_class", "--data", str(bare_catalogue), "--only-decide"]
+    )
     assert (done.exit_code, "--only-decide goes with --if-drift" in done.output) == (2, True)

@@ -14,9 +14,9 @@ from kfp import compiler, dsl
 from kfp_server import LOGIN_PAGE, Fault, KfpServer, kfp_server
 
 from components.errors import RecipeError
-from pipeline import cluster
 from pipeline.commands.schedule import kubeflow_cron, schedule, submit
-from pipeline.package import read_package
+from pipeline.kubeflow import cluster
+from pipeline.kubeflow.package import read_package
 
 CRON = ("--cron", "0 3 * * *")
 JSON = {"Content-Type": "application/json"}
@@ -178,7 +178,7 @@ def test_ctrl_c_while_waiting_says_that_the_run_goes_on(server, fashion, monkeyp
     def pressed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.submit.follow", pressed)
+    monkeypatch.setattr("pipeline.kubeflow.submit.follow", pressed)
     refused(fashion(submit, "--wait"), 130, "the run goes on: http://")
 
 

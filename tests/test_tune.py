@@ -278,7 +278,7 @@ def test_an_unfreeze_depth_is_tried_by_fine_tuning(examples, tmp_path):
 
 @pytest.mark.slow
 def test_the_graph_searches_before_it_trains():
-    from pipeline.kubeflow import read_graph
+    from pipeline.kubeflow.compiler import read_graph
 
     recipe = load_recipe("six_class", ["tune={trials: 3, space: {model.dropout: {min: 0, max: 0.5}}}"])
     nodes = read_graph(recipe)

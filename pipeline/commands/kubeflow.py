@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands import Command
-from pipeline.commands.training import EXIT_CODES, metadata_option
+from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
@@ -64,7 +64,7 @@ def verdict(run_id: str, **given: Any) -> None:
 
 
 def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "tuple[Recipe, Paths]":
-    from pipeline.packing import unpack
+    from pipeline.kubeflow.packing import unpack
     from pipeline.paths import Paths
     from pipeline.recipe import load_recipe
 
@@ -75,7 +75,7 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
 @click.command("compile", cls=Command)
 @click.option("--target", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow", show_default=True)
 @click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file. It travels in the package.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
+@set_option
 @click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The package to write, .yaml.")
 @click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models.")
@@ -106,11 +106,11 @@ def compile_(
 
     loaded = load_recipe(recipe, overrides)
     if target == "kubeflow":
-        from pipeline.kubeflow import Cluster, compile_package
+        from pipeline.kubeflow.compiler import Cluster, compile_package
 
         compile_package(loaded, image, out, Cluster(mount=mount, **cluster))
     else:
-        from pipeline.vertex import compile_for_vertex
+        from pipeline.kubeflow.vertex import compile_for_vertex
 
         for said in compile_for_vertex(loaded, image, out, cluster["data"], cluster["root"]):
             click.echo(f"left out: {said}")

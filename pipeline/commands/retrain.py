@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands import Command
-from pipeline.commands.training import EXIT_CODES, metadata_option
+from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 KEPT = 11  # of --only-decide, where the model stays
 
@@ -13,7 +13,7 @@ KEPT = 11  # of --only-decide, where the model stays
 @click.command(cls=Command, epilog=EXIT_CODES.rstrip() + f"\n{KEPT} with --only-decide: no drift, the model stays\n")
 @click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file.")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="The new catalogue: a folder or zip.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting. Repeatable.")
+@set_option
 @click.option(
     "--root",
     type=click.Path(path_type=Path),

@@ -15,8 +15,8 @@ from components.errors import RecipeError
 from pipeline.commands import Command
 
 if TYPE_CHECKING:
-    from pipeline.cluster import Server
-    from pipeline.submit import Order
+    from pipeline.kubeflow.cluster import Server
+    from pipeline.kubeflow.submit import Order
 
 EXIT_CODES = """
 \b
@@ -89,7 +89,7 @@ def submit(run_name: str | None, wait: bool, **options: Any) -> None:
           --image registry.example.com/fashion:1.4 --param data=/data/catalogue --param ...
     """
     with _order(**options) as order:
-        from pipeline import submit as kubeflow
+        from pipeline.kubeflow import submit as kubeflow
 
         server = _connect(**options)
         run_id = kubeflow.submit(server, order, run_name, click.echo)
@@ -145,7 +145,7 @@ def schedule(
     if cron is not None:
         fields = kubeflow_cron(cron)
         with _order(**options) as order:
-            from pipeline import schedules as kubeflow
+            from pipeline.kubeflow import schedules as kubeflow
 
             kubeflow.put_schedule(
                 _connect(**options), name or order.package.name, fields, order, wait=wait, say=click.echo
@@ -153,7 +153,7 @@ def schedule(
         return
     if options["package"] or options["recipe"]:
         raise click.UsageError("--package and --recipe go with --cron.")
-    from pipeline import schedules as kubeflow
+    from pipeline.kubeflow import schedules as kubeflow
 
     server = _connect(**options)
     if delete:
@@ -167,7 +167,7 @@ def schedule(
 
 
 def _list(server: "Server") -> None:
-    from pipeline.schedules import MADE_HERE, schedules, shown
+    from pipeline.kubeflow.schedules import MADE_HERE, schedules, shown
 
     rows = [
         (each.display_name, "on" if each.mode == "ENABLE" else "off", shown(each.trigger.cron_schedule.cron),
@@ -182,7 +182,7 @@ def _list(server: "Server") -> None:
 
 
 def _connect(host: str, namespace: str | None, token_file: Path | None, **_: object) -> "Server":
-    from pipeline.cluster import Server, Token
+    from pipeline.kubeflow.cluster import Server, Token
 
     variable = "FASHION_KUBEFLOW_TOKEN"
     return Server(host, namespace, Token(token_file, os.environ.get(variable), variable))
@@ -210,13 +210,13 @@ def _order(
         )
     if recipe and not image:
         raise click.UsageError("--recipe needs --image: the container image that its tasks run in.")
-    from pipeline.package import read_package
-    from pipeline.submit import Order
+    from pipeline.kubeflow.package import read_package
+    from pipeline.kubeflow.submit import Order
 
     with tempfile.TemporaryDirectory() as folder:
         if recipe and image:
             package = Path(folder) / f"{Path(recipe).stem}.yaml"
-            from pipeline.kubeflow import Cluster, compile_package
+            from pipeline.kubeflow.compiler import Cluster, compile_package
             from pipeline.recipe import load_recipe
 
             compile_package(

@@ -14,6 +14,14 @@ Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
 7 not published for another reason · 8 metadata database cannot be used · 130 stopped by Ctrl-C
 """
 
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one setting, e.g. --set train.head.epochs=5. Repeatable.",
+)
+
 metadata_option = click.option(
     "--metadata",
     "database",
@@ -33,13 +41,7 @@ metadata_option = click.option(
     help="A folder or zip with styles.csv and images/, or a folder with the idx files of Fashion-MNIST. Without it a "
     "catalogue is drawn.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one setting, e.g. --set train.head.epochs=5. Repeatable.",
-)
+@set_option
 @click.option(
     "--root",
     type=click.Path(path_type=Path),

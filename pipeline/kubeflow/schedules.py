@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from components.reading import choices
-from pipeline.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
-from pipeline.submit import Order, experiment_id, upload
+from pipeline.kubeflow.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
+from pipeline.kubeflow.submit import Order, experiment_id, upload
 
 MADE_HERE = " (made by fashion schedule)"
 

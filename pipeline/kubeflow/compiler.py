@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from components.errors import RecipeError
 from components.reading import choices
 from components.settings import Kubeflow, Labels, NodeResources
+from pipeline.kubeflow.packing import pack
 from pipeline.metadata import PASSWORD_VARIABLE, parse_url
-from pipeline.packing import pack
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 from pipeline.view import quiet

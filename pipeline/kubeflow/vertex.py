@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import RecipeError
-from pipeline.kubeflow import check_image
+from pipeline.kubeflow.compiler import check_image
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 from pipeline.view import quiet

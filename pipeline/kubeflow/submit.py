@@ -9,8 +9,8 @@ from typing import Any
 
 import kfp_server_api
 
-from pipeline.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
-from pipeline.package import Package
+from pipeline.kubeflow.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
+from pipeline.kubeflow.package import Package
 
 
 def upload(server: Server, package: Package, say: Say) -> Any:
