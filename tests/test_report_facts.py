@@ -447,7 +447,8 @@ def reported(tmp_path_factory):
 def test_every_figure_is_the_evaluations_own(reported):
     verdict = read_verdict(reported.folder / "evaluation", False, reported.classes, reported.gate)
     found = reported.facts.quality
-    for name in ("examples", "accuracy", "loss", "macro_precision", "macro_recall", "macro_f1", "macro_auprc"):
+    overall = ("accuracy", "top5_accuracy", "loss", "macro_precision", "macro_recall", "macro_f1", "macro_auprc")
+    for name in ("examples", *overall):
         assert getattr(found, name) == getattr(verdict, name), name
     assert found.confusion == verdict.confusion
     assert [dataclasses.asdict(of) for of in found.classes] == [dataclasses.asdict(of) for of in verdict.classes]

@@ -122,7 +122,8 @@ def of_quality(facts: RunFacts) -> Iterator[str]:
     quality = facts.quality
     assert quality is not None
     assert quality.calibration is not None
-    yield from map(percent, (quality.accuracy, quality.macro_precision, quality.macro_recall, quality.macro_f1))
+    shares = (quality.accuracy, quality.top5_accuracy, quality.macro_precision, quality.macro_recall, quality.macro_f1)
+    yield from map(percent, shares)
     yield from (score(quality.macro_auprc), number(quality.loss), whole(quality.examples))
     for judged in quality.classes:
         yield from map(percent, (judged.precision, judged.recall, judged.f1, judged.baseline_recall))
@@ -281,7 +282,7 @@ OPTIONAL = {
     "verdict": ("accuracy", "macro_f1", "lowest_recall", "version", "serving", "baseline", "gate"),
     "data": ("duplicates", "anomalies", "drift"),
     "training": ("network", "seconds"),
-    "quality": ("accuracy", "loss", "macro_precision", "macro_auprc", "calibration"),
+    "quality": ("accuracy", "top5_accuracy", "loss", "macro_precision", "macro_auprc", "calibration"),
     "provenance": ("recipe", "data", "data_digest", "code_digest", "commit", "lineage"),
 }
 LISTS = {

@@ -72,6 +72,7 @@ def quality_of_verdict(verdict: "Verdict") -> QualityFacts:
             for of in verdict.classes
         ),
         confusion=verdict.confusion,
+        top5_accuracy=verdict.top5_accuracy,
     )
 
 
@@ -98,6 +99,7 @@ def quality_of_answers(of: Figures, classes: Sequence[str], confusion: tuple[tup
         macro_recall=_number(of.overall["macro_recall"]),
         macro_f1=_number(of.overall["macro_f1"]),
         macro_auprc=_number(of.overall["macro_auprc"]),
+        top5_accuracy=_number(of.overall["top5_accuracy"]),
     )
 
 

@@ -159,6 +159,7 @@ class QualityFacts:
         calibration: None where the model could not be asked; likewise curves, coverage and slices are then empty.
         coverage: thresholds ascending.
         slices: by column, the largest slice first.
+        top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
     """
 
     examples: int
@@ -175,6 +176,7 @@ class QualityFacts:
     calibration: Calibration | None = None
     coverage: tuple[Coverage, ...] = ()
     slices: tuple[SliceQuality, ...] = ()
+    top5_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
