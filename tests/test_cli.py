@@ -47,8 +47,10 @@ def test_help_of_run_names_the_stages_in_order_and_every_exit_code() -> None:
 
 def test_recipes_lists_each_with_what_it_is_about() -> None:
     lines = CliRunner().invoke(cli.main, ["recipes"]).output.splitlines()
-    assert [line.split()[0] for line in lines] == recipe_names()
-    assert all(len(line.split()) > 3 for line in lines)
+    named = [line.split() for line in lines if not line.startswith(" ")]
+    assert [name for name, *_ in named] == recipe_names()
+    assert all(len(said) > 2 for _, *said in named)
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """`fashion run`, and what one needs to start: recipes and a catalogue to try them on."""
 
+import re
+import shutil
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -11,7 +14,8 @@ EXIT_CODES = """
 \b
 Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
 4 data refused · 5 model refused, nothing published · 6 weights cannot be had ·
-7 not published for another reason · 8 metadata database cannot be used · 130 stopped by Ctrl-C
+7 not published for another reason · 8 metadata database cannot be used ·
+130 stopped by Ctrl-C
 """
 
 set_option = click.option(
@@ -84,11 +88,17 @@ def recipes() -> None:
     """List the recipes that come with the project."""
     from pipeline.recipe import RECIPES, recipe_names
 
-    names = recipe_names()
-    width = max(map(len, names)) + 2
-    for name in names:
-        first = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]
-        click.echo(f"{name:<{width}}{first.lstrip('# ')}")
+    listed = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    listed.write_dl([(name, _first_sentence(RECIPES / f"{name}.yaml")) for name in recipe_names()], col_max=40)
+    click.echo(listed.getvalue(), nl=False)
+
+
+def _first_sentence(recipe: Path) -> str:
+    """What a recipe's comment says first."""
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("# "), lines))
+    # Not the end of `et al.`, or of a number.
+    return re.split(r"(?<=[\w)%]{2}[.:])\s(?=[A-Z])", comment, maxsplit=1)[0].rstrip(".:")
 
 
 @click.command(cls=Command)
