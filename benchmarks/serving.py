@@ -152,9 +152,10 @@ def main() -> None:
     with ExitStack() as stack:
         plain = stack.enter_context(server(options.model))
         batched = stack.enter_context(server(options.model, "--batching"))
-        one, many = bare(options.model, pictures, 1), bare(options.model, pictures, BATCH)
+        one, some, many = (bare(options.model, pictures, rows) for rows in (1, CLIENTS, BATCH))
         cases: dict[str, tuple[Call, int, int]] = {
             "SavedModel, 1 picture": (one, 1, 1),
+            f"SavedModel, {CLIENTS} pictures": (some, 1, CLIENTS),
             f"SavedModel, {BATCH} pictures": (many, 1, BATCH),
             "REST, 1 client": (over_rest(plain[0], pictures), 1, 1),
             "gRPC, 1 client": (over_grpc(plain[1], pictures), 1, 1),

@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.nodes import beginnings, house  # noqa: F401 - fixtures
+from tests.toy import toy  # noqa: F401 - a fixture
+
+# Helpers that assert: a failure in them is to say as much as one in a test.
+pytest.register_assert_rewrite("tests.kfp_commands", "tests.managed_models")
 
 REPO = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "pipeline.cli")

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+import pytest
 from fashion_client import wire
 
 SPEC = {"name": "tiny", "version": 3}
@@ -278,3 +279,22 @@ def grpc_server(behaviour: Behaviour, port: int = 0) -> Iterator[str]:
         yield f"grpc://127.0.0.1:{port}"
     finally:
         server.stop(0).wait()
+
+
+SERVERS = {"rest": rest_server, "grpc": grpc_server}
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    return Behaviour()
+
+
+@pytest.fixture(params=SERVERS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def address(protocol: str, behaviour: Behaviour) -> Iterator[str]:
+    with SERVERS[protocol](behaviour) as address:
+        yield address

@@ -1,8 +1,6 @@
 """A model is approved exactly when it meets the gate for every class, and what is said of it is what was measured."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,29 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from components.evaluate import verdict as verdict_module
-from components.evaluate.figures import (
-    OVERALL_FIGURES,
-    average_precision,
-    calibration_error,
-    figures,
-    judged,
-    top_accuracy,
-)
-from components.evaluate.record import Breach, Metric, Record
-from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.report.quality import calibration_of
 from components.settings import Gate
+from tests.confusions import OPEN, PERFECT, RARE, Confusion
 
 CLASSES = ("topwear", "underwear", "eyewear")
 GATE = Gate(accuracy=0.9, recall=0.9, precision=0.0, regression=0.02, class_regression=0.05)
-OPEN = Gate(accuracy=0, recall=0, precision=0, regression=1, class_regression=1)
-
-# Examples by true class (row) and predicted class (column), in the order of CLASSES.
-Confusion = list[list[int]]
-PERFECT = [[20, 0, 0], [0, 20, 0], [0, 0, 20]]
-RARE = [[30, 0, 0], [0, 15, 0], [0, 8, 4]]
 
 
 class Example(NamedTuple):
@@ -53,7 +34,6 @@ class Outcome(NamedTuple):
 
 
 Evaluate = Callable[[list[Example], Gate], Outcome]
-Judge = Callable[[Confusion, Gate, list[Breach]], Verdict]
 
 
 def examples_of(candidate: Confusion, baseline: Confusion | None = None) -> list[Example]:
@@ -315,217 +295,3 @@ def test_evaluation_and_blessing_of_different_runs_are_not_mixed(evaluate: Evalu
     evaluate(examples_of(PERFECT), GATE)
     with pytest.raises(ValueError, match="not of one run"):
         read_verdict(tmp_path / "evaluation", False, CLASSES, GATE)
-
-
-@pytest.fixture
-def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
-    """A verdict on a confusion, without the Evaluator: what it would have found is given."""
-
-    def judged(confusion: Confusion, gate: Gate, breaches: list[Breach]) -> Verdict:
-        labels = np.repeat(range(len(confusion)), [sum(row) for row in confusion])
-        calls = np.concatenate([np.repeat(range(len(row)), row) for row in confusion])
-        of = figures(labels, np.eye(len(confusion), dtype=np.float32)[calls], len(confusion))
-        numbers = {Metric(name): value for name, value in of.overall.items()}
-        numbers |= {
-            Metric(name, i): float(value) for name, values in of.classes.items() for i, value in enumerate(values)
-        }
-        numbers = {metric: value for metric, value in numbers.items() if not np.isnan(value)}
-        counts = {(i, j): count for i, row in enumerate(confusion) for j, count in enumerate(row)}
-        record = Record(ok=not breaches, breaches=tuple(breaches), slices={(): numbers}, confusion=counts)
-        monkeypatch.setattr(verdict_module, "read_record", lambda _: record)
-        names = [f"class{i}" for i in range(len(confusion))]
-        return read_verdict("anywhere", not breaches, names, gate)
-
-    return judged
-
-
-def test_refusal_names_the_class_and_what_still_serves(judge: Judge) -> None:
-    verdict = judge([[912, 88], [0, 1000]], Gate(), [Breach("recall", 0, False)])
-    assert refusal("six_class", verdict, 1795228152) == (
-        "six_class refused: class0 recall 91.2 % is below 95 % (88 of 1,000 taken for class1). "
-        "Nothing was published; version 1795228152 still serves."
-    )
-    assert refusal("six_class", verdict, None).endswith("Nothing was published; nothing serves yet.")
-
-
-def test_class_that_does_not_occur_is_told_once_and_before_all_else_about_it(judge: Judge) -> None:
-    breaches = [Breach("recall", 1, False), Breach("recall", 1, True), Breach("precision", 1, False)]
-    verdict = judge([[9, 1], [0, 0]], Gate(), breaches)
-    assert [failure.sentence for failure in verdict.failures] == ["class1 does not occur in the test split"]
-
-
-def test_refusal_of_a_collapsed_model_stays_readable(judge: Judge) -> None:
-    confusion = [[10] + 58 * [0] for _ in range(59)]
-    verdict = judge(confusion, Gate(), [Breach("precision", i, False) for i in range(1, 59)])
-    assert len(verdict.failures) == 58
-    assert "class6 was never predicted; and 52 more. Nothing was published" in refusal("edgenet", verdict, 3)
-
-
-@pytest.mark.parametrize(
-    ("right", "shown"),
-    [(9499, "94.99 % is below 95 %"), (9400, "94.0 % is below 95 %"), (9496, "94.96 % is below 95 %")],
-)
-def test_figure_below_the_gate_never_reads_as_the_gate(judge: Judge, right: int, shown: str) -> None:
-    confusion = [[right, 10_000 - right], [0, 10_000]]
-    assert shown in judge(confusion, Gate(), [Breach("recall", 0, False)]).failures[0].sentence
-
-
-def test_published_figures_are_json_with_null_for_what_does_not_exist(judge: Judge) -> None:
-    verdict = judge([[10, 0], [0, 0]], Gate(), [Breach("recall", 1, False), Breach("precision", 1, False)])
-    written = json.loads(json.dumps(verdict.as_json(), allow_nan=False))
-    assert written["classes"][1] == {
-        "name": "class1", "precision": None, "recall": None, "f1": None, "auprc": None,
-        "support": 0, "predicted": 0, "baseline_recall": None,
-    }  # fmt: skip
-    assert written["failures"] == [{"name": "class1", "sentence": "class1 does not occur in the test split"}]
-    assert written["confusion"] == [[10, 0], [0, 0]]
-    assert written["gate"]["recall"] == 0.95
-
-
-@pytest.mark.parametrize(
-    ("confusion", "support", "note"),
-    [
-        (RARE, None, ""),
-        (RARE, 12, ""),
-        (RARE, 15, "1 class with fewer than 15 test examples, 12 in all, is not judged: class2."),
-        (
-            RARE,
-            16,
-            "2 classes with fewer than 16 test examples, 27 in all, are judged together by their recall, 70.4 %: "
-            "class1, class2.",
-        ),
-        (
-            [[9, 0, 0], [1, 0, 0], [0, 0, 0]],
-            5,
-            "2 classes with fewer than 5 test examples, 1 in all, are not judged: class1, class2. "
-            "Not in the test split at all: class2.",
-        ),
-    ],
-)
-def test_classes_that_are_not_judged_by_themselves_are_named(
-    judge: Judge, confusion: Confusion, support: int | None, note: str
-) -> None:
-    verdict = judge(confusion, OPEN.model_copy(update={"support": support}), [])
-    assert note_on_rare(verdict) == note
-    names = verdict.as_json()["rare"]["names"] if note else ()
-    assert all(name in note for name in names)
-
-
-def test_reading_code_starts_without_tensorflow() -> None:
-    check = "import sys, components.evaluate.verdict; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], cwd=Path(__file__).parent.parent).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("positive", "scores", "area"),
-    [
-        ([1, 1, 0, 0], [0.9, 0.8, 0.2, 0.1], 1.0),
-        ([0, 0, 1, 1], [0.9, 0.8, 0.2, 0.1], (1 / 3 + 2 / 4) / 2),
-        ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], (1 + 2 / 3) / 2),
-        ([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], 1 / 4),
-        ([0, 0, 1, 0], [0.5, 0.5, 0.5, 0.5], 1 / 4),
-    ],
-)
-def test_area_under_precision_and_recall_is_the_mean_precision_of_the_positives(
-    positive: list[int], scores: list[float], area: float
-) -> None:
-    assert average_precision(np.array(positive, bool), np.array(scores, np.float32)) == pytest.approx(area)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_area_under_precision_and_recall_is_the_sum_over_all_thresholds(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    positive, scores = random.random(60) < 0.3, random.integers(0, 12, 60).astype(np.float32)
-    area, recall_before = 0.0, 0.0
-    for threshold in sorted(set(scores.tolist()), reverse=True):
-        called = scores >= threshold
-        recall = (called & positive).sum() / positive.sum()
-        area += (recall - recall_before) * (called & positive).sum() / called.sum()
-        recall_before = recall
-    assert average_precision(positive, scores) == pytest.approx(area)
-
-
-def drawn(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and probabilities that lean towards them."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, classes, count)
-    logits = random.normal(size=(count, classes)) + 2 * np.eye(classes)[labels]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return labels, probabilities.astype(np.float32)
-
-
-def test_calibration_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin() -> None:
-    labels = np.array([0, 0, 1, 1])
-    probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.61, 0.39], [0.0, 1.0]], np.float32)
-    # 0.9 and 0.92 share a bin, both right; 0.61 is wrong; 1.0 is right.
-    assert calibration_error(labels, probabilities) == pytest.approx((2 * 0.09 + 0.61 + 0) / 4)
-
-
-def test_calibration_error_is_what_the_report_shows() -> None:
-    labels, probabilities = drawn(500, 7)
-    probabilities[0] = np.eye(7)[2] * np.float32(1.0000001)
-    shown = calibration_of(labels, probabilities).ece
-    assert calibration_error(labels, probabilities) == pytest.approx(shown)
-    assert 0.02 < shown < 0.5
-
-
-@pytest.mark.parametrize("top", [1, 2, 5])
-def test_top_accuracy_is_how_often_the_class_is_among_the_most_probable(top: int) -> None:
-    labels, probabilities = drawn(300, 7)
-    probabilities[:50] = np.round(probabilities[:50], 1)  # so that some are equal
-    found = [
-        label in sorted(range(7), key=lambda i, row=row: -row[i])[:top] and row[label] > 0
-        for label, row in zip(labels, probabilities, strict=True)
-    ]
-    assert top_accuracy(labels, probabilities, top) == pytest.approx(np.mean(found))
-    assert top > 1 or top_accuracy(labels, probabilities, 1) == figures(labels, probabilities, 7).overall["accuracy"]
-
-
-def test_top_five_of_five_classes_are_no_figure() -> None:
-    assert np.isnan(figures(*drawn(20, 5), 5).overall["top5_accuracy"])
-    assert figures(*drawn(20, 6), 6).overall["top5_accuracy"] > 0.5
-
-
-COUNTS = {"right": [90, 4, 1, 0, 0], "support": [100, 8, 2, 1, 0], "predicted": [99, 10, 2, 0, 0]}
-
-
-@pytest.mark.parametrize(
-    ("enough", "recall", "precision"),
-    [
-        (0, [0.9, 0.5, 0.5, 0, np.nan], [90 / 99, 0.4, 0.5, np.nan, np.nan]),
-        (3, [0.9, 0.5, 1 / 3, 1 / 3, 1 / 3], [90 / 99, 0.4, 1, 1, 1]),
-        (4, [0.9, 0.5, 1, 1, 1], [90 / 99, 0.4, 1, 1, 1]),
-        (10, [0.9, 5 / 11, 5 / 11, 5 / 11, 5 / 11], [90 / 99, 1, 1, 1, 1]),
-        (200, [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
-    ],
-)
-def test_no_judgement_rests_on_fewer_examples_than_are_enough(
-    enough: int, recall: list[float], precision: list[float]
-) -> None:
-    of = judged(*(np.array(counts) for counts in COUNTS.values()), enough)
-    np.testing.assert_allclose(of["judged_recall"], recall)
-    np.testing.assert_allclose(of["judged_precision"], precision)
-
-
-def test_macro_figures_leave_out_classes_that_do_not_occur() -> None:
-    of = figures(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0, 1, 0], [0, 1, 0]], np.float32), 3)
-    assert of.overall["macro_recall"] == pytest.approx(0.75)
-    assert np.isnan(of.classes["recall"][2])
-    assert np.isnan(of.classes["precision"][2])
-
-
-def test_picture_without_an_answer_counts_as_a_mistake() -> None:
-    of = figures(np.array([0, 0]), np.array([[1, 0], [0, 0]], np.float32), 2)
-    assert of.overall["accuracy"] == 0.5
-    assert of.classes["predicted"].tolist() == [1, 0]
-
-
-def test_no_examples_give_no_figures() -> None:
-    of = figures(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), 2)
-    assert all(np.isnan(of.overall[name]) for name in OVERALL_FIGURES)
-
-
-@pytest.mark.parametrize(("labels", "columns"), [([-1], 2), ([2], 2), ([0], 3)])
-def test_labels_or_scores_of_another_class_list_are_refused(labels: list[int], columns: int) -> None:
-    with pytest.raises(ValueError, match=r"labels go from|have shape"):
-        figures(np.array(labels), np.ones((1, columns), np.float32), 2)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from report_facts import HOSTILE, empty_facts, full_facts, refused_facts
 
 from components.report.page import write_comparison, write_page
+from tests.report_facts import HOSTILE, empty_facts, full_facts, refused_facts
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
 

@@ -1,65 +1,26 @@
-"""The page of a run, the comparison of two and the model card: what stands in them, and what cannot break them."""
+"""The page of a run: what stands in it, and what cannot break it."""
 
 import base64
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from report_facts import HOSTILE, empty_facts, full_facts, refused_facts
 
-from components.report.facts import Count, Coverage, Histogram, RunFacts, from_json, to_json
-from components.report.page import write_card, write_comparison, write_page
+from components.report.facts import Coverage, RunFacts, from_json, to_json
+from components.report.page import write_page
 from components.report.page.findings import findings, suggested_threshold, weak_slices
-from components.report.page.formats import duration, number, percent, points, score, whole
-from components.report.page.lineage import draw
-from components.report.page.page import plots_of, shade
+from components.report.page.formats import duration, number, percent, score, whole
+from components.report.page.page import plots_of
+from tests.page_reader import Read
+from tests.report_facts import HOSTILE, empty_facts, full_facts, refused_facts
 
 SECTIONS = ("verdict", "data", "training", "quality", "pictures", "provenance")
 LIMIT = 8_000_000
-
-
-class Read(HTMLParser):
-    """What a page says: its visible text, its scripts by id or order, its tags."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.scripts: list[tuple[dict[str, str | None], str]] = []
-        self._inside: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self._inside.append(tag)
-            self.scripts.append((dict(attrs), ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._inside and tag == self._inside[-1]:
-            self._inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        if self._inside:
-            attrs, text = self.scripts[-1]
-            self.scripts[-1] = (attrs, text + data)
-        else:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def script(self, name: str) -> Any:
-        return json.loads(next(text for attrs, text in self.scripts if attrs.get("id") == name))
 
 
 @cache
@@ -369,177 +330,3 @@ def test_a_slice_without_a_mistake_is_never_weak() -> None:
     assert quality is not None
     part = dataclasses.replace(quality.slices[0], examples=124, correct=124, accuracy=1.0, high=1 - 1e-16)
     assert weak_slices(dataclasses.replace(quality, accuracy=1.0, slices=(part,))) == ()
-
-
-def test_values_that_are_not_drawn_are_added_up_and_stand_in_the_table() -> None:
-    facts = full_facts()
-    assert facts.data is not None
-    column = facts.data.columns[0]
-    bars, pie = plots_of(facts)["columns"][:2]
-    total = sum(of.count for of in column.values) + column.others + column.missing
-    assert sum(bars.figure["data"][0]["x"]) == sum(pie.figure["data"][0]["values"]) == total
-    assert len(bars.figure["data"][0]["x"]) == 14
-    assert len(bars.rows) == len(column.values) + 2
-
-
-def test_values_that_are_shortened_alike_stay_apart_in_the_pie() -> None:
-    facts = full_facts()
-    assert facts.data is not None
-    values = (Count("a value as long as this one", 5), Count("a value as long as that one", 4))
-    column = dataclasses.replace(facts.data.columns[0], values=values, others=0, missing=0, distinct=2)
-    data = dataclasses.replace(facts.data, columns=(column,))
-    pie = plots_of(dataclasses.replace(facts, data=data))["columns"][1].figure["data"][0]
-    assert len(set(pie["labels"])) == 2
-
-
-def test_a_histogram_of_equal_pictures_is_drawn() -> None:
-    facts = full_facts()
-    assert facts.data is not None
-    data = dataclasses.replace(facts.data, histograms=(Histogram("width", "px", (60.0, 61.0), (0,)),))
-    assert plots_of(dataclasses.replace(facts, data=data))["histograms"][0].rows == ()
-
-
-def test_boxes_of_a_lineage_do_not_overlap_and_wires_go_down() -> None:
-    provenance = full_facts().provenance
-    assert provenance is not None
-    assert provenance.lineage is not None
-    drawing = draw(provenance.lineage)
-    stages = {box.title for box in drawing.boxes if box.stage}
-    assert stages == {node.label for node in provenance.lineage.nodes if node.kind == "stage"}
-    shown = stages | {box.title for box in drawing.boxes} | {of.label for box in drawing.boxes for of in box.artifacts}
-    assert shown == {node.label for node in provenance.lineage.nodes}
-    for one in drawing.boxes:
-        assert 0 <= one.x <= one.x + one.width <= drawing.width
-        assert 0 <= one.y <= one.y + one.height <= drawing.height
-        for other in drawing.boxes:
-            beside = one.x + one.width <= other.x or other.x + other.width <= one.x
-            assert one is other or beside or one.y + one.height <= other.y or other.y + other.height <= one.y
-    tops = {box.id: box.y for box in drawing.boxes}
-    assert drawing.wires
-    assert all(tops[wire.source] < tops[wire.target] for wire in drawing.wires)
-
-
-def test_a_resolver_s_circle_is_drawn_as_one_who_took() -> None:
-    provenance = full_facts().provenance
-    assert provenance is not None
-    assert provenance.lineage is not None
-    wires = {(wire.source, wire.target) for wire in draw(provenance.lineage).wires}
-    assert ("Earlier", "baseline") in wires
-    assert ("Earlier", "evaluate") in wires
-
-
-@pytest.mark.parametrize(
-    ("written", "expected"),
-    [
-        (percent(0.98765), "98.8\u202f%"), (percent(0.9999), "99.9\u202f%"), (percent(1.0), "100.0\u202f%"),
-        (percent(1 - 1e-16), "100.0\u202f%"),
-        (percent(0.00001), "0.1\u202f%"), (percent(0.0), "0.0\u202f%"), (percent(None), "–"),
-        (points(0.0042), "+0.4"), (points(-0.012), "−1.2"), (points(0.0001), "±0.0"), (score(0.99997), "0.9999"),
-        (score(1.0), "1"), (duration(782.1), "13\u202fmin 2\u202fs"), (duration(59.7), "1\u202fmin 0\u202fs"),
-        (duration(7_500), "2\u202fh 5\u202fmin"), (whole(39_879), "39,879"), (number(0.09113), "0.0911"),
-    ],
-)  # fmt: skip
-def test_figures_read_the_same_everywhere(written: str, expected: str) -> None:
-    assert written == expected
-
-
-@cache
-def _palette() -> dict[str, tuple[str, str]]:
-    import components.report.page as package
-
-    style = (Path(package.__file__).parent / "page.css").read_text(encoding="utf-8")
-    return {name: (light, dark) for name, light, dark in re.findall(r"--([\w-]+): light-dark\((#\w+), (#\w+)\)", style)}
-
-
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize(
-    ("ink", "ground"),
-    [
-        (ink, ground)
-        for ink in ("text", "muted", "accent", "good", "bad", "warn")
-        for ground in ("page", "panel", "sunken")
-    ]
-    + [("accent", "wash"), ("good", "good-wash"), ("bad", "bad-wash"), ("warn", "warn-wash"), ("text", "wash")],
-)
-def test_text_can_be_read_on_what_it_stands_on(ink: str, ground: str, theme: int) -> None:
-    """WCAG 2.2, 1.4.3: a contrast of at least 4.5."""
-    assert _contrast(_rgb(_palette()[ink][theme]), _rgb(_palette()[ground][theme])) >= 4.5
-
-
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize("hue", ["accent", "bad"])
-def test_figures_in_the_confusion_matrix_can_be_read_at_every_shade(hue: str, theme: int) -> None:
-    colours = {name: _rgb(of[theme]) for name, of in _palette().items()}
-    for hundredths in range(101):
-        strength = shade(hundredths / 100)
-        cell = tuple(strength * a + (1 - strength) * b for a, b in zip(colours[hue], colours["sunken"], strict=True))
-        ink = colours["page" if hundredths >= 50 else "text"]
-        assert _contrast(cell, ink) >= 4.5, hundredths
-
-
-def _rgb(colour: str) -> tuple[float, ...]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
-def _contrast(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    light, dark = sorted(map(_luminance, (one, other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: tuple[float, ...]) -> float:
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_a_comparison_tells_what_changed(tmp_path: Path) -> None:
-    before, after = full_facts(), full_facts()
-    assert after.quality is not None
-    assert after.provenance is not None
-    assert after.data is not None
-    worse = tuple(
-        dataclasses.replace(of, recall=(of.recall or 0) - (0.1 if i == 2 else 0))
-        for i, of in enumerate(after.quality.classes)
-    )
-    after = dataclasses.replace(
-        after,
-        run="2026-11-28T04-00-00",
-        quality=dataclasses.replace(after.quality, classes=worse),
-        data=dataclasses.replace(after.data, rows=45_000),
-        provenance=dataclasses.replace(
-            after.provenance, recipe="name: edgenet\nbalance:\n  cap: 800\n", data_digest="other"
-        ),
-    )
-    file = tmp_path / "reports" / "comparison.html"
-    write_comparison(before, after, file)
-    page = Read(file.read_text(encoding="utf-8"))
-    assert f"Points lost: {worse[2].name} −10.0." in page.text
-    assert "- cap: 500" in page.text
-    assert "+ cap: 800" in page.text
-    assert "44,446 45,000 +554" in page.text
-    assert "Different catalogues." in page.text
-
-
-def test_runs_without_quality_can_be_compared(tmp_path: Path) -> None:
-    write_comparison(refused_facts(), empty_facts(), tmp_path / "c.html")
-    page = Read((tmp_path / "c.html").read_text(encoding="utf-8"))
-    assert "One of the runs was not evaluated." in page.text
-    assert "Data refused" in page.text
-
-
-def test_the_card_has_the_toolkit_s_sections_and_the_figures_by_slice() -> None:
-    facts = full_facts()
-    assert facts.quality is not None
-    card = write_card(facts)
-    heads = re.findall(r"^## (.+)$", card, re.MULTILINE)
-    assert heads[:5] == ["Model details", "Intended use", "Considerations", "Data", "Quantitative analysis"]
-    for of in facts.quality.classes:
-        assert f"| {percent(of.precision)} | {percent(of.recall)} | {percent(of.f1)} |" in card
-    assert card.count(f"{percent(0.94)} | {percent(0.91)} – {percent(0.96)} |") == 3
-    assert "Apache-2.0" in card
-
-
-def test_text_from_the_data_is_no_markup_in_the_card() -> None:
-    card = write_card(full_facts())
-    assert "<script" not in card.replace("\\<script", "")
-    assert "\\<script\\>alert\\(1\\)" in card
-    assert all(line.count(" | ") in (3, 4, 5) for line in card.splitlines() if line.startswith("| "))

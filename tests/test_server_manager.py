@@ -4,117 +4,38 @@ import asyncio
 import logging
 import os
 import shutil
-import threading
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from google.protobuf import text_format
+
+from serving.server.config import Batching, Options, single_model
+from serving.server.errors import ServingError
+from serving.server.manager import ModelManager, Spec
+from serving.server.metrics import Metrics
+from serving.server.servable import WARMUP_FILE, Servable
+from tests.managed_models import (
+    FAST,
+    NAME,
+    STILL,
+    M,
+    ask,
+    configured,
+    put,
+    refusal,
+    remove,
+    run,
+    serving,
+    specific,
+    states,
+    until,
+)
+from tests.managed_models import base as base
+from tests.managed_models import models as models
+from tests.managed_models import pictures as pictures
 
 pytestmark = pytest.mark.slow
-
-from serving.server.config import Batching, ModelServerConfig, Options, single_model  # noqa: E402
-from serving.server.errors import ServingError  # noqa: E402
-from serving.server.manager import ModelManager, Spec  # noqa: E402
-from serving.server.metrics import Metrics  # noqa: E402
-from serving.server.servable import WARMUP_FILE, Servable  # noqa: E402
-from tests.serving_model import LABELS, write_model  # noqa: E402
-
-NAME = "six_class"
-M = Spec(NAME)
-FAST = Options(poll_seconds=0.03)
-STILL = Options(poll_seconds=0)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Models that answer everything with the class of their number, 1 to 3."""
-    folder = tmp_path_factory.mktemp("models")
-    for number in (1, 2, 3):
-        labels = (LABELS[number], *LABELS[:number], *LABELS[number + 1 :])
-        write_model(folder / str(number), labels, bias=1000)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pictures():
-    from serving.verify import drawn_pictures
-
-    return np.array(drawn_pictures(), object)
-
-
-@pytest.fixture
-def base(tmp_path, models):
-    """The folder of a model with version 1."""
-    put(models, tmp_path / NAME, 1)
-    return tmp_path / NAME
-
-
-def put(models, base, number, of=None):
-    """Publishes a version as the pipeline does: whole, by renaming."""
-    staging = base / f".staging-{number}"
-    shutil.copytree(models / str(of or number), staging)
-    os.rename(staging, base / str(number))
-
-
-def remove(base, number):
-    os.rename(base / str(number), base / f".removed-{number}")
-    shutil.rmtree(base / f".removed-{number}")
-
-
-def configured(*bases, policy="", labels=()):
-    entries = (
-        f'config {{ name: "{base.name}" base_path: "{base}" model_platform: "tensorflow" {policy} '
-        + " ".join(f'version_labels {{ key: "{key}" value: {value} }}' for key, value in labels)
-        + "}"
-        for base in bases
-    )
-    return text_format.Parse(f"model_config_list {{ {' '.join(entries)} }}", ModelServerConfig())
-
-
-@asynccontextmanager
-async def serving(config, options=STILL, metrics=None):
-    manager = ModelManager(config, options, metrics or Metrics())
-    await manager.start()
-    try:
-        yield manager
-    finally:
-        await manager.stop()
-
-
-def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario(), 60))
-
-
-async def until(holds):
-    while not holds():
-        await asyncio.sleep(0.01)
-
-
-def states(manager, name=NAME):
-    return {status.version: status.state for status in manager.status(name)}
-
-
-async def ask(manager, pictures, spec=M):
-    """The version that answers, having checked that the answer is that version's own."""
-    answer = await manager.predict(spec, {"image_bytes": pictures})
-    assert set(answer.outputs["label"]) == {LABELS[answer.version].encode()}
-    return answer.version
-
-
-async def refusal(awaitable):
-    with pytest.raises(ServingError) as caught:
-        await awaitable
-    return caught.value.code.name, caught.value.message
-
-
-SPECIFIC = "model_version_policy {{ specific {{ {} }} }}"
-
-
-def specific(*versions):
-    return SPECIFIC.format(" ".join(f"versions: {version}" for version in versions))
 
 
 @pytest.mark.parametrize(
@@ -409,86 +330,6 @@ def test_status_of_one_version_can_be_asked_for(models, base):
     run(scenario)
 
 
-def test_labels_move_between_versions_that_serve_and_to_no_other(models, base, pictures):
-    async def scenario():
-        put(models, base, 2)
-        put(models, base, 3)
-        both = {"policy": specific(1, 2)}
-        async with serving(configured(base, **both, labels=[("stable", 1), ("canary", 2)])) as manager:
-            stable, canary = Spec(NAME, label="stable"), Spec(NAME, label="canary")
-            assert await ask(manager, pictures, stable) == 1
-            assert await ask(manager, pictures, canary) == 2
-            assert [status.version for status in manager.status(NAME, label="stable")] == [1]
-            await manager.reload(configured(base, **both, labels=[("stable", 2)]))
-            assert await ask(manager, pictures, stable) == 2
-            code, message = await refusal(ask(manager, pictures, canary))
-            assert (code, message) == ("INVALID_ARGUMENT", "Unrecognized servable version label: canary")
-            for policy in (specific(1, 2), specific(1, 2, 3)):  # not even together with its version
-                code, message = await refusal(manager.reload(configured(base, policy=policy, labels=[("stable", 3)])))
-                assert code == "FAILED_PRECONDITION"
-                assert f"assign label to version 3 of model {NAME}, which is not currently available" in message
-            await refusal(manager.reload(configured(base, policy=specific(1), labels=[("stable", 2)])))
-            assert await ask(manager, pictures, stable) == 2
-            assert states(manager) == {2: "AVAILABLE", 1: "AVAILABLE"}
-
-    run(scenario)
-
-
-def test_reload_adds_changes_and_removes_models(models, base, tmp_path, pictures):
-    async def scenario():
-        other = tmp_path / "other"
-        put(models, other, 3)
-        put(models, base, 2)
-        async with serving(configured(base), FAST) as manager:
-            await manager.reload(configured(base, other, policy=specific(1, 3)))
-            await until(lambda: states(manager) == {2: "END", 1: "AVAILABLE"})
-            assert await ask(manager, pictures, Spec("other")) == 3
-            await manager.reload(configured(other))
-            assert (await refusal(ask(manager, pictures)))[0] == "NOT_FOUND"
-            assert await ask(manager, pictures, Spec("other")) == 3
-            await manager.reload(ModelServerConfig())  # empty: nothing to do
-            assert await ask(manager, pictures, Spec("other")) == 3
-
-    run(scenario)
-
-
-def test_model_moves_to_another_folder_without_a_gap_and_stays_if_nothing_loads_there(models, base, tmp_path, pictures):
-    async def scenario():
-        moved, empty = tmp_path / "moved" / NAME, tmp_path / "empty" / NAME
-        put(models, moved, 2)
-        empty.mkdir(parents=True)
-        async with serving(configured(base)) as manager:
-            code, message = await refusal(manager.reload(configured(empty)))
-            assert (code, message) == ("UNKNOWN", f"1 model(s) did not become available: {{{NAME}}}")
-            assert await ask(manager, pictures) == 1
-            await manager.reload(configured(moved))
-            assert await ask(manager, pictures) == 2
-
-    run(scenario)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [
-        (lambda base: configured(base, base), "INVALID_ARGUMENT"),
-        (lambda base: configured(base.with_name("nowhere")), "NOT_FOUND"),
-        (lambda base: configured(base, Path("relative")), "INVALID_ARGUMENT"),
-        (lambda base: configured(base, labels=[("stable", 9)]), "FAILED_PRECONDITION"),
-    ],
-)
-def test_refused_reload_changes_nothing(base, pictures, wrong, code):
-    async def scenario():
-        config = configured(base, labels=[("stable", 1)])
-        async with serving(config, FAST) as manager:
-            assert (await refusal(manager.reload(wrong(base))))[0] == code
-            await asyncio.sleep(0.1)
-            assert await ask(manager, pictures, Spec(NAME, label="stable")) == 1
-            assert states(manager) == {1: "AVAILABLE"}
-            assert manager.ready
-
-    run(scenario)
-
-
 def test_warm_up_requests_are_replayed_before_the_version_serves(models, base, pictures, monkeypatch):
     async def scenario():
         replayed = []
@@ -506,98 +347,6 @@ def test_warm_up_requests_are_replayed_before_the_version_serves(models, base, p
             os.rename(staging, base / "2")
             await until(lambda: states(manager).get(2) == "AVAILABLE")
             assert replayed == [("embed", pictures[:2].tolist(), "LOADING")]
-
-    run(scenario)
-
-
-class Gate:
-    """Holds every run of TensorFlow until it is opened."""
-
-    def __init__(self, monkeypatch):
-        self.open, self.runs, original = threading.Event(), [], Servable.run
-
-        def gated(servable, signature, inputs):
-            self.runs.append(len(inputs["image_bytes"]))
-            assert self.open.wait(20)
-            return original(servable, signature, inputs)
-
-        monkeypatch.setattr(Servable, "run", gated)
-
-
-def test_old_version_is_unloaded_only_when_its_running_requests_have_ended(models, base, pictures, monkeypatch):
-    async def scenario():
-        async with serving(single_model(NAME, base), FAST) as manager:
-            gate = Gate(monkeypatch)
-            running = asyncio.ensure_future(ask(manager, pictures))
-            await until(lambda: gate.runs)
-            put(models, base, 2)
-            await until(lambda: states(manager) == {2: "AVAILABLE", 1: "UNLOADING"})
-            await asyncio.sleep(0.2)
-            assert states(manager)[1] == "UNLOADING"
-            gate.open.set()
-            assert await running == 1
-            await until(lambda: states(manager)[1] == "END")
-
-    run(scenario)
-
-
-@pytest.mark.parametrize("batching", [None, Batching(max_batch_size=64)], ids=["alone", "batched"])
-def test_stopping_lets_running_requests_end_and_refuses_new_ones(base, pictures, batching, monkeypatch):
-    async def scenario():
-        async with serving(single_model(NAME, base), Options(batching=batching)) as manager:
-            gate = Gate(monkeypatch)
-            running = [asyncio.ensure_future(ask(manager, pictures)) for _ in range(5)]
-            await until(lambda: gate.runs)
-            stopping = asyncio.ensure_future(manager.stop())
-            await asyncio.sleep(0.1)
-            assert not manager.ready
-            code, message = await refusal(ask(manager, pictures))
-            assert (code, message.partition(":")[0]) == ("UNAVAILABLE", "The server is shutting down")
-            assert not stopping.done()
-            gate.open.set()
-            assert await asyncio.gather(*running) == [1] * 5
-            await stopping
-            assert states(manager) == {1: "END"}
-
-    run(scenario)
-
-
-def test_batching_merges_the_requests_that_wait_and_refuses_those_that_find_no_room(base, pictures, monkeypatch):
-    async def scenario():
-        batching = Batching(max_batch_size=6, max_enqueued_batches=1, batch_timeout_micros=0)
-        async with serving(single_model(NAME, base), Options(batching=batching)) as manager:
-            gate = Gate(monkeypatch)
-            running = [asyncio.ensure_future(ask(manager, pictures))]
-            await until(lambda: gate.runs)
-            running += [asyncio.ensure_future(ask(manager, pictures[number:])) for number in (0, 1)]
-            await asyncio.sleep(0.05)
-            code, _ = await refusal(ask(manager, pictures))
-            assert code == "RESOURCE_EXHAUSTED"
-            code, message = await refusal(ask(manager, np.repeat(pictures, 3)))
-            assert (code, message) == ("INVALID_ARGUMENT", "Task size 9 is larger than maximum input batch size 6")
-            gate.open.set()
-            assert await asyncio.gather(*running) == [1, 1, 1]
-            assert gate.runs == [3, 5]
-
-    run(scenario)
-
-
-@pytest.mark.parametrize("batching", [None, Batching()], ids=["alone", "batched"])
-def test_request_of_a_caller_that_has_gone_is_not_run(base, pictures, batching, monkeypatch):
-    async def scenario():
-        metrics = Metrics()
-        async with serving(single_model(NAME, base), Options(threads=1, batching=batching), metrics) as manager:
-            gate = Gate(monkeypatch)
-            first = asyncio.ensure_future(ask(manager, pictures))
-            await until(lambda: gate.runs)
-            gone = asyncio.ensure_future(ask(manager, pictures[:1]))
-            await asyncio.sleep(0.05)
-            gone.cancel()
-            gate.open.set()
-            assert await first == 1
-            assert await ask(manager, pictures[:2]) == 1
-            assert gate.runs == [3, 2]
-        assert b'status="CANCELLED"} 1.0' in metrics.exposition()
 
     run(scenario)
 

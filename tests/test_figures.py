@@ -1,0 +1,129 @@
+"""The figures of an evaluation are what their definitions say, and none is made of no examples."""
+
+import numpy as np
+import pytest
+
+from components.evaluate.figures import (
+    OVERALL_FIGURES,
+    average_precision,
+    calibration_error,
+    figures,
+    judged,
+    top_accuracy,
+)
+from components.report.quality import calibration_of
+
+
+@pytest.mark.parametrize(
+    ("positive", "scores", "area"),
+    [
+        ([1, 1, 0, 0], [0.9, 0.8, 0.2, 0.1], 1.0),
+        ([0, 0, 1, 1], [0.9, 0.8, 0.2, 0.1], (1 / 3 + 2 / 4) / 2),
+        ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], (1 + 2 / 3) / 2),
+        ([1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5], 1 / 4),
+        ([0, 0, 1, 0], [0.5, 0.5, 0.5, 0.5], 1 / 4),
+    ],
+)
+def test_area_under_precision_and_recall_is_the_mean_precision_of_the_positives(
+    positive: list[int], scores: list[float], area: float
+) -> None:
+    assert average_precision(np.array(positive, bool), np.array(scores, np.float32)) == pytest.approx(area)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_area_under_precision_and_recall_is_the_sum_over_all_thresholds(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    positive, scores = random.random(60) < 0.3, random.integers(0, 12, 60).astype(np.float32)
+    area, recall_before = 0.0, 0.0
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        called = scores >= threshold
+        recall = (called & positive).sum() / positive.sum()
+        area += (recall - recall_before) * (called & positive).sum() / called.sum()
+        recall_before = recall
+    assert average_precision(positive, scores) == pytest.approx(area)
+
+
+def drawn(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and probabilities that lean towards them."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, count)
+    logits = random.normal(size=(count, classes)) + 2 * np.eye(classes)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return labels, probabilities.astype(np.float32)
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy_bin_by_bin() -> None:
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.92, 0.08], [0.61, 0.39], [0.0, 1.0]], np.float32)
+    # 0.9 and 0.92 share a bin, both right; 0.61 is wrong; 1.0 is right.
+    assert calibration_error(labels, probabilities) == pytest.approx((2 * 0.09 + 0.61 + 0) / 4)
+
+
+def test_calibration_error_is_what_the_report_shows() -> None:
+    labels, probabilities = drawn(500, 7)
+    probabilities[0] = np.eye(7)[2] * np.float32(1.0000001)
+    shown = calibration_of(labels, probabilities).ece
+    assert calibration_error(labels, probabilities) == pytest.approx(shown)
+    assert 0.02 < shown < 0.5
+
+
+@pytest.mark.parametrize("top", [1, 2, 5])
+def test_top_accuracy_is_how_often_the_class_is_among_the_most_probable(top: int) -> None:
+    labels, probabilities = drawn(300, 7)
+    probabilities[:50] = np.round(probabilities[:50], 1)  # so that some are equal
+    found = [
+        label in sorted(range(7), key=lambda i, row=row: -row[i])[:top] and row[label] > 0
+        for label, row in zip(labels, probabilities, strict=True)
+    ]
+    assert top_accuracy(labels, probabilities, top) == pytest.approx(np.mean(found))
+    assert top > 1 or top_accuracy(labels, probabilities, 1) == figures(labels, probabilities, 7).overall["accuracy"]
+
+
+def test_top_five_of_five_classes_are_no_figure() -> None:
+    assert np.isnan(figures(*drawn(20, 5), 5).overall["top5_accuracy"])
+    assert figures(*drawn(20, 6), 6).overall["top5_accuracy"] > 0.5
+
+
+COUNTS = {"right": [90, 4, 1, 0, 0], "support": [100, 8, 2, 1, 0], "predicted": [99, 10, 2, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    ("enough", "recall", "precision"),
+    [
+        (0, [0.9, 0.5, 0.5, 0, np.nan], [90 / 99, 0.4, 0.5, np.nan, np.nan]),
+        (3, [0.9, 0.5, 1 / 3, 1 / 3, 1 / 3], [90 / 99, 0.4, 1, 1, 1]),
+        (4, [0.9, 0.5, 1, 1, 1], [90 / 99, 0.4, 1, 1, 1]),
+        (10, [0.9, 5 / 11, 5 / 11, 5 / 11, 5 / 11], [90 / 99, 1, 1, 1, 1]),
+        (200, [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
+    ],
+)
+def test_no_judgement_rests_on_fewer_examples_than_are_enough(
+    enough: int, recall: list[float], precision: list[float]
+) -> None:
+    of = judged(*(np.array(counts) for counts in COUNTS.values()), enough)
+    np.testing.assert_allclose(of["judged_recall"], recall)
+    np.testing.assert_allclose(of["judged_precision"], precision)
+
+
+def test_macro_figures_leave_out_classes_that_do_not_occur() -> None:
+    of = figures(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0, 1, 0], [0, 1, 0]], np.float32), 3)
+    assert of.overall["macro_recall"] == pytest.approx(0.75)
+    assert np.isnan(of.classes["recall"][2])
+    assert np.isnan(of.classes["precision"][2])
+
+
+def test_picture_without_an_answer_counts_as_a_mistake() -> None:
+    of = figures(np.array([0, 0]), np.array([[1, 0], [0, 0]], np.float32), 2)
+    assert of.overall["accuracy"] == 0.5
+    assert of.classes["predicted"].tolist() == [1, 0]
+
+
+def test_no_examples_give_no_figures() -> None:
+    of = figures(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), 2)
+    assert all(np.isnan(of.overall[name]) for name in OVERALL_FIGURES)
+
+
+@pytest.mark.parametrize(("labels", "columns"), [([-1], 2), ([2], 2), ([0], 3)])
+def test_labels_or_scores_of_another_class_list_are_refused(labels: list[int], columns: int) -> None:
+    with pytest.raises(ValueError, match=r"labels go from|have shape"):
+        figures(np.array(labels), np.ones((1, columns), np.float32), 2)
