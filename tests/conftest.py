@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import beginnings, house  # noqa: F401 - fixtures
-from tests.toy import toy  # noqa: F401 - a fixture
+from tests import HOUSE
+from tests.pipeline.nodes import beginnings, house  # noqa: F401 - fixtures
+from tests.publish.toy import toy  # noqa: F401 - a fixture
 
 # Helpers that assert: a failure in them is to say as much as one in a test.
-pytest.register_assert_rewrite("tests.kfp_commands", "tests.managed_models")
+pytest.register_assert_rewrite("tests.kubeflow.kfp_commands", "tests.serving.managed_models")
 
-REPO = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "pipeline.cli")
 
 
@@ -61,7 +61,7 @@ class Place:
         for folder in self.around:
             folder.mkdir(parents=True, exist_ok=True)
         work, home, tmp = map(str, self.around)
-        return {**os.environ, "PYTHONPATH": str(REPO), "HOME": home, "TMPDIR": tmp, "PWD": work, "COLUMNS": "80"}
+        return {**os.environ, "PYTHONPATH": str(HOUSE), "HOME": home, "TMPDIR": tmp, "PWD": work, "COLUMNS": "80"}
 
     def start(self, *args: str | Path, **options: object) -> "subprocess.Popen[str]":
         """Starts `fashion` with these arguments and does not wait for it."""

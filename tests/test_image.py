@@ -17,8 +17,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-REPO = Path(__file__).parent.parent
-DOCKERFILE = (REPO / "Dockerfile").read_text()
+from tests import HOUSE
+
+DOCKERFILE = (HOUSE / "Dockerfile").read_text()
 
 # What tests read beside the product itself, which the image has where they are mounted.
 MOUNTED = ("tests", "pyproject.toml", "setup.py", "constraints.txt", "constraints-gpu.txt", "Dockerfile",
@@ -27,7 +28,7 @@ SITE = "/opt/fashion/lib/python3.11/site-packages"
 
 
 def load_slim() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("slim", REPO / "scripts/slim.py")
+    spec = importlib.util.spec_from_file_location("slim", HOUSE / "scripts/slim.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -36,7 +37,7 @@ def load_slim() -> ModuleType:
 
 
 def pins(file: str) -> dict[str, str]:
-    lines = (line.partition("==") for line in (REPO / file).read_text().splitlines())
+    lines = (line.partition("==") for line in (HOUSE / file).read_text().splitlines())
     return {canonicalize_name(name): version for name, _, version in lines if version}
 
 
@@ -59,10 +60,10 @@ def test_what_is_shipped_is_only_copied_from_the_stages_that_build(target: str) 
 
 
 def test_nothing_but_what_the_image_is_made_of_reaches_the_build() -> None:
-    lines = [line for line in (REPO / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in (HOUSE / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     assert lines[0] == "*"
     let_in = {line[1:] for line in lines if line.startswith("!")}
-    assert all((REPO / name).exists() for name in let_in)
+    assert all((HOUSE / name).exists() for name in let_in)
     assert let_in.isdisjoint({".git", ".venv", "runs", "tests", "README.md"})
     copied = {
         name for line in re.findall(r"^COPY ([^-].*) \./$", DOCKERFILE, re.MULTILINE) for name in line.split()
@@ -79,9 +80,9 @@ def test_the_lock_for_gpu_holds_what_tensorflow_asks_for() -> None:
 
 def test_what_the_code_reads_travels_with_it(tmp_path: Path) -> None:
     command = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
-    subprocess.run([*command, "egg_info", "--egg-base", str(tmp_path)], cwd=REPO, check=True, capture_output=True)
-    packages = {REPO / name: tmp_path / name for name in ("components", "pipeline", "schema", "serving/server")}
-    packages[REPO / "serving/fashion_client"] = tmp_path / "fashion_client"
+    subprocess.run([*command, "egg_info", "--egg-base", str(tmp_path)], cwd=HOUSE, check=True, capture_output=True)
+    packages = {HOUSE / name: tmp_path / name for name in ("components", "pipeline", "schema", "serving/server")}
+    packages[HOUSE / "serving/fashion_client"] = tmp_path / "fashion_client"
     files = [(file, there / file.relative_to(here)) for here, there in packages.items() for file in here.rglob("*.*")]
     assert [file for file, copy in files if "__pycache__" not in file.parts and not copy.exists()] == []
 
@@ -167,7 +168,7 @@ def test_the_image_holds_no_tools_caches_or_places_of_the_build(image: Image) ->
         "-c",
         "command -v cc gcc c++ ld strip as make git ruff mypy pytest; find /root /src /app -mindepth 1 2>/dev/null; "
         "find /opt/fashion -name '*.h' -o -name '*.pyi'; "
-        f"grep -rlF {REPO} /opt/fashion /etc 2>/dev/null; true",
+        f"grep -rlF {HOUSE} /opt/fashion /etc 2>/dev/null; true",
         entrypoint="bash",
         options=["--user=0"],
     )
@@ -192,7 +193,7 @@ print(sum(not os.path.exists(cache_from_source(source)) for source in sources), 
 def test_the_quick_tests_pass_in_the_image(image: Image) -> None:
     site = Path(pytest.__file__).parent.parent
     tools = [site / name for name in ("pytest", "_pytest", "py.py", "pluggy", "iniconfig")]
-    options = [f"--volume={REPO / name}:{SITE}/{name}:ro" for name in MOUNTED]
+    options = [f"--volume={HOUSE / name}:{SITE}/{name}:ro" for name in MOUNTED]
     options += [f"--volume={tool}:/tools/{tool.name}:ro" for tool in tools]
     options += ["--env=PYTHONPATH=/tools", f"--workdir={SITE}"]
     # These are about what the image leaves out: the checkout, the lock, and tools of development.

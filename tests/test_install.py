@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-REPO = Path(__file__).parents[1]
+from tests import HOUSE
+
 INPUTS = ("scripts/install.sh", "setup.py", "constraints.txt")
 TOOLS = ("bash", "cat", "dirname", "flock", "grep", "head", "ln", "mkdir", "rm", "rmdir", "sha256sum", "sleep", "sort",
          "tail", "touch", "uname")  # fmt: skip
@@ -92,7 +93,7 @@ class Checkout:
         self.root, self.bin = root / "check out", root / "bin"
         for name in INPUTS:
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPO / name, self.root / name)
+            shutil.copy(HOUSE / name, self.root / name)
         self.bin.mkdir()
         for name in TOOLS:
             (self.bin / name).symlink_to(shutil.which(name) or pytest.skip(f"there is no {name} here"))
@@ -200,7 +201,7 @@ def test_an_older_system_fetches_from_its_own_archive(tmp_path: Path, form: str)
     name, text, expected = ENTRIES[form]
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / "sources.list.d" / name).write_text(text)
-    script = (REPO / "scripts/install.sh").read_text()
+    script = (HOUSE / "scripts/install.sh").read_text()
     function = script[script.index("archive_entries()") :].partition("\n}\n")[0] + "\n}\n"
     call = 'archive_entries "bookworm|stable|oldstable" trixie "$1" "$1"'
     subprocess.run(["bash", "-euc", function + call, "-", tmp_path], check=True)
@@ -208,7 +209,7 @@ def test_an_older_system_fetches_from_its_own_archive(tmp_path: Path, form: str)
 
 
 def locked() -> dict[str, str]:
-    pins = (line.partition("==") for line in (REPO / "constraints.txt").read_text().splitlines())
+    pins = (line.partition("==") for line in (HOUSE / "constraints.txt").read_text().splitlines())
     return {canonicalize_name(name): version for name, _, version in pins if version}
 
 

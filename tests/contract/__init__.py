@@ -7,5 +7,5 @@ By default the suite starts the local server on a tiny model. The same tests run
     FASHION_ENDPOINT=rest=http://localhost:8501,grpc=localhost:8500,model=six_class pytest tests/contract
 
 Only what TensorFlow Serving documents or does belongs here; what the local server does besides is tested in
-tests/test_server_app.py.
+tests/serving/test_server_app.py.
 """

@@ -42,7 +42,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     if named:
         yield Endpoint.parse(named)
         return
-    from tests.serving_model import write_model
+    from tests.serving.serving_model import write_model
 
     folder: Path = tmp_path_factory.mktemp("contract")
     for version in (1, 2):

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests import HOUSE
+
 if TYPE_CHECKING:
     from serving.server.app import Listening
     from serving.server.config import Options
     from serving.server.limits import Limits
 
-REPO = Path(__file__).parents[2]
 START_SECONDS = 90
 
 
@@ -57,11 +58,11 @@ class ServerProcess:
         """Starts it and waits until its models are loaded."""
         command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments)]
         command += ["--rest-port", str(ports[0]), "--grpc-port", str(ports[1])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(REPO), str(REPO / "serving")))}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(HOUSE), str(HOUSE / "serving")))}
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long-lived as the process
         self._process = subprocess.Popen(
-            command, env=environment, cwd=REPO, stdout=subprocess.PIPE, stderr=self._log, text=True
+            command, env=environment, cwd=HOUSE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
         self.rest, self.grpc = self._addresses()
 

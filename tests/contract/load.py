@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.contract.asking import Grpc, Rest
 from tests.contract.endpoint import Endpoint
-from tests.serving_model import write_model
+from tests.serving.serving_model import write_model
 
 CLIENTS = 8
 WAIT_SECONDS = 120

@@ -10,7 +10,7 @@ import pytest
 from components.publish.store import versions
 from pipeline.synthetic import write_catalogue
 from tests.conftest import Ended, Place
-from tests.nodes import RECIPE
+from tests.pipeline.nodes import RECIPE
 
 pytestmark = pytest.mark.slow
 

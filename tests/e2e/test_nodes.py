@@ -8,7 +8,7 @@ import pytest
 
 from components.publish.store import versions
 from pipeline.run import STAGES
-from tests.nodes import Ended, House
+from tests.pipeline.nodes import Ended, House
 
 pytestmark = pytest.mark.slow
 

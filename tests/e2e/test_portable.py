@@ -21,7 +21,8 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from pipeline.synthetic import write_catalogue
-from tests.conftest import REPO, Ended, Place
+from tests import HOUSE
+from tests.conftest import Ended, Place
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,7 @@ class Both:
 def service(module: str, *args: str, log: Path) -> Iterator[None]:
     """A module of Beam's as a process, ended together with those that it has started."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # workers are started as `python`
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(REPO)}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(HOUSE)}
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *args], env=environment, stdout=file, stderr=file, start_new_session=True

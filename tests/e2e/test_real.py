@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from components.publish.store import versions
+from tests import HOUSE
 
 pytestmark = pytest.mark.slow
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "fashion-product-images-small.zip"
+DATA = HOUSE.parent / "shared" / "data" / "fashion-product-images-small.zip"
 GIGABYTE = 1e9
 SECONDS = 3600
 

@@ -1,6 +1,6 @@
 """The local server under what production brings: versions that come, go and break while clients ask, and nonsense.
 
-The quick forms of both are in tests/test_server_app.py.
+The quick forms of both are in tests/serving/test_server_app.py.
 """
 
 import logging
@@ -26,10 +26,11 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2
 
 from pipeline.commands.models import models
+from tests import HOUSE
 from tests.contract import noise
 from tests.contract.asking import Grpc
 from tests.contract.conftest import drawn
-from tests.contract.endpoint import REPO, Endpoint, ServerProcess
+from tests.contract.endpoint import Endpoint, ServerProcess
 from tests.contract.load import WAIT_SECONDS, Load, publish, under_load, write_version
 
 pytestmark = pytest.mark.slow
@@ -147,7 +148,7 @@ def test_no_request_fails_while_versions_are_promoted_and_rolled_back(tmp_path: 
 
 
 def test_readme_says_how_to_ask(tmp_path: Path) -> None:
-    text = (REPO / "README.md").read_text().partition("## Serve it")[2].partition("\n## ")[0]
+    text = (HOUSE / "README.md").read_text().partition("## Serve it")[2].partition("\n## ")[0]
     curl = "".join(line for line in text.splitlines(True) if line.startswith(("    echo", "      curl")))
     over_client, over_grpc = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     for name in ("shoe.jpg", "ring.png"):
@@ -157,7 +158,7 @@ def test_readme_says_how_to_ask(tmp_path: Path) -> None:
         process = ServerProcess("--model-base", tmp_path / "serving", ports=(8501, 8500))
     except AssertionError as taken:
         pytest.skip(str(taken))
-    environment = {**os.environ, "PYTHONPATH": str(REPO / "serving"), "CUDA_VISIBLE_DEVICES": "-1"}
+    environment = {**os.environ, "PYTHONPATH": str(HOUSE / "serving"), "CUDA_VISIBLE_DEVICES": "-1"}
     for command in (["bash", "-c", curl], *([sys.executable, "-c", code] for code in (over_client, over_grpc))):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -1,0 +1,66 @@
+"""Nodes as processes of their own; whole runs made of them are in e2e/test_nodes.py."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from components.errors import MetadataError, RecipeError
+from pipeline.kubeflow.packing import pack, unpack
+from pipeline.node import run_node
+from pipeline.paths import Paths
+from pipeline.recipe import load_recipe
+from tests.pipeline.nodes import Ended, House
+
+
+@pytest.mark.parametrize(
+    ("node", "run_id", "database", "error", "said"),
+    [
+        ("trian", "a", None, RecipeError, "--node trian: there is no such stage; did you mean 'train'? known: ingest,"),
+        ("train", "../a", None, RecipeError, "--run-id '../a': give letters, digits, dots, dashes and underscores"),
+        ("train", "a", "shop.db", MetadataError, "'shop.db' is no known kind of database"),
+        ("train", "a", "sqlite:////none/x", MetadataError, "sqlite:////none/x: there is no folder /none"),
+    ],
+)
+def test_a_mistake_is_refused_before_tfx_is_loaded(tmp_path: Path, node, run_id, database, error, said) -> None:
+    with pytest.raises(error) as refused:
+        run_node(load_recipe("six_class"), Paths(tmp_path / "shop", tmp_path / "runs", database), node, run_id)
+    assert said in str(refused.value)
+    assert not (tmp_path / "runs" / "logs").exists()
+
+
+def test_a_recipe_and_its_taxonomy_come_out_of_a_package_as_they_went_in(tmp_path: Path) -> None:
+    from components.transform.taxonomy import load_taxonomy
+
+    taxonomy = tmp_path / "mine.yaml"
+    taxonomy.write_text(
+        "classes: [a b, c]\nrules:\n  - {class: a b, articleType: [x]}\n  - {class: c, articleType: [ü]}\n"
+    )
+    recipe = load_recipe("six_class", [f"labels.taxonomy={taxonomy}", "kubeflow.nodes.train.cpu=4"])
+    text = pack(recipe)
+    assert "\n" not in text
+    assert str(tmp_path) not in text
+    first, second = (unpack(text, tmp_path / "kept") for _ in range(2))
+    assert first == second
+    assert first.model_dump(exclude={"labels"}) == recipe.model_dump(exclude={"labels"})
+    assert load_taxonomy(first.labels.taxonomy) == load_taxonomy(str(taxonomy))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"recipe": 1}', '{"recipe": {"name": "x", "labls": {}}}', "[]"])
+def test_what_no_package_holds_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RecipeError):
+        unpack(text, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_both_do_their_first_stages(house: House, beginnings: dict[tuple[str, str], Ended]) -> None:
+    for (node, run), result in beginnings.items():
+        assert (result.code, result.err) == (0, ""), (node, run, result)
+        assert re.search(rf"^  {node} .*\d s$", result.out, re.MULTILINE)
+        assert f"logs/{run}/{node}.log" in result.out
+
+
+@pytest.mark.slow
+def test_of_two_runs_that_do_the_same_at_once_one_waits_for_the_other(beginnings) -> None:
+    said = [beginnings["ingest", run].out for run in ("tuesday", "wednesday")]
+    assert sorted(" · cached  " in each for each in said) == [False, True]

@@ -1,0 +1,241 @@
+"""Trying a model before it is published: it is blessed, with its warm-up, or the reason why not is kept."""
+
+import gzip
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pydantic import ValidationError
+
+from components.errors import PublishError
+from components.settings import Serving
+from tests.publish.infra import NAME, local_server, without_weights
+from tests.publish.infra import model as model
+from tests.publish.infra import records as records
+
+DIGEST = f"sha256:{'0a' * 32}"
+
+
+@pytest.mark.parametrize("image", ["tensorflow/serving", "tensorflow/serving:", "host:5000/serving", "a b:1", "x@y"])
+def test_image_without_a_version_is_refused(image):
+    with pytest.raises(ValidationError, match="is no image of one version; write it with a tag"):
+        Serving(image=image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("image", "name", "tags", "digests"),
+    [
+        ("tensorflow/serving:2.19.1", "tensorflow/serving", ["2.19.1"], []),
+        ("host:5000/tf/serving:2.19.1-gpu", "host:5000/tf/serving", ["2.19.1-gpu"], []),
+        (f"tensorflow/serving@{DIGEST}", "tensorflow/serving", [], [DIGEST]),
+    ],
+)
+def test_image_reaches_the_stock_runners_whole(image, name, tags, digests):
+    from tfx.components.infra_validator.serving_bins import parse_serving_binaries
+
+    from components.infra.component import serving_spec
+
+    for runner in ("docker", "kubernetes"):
+        spec = serving_spec(NAME, Serving(runner=runner, image=image))
+        wanted = spec.tensorflow_serving
+        assert (wanted.image_name, list(wanted.tags), list(wanted.digests)) == (name, tags, digests)
+        assert [binary.image for binary in parse_serving_binaries(spec)] == [image]
+
+
+@pytest.mark.slow
+def test_image_does_not_matter_to_the_local_server():
+    from components.infra.component import serving_spec
+
+    assert serving_spec(NAME, Serving()) == serving_spec(NAME, Serving(image="other:1"))
+
+
+@pytest.fixture
+def tried(tmp_path, records):
+    """Tries a model as an orchestrator does; returns the blessing."""
+    from tfx.types import standard_artifacts
+    from tfx.utils import proto_utils
+
+    from components.infra.component import ServingValidator
+
+    def channel(kind):
+        from tfx import v1 as tfx
+
+        return tfx.dsl.Channel(type=kind)
+
+    def run(model_dir, approved=True, **settings):
+        node = ServingValidator(
+            model=channel(standard_artifacts.Model),
+            model_blessing=channel(standard_artifacts.ModelBlessing),
+            examples=channel(standard_artifacts.Examples),
+            name=NAME,
+            settings=Serving(**settings),
+        )
+        parameters = {
+            name: proto_utils.proto_to_json(value) if hasattr(value, "DESCRIPTOR") else value
+            for name, value in node.spec.exec_properties.items()
+        }
+        model, verdict = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
+        examples, blessing = standard_artifacts.Examples(), standard_artifacts.InfraBlessing()
+        model.uri, examples.uri, blessing.uri = (str(tmp_path / name) for name in ("trained", "examples", "blessing"))
+        shutil.copytree(model_dir, tmp_path / "trained" / "Format-Serving")
+        verdict.set_int_custom_property("blessed", int(approved))
+        examples.split_names = '["train", "eval", "test"]'
+        write_split(tmp_path / "examples" / "Split-test", records)
+        (tmp_path / "blessing").mkdir()
+        executor_class = ServingValidator.EXECUTOR_SPEC.executor_class
+        context = executor_class.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
+        inputs = {"model": [model], "model_blessing": [verdict], "examples": [examples]}
+        executor_class(context).Do(inputs, {"blessing": [blessing]}, parameters)
+        return blessing
+
+    return run
+
+
+def write_split(folder, records):
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "plain")) as file:
+        for record in records:
+            file.write(record)
+    plain = (folder / "plain").read_bytes()
+    (folder / "plain").unlink()
+    (folder / "data_tfrecord-00000-of-00001.gz").write_bytes(gzip.compress(plain))
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_model_that_the_local_server_serves_is_blessed_with_its_warmup(tried, model, tmp_path):
+    from serving.server.servable import Servable
+
+    before = signal.getsignal(signal.SIGTERM)
+    blessing = tried(model, examples=3, batch=4)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_string_custom_property("reason") == ""
+    assert blessing.get_int_custom_property("pictures") == 3
+    assert blessing.get_int_custom_property("answered") == 12
+    assert 0 < blessing.get_float_custom_property("milliseconds") < 60_000
+    assert set(contents(tmp_path / "blessing")) == {"INFRA_BLESSED", "tf_serving_warmup_requests"}
+    assert contents(tmp_path / "trained" / "Format-Serving") == contents(model)
+    assert contents(tmp_path / "tmp") == {}
+    published = Path(shutil.copytree(model, tmp_path / "published"))
+    shutil.copy(tmp_path / "blessing" / "tf_serving_warmup_requests", published / "assets.extra")
+    servable = Servable(published)
+    assert servable.warm_up(published) == 6
+    servable.close()
+
+
+class Docker:
+    """Stands for a Docker daemon whose containers are the local server in this process."""
+
+    def __init__(self):
+        self.asked_for, self.stopped, self._base = [], 0, None
+        self.containers = SimpleNamespace(run=self._run)
+
+    def _run(self, **parameters):
+        self.asked_for.append(parameters)
+        [mount] = parameters["mounts"]
+        assert mount["Target"] == f"{parameters['environment']['MODEL_BASE_PATH']}/{NAME}/1"
+        self._server = local_server(Path(mount["Source"]).parent)
+        port = self._server.__enter__().rpartition(":")[2]
+        return SimpleNamespace(
+            status="running",
+            ports={"8500/tcp": [{"HostIp": "0.0.0.0", "HostPort": port}]},
+            reload=lambda: None,
+            logs=lambda: b"what the container wrote",
+            stop=self._stop,
+        )
+
+    def _stop(self):
+        self.stopped += 1
+        self._server.__exit__(None, None, None)
+
+    def close(self):
+        """As the runner does in the end."""
+
+
+@pytest.fixture
+def docker(monkeypatch):
+    from tfx.components.infra_validator.model_server_runners import local_docker_runner
+
+    daemon = Docker()
+    monkeypatch.setattr(local_docker_runner, "_make_docker_client", lambda config: daemon)
+    return daemon
+
+
+@pytest.mark.slow
+def test_recipe_can_have_it_tried_in_the_image_of_tensorflow_serving(tried, model, docker):
+    blessing = tried(model, runner="docker", image="tensorflow/serving:2.20.0", examples=2)
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert [parameters["image"] for parameters in docker.asked_for] == ["tensorflow/serving:2.20.0"]
+    assert docker.stopped == 1
+
+
+@pytest.mark.slow
+def test_model_that_no_server_can_serve_is_not_blessed_and_the_reason_is_kept(tried, model, docker, tmp_path, caplog):
+    broken = Path(shutil.copytree(model, tmp_path / "broken"))
+    without_weights(broken)
+    blessing = tried(broken, runner="docker")
+    assert blessing.get_int_custom_property("blessed") == 0
+    reason = blessing.get_string_custom_property("reason")
+    assert reason.startswith("it cannot be loaded: ")
+    assert str(tmp_path) not in reason
+    assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
+    assert docker.stopped == 1
+    assert "six_class cannot be served: it cannot be loaded" in caplog.text
+    assert "what the container wrote" in caplog.text
+
+
+@pytest.mark.slow
+def test_refused_model_is_not_tried(tried, model, docker, tmp_path):
+    blessing = tried(model, approved=False, runner="docker")
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_string_custom_property("reason") == "not tried: its evaluation did not approve it"
+    assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
+    assert docker.asked_for == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runner", "answer"),
+    [
+        ("docker", r"serving\.runner is docker, which started no server: .*\. Start Docker, or name in DOCKER_HOST"),
+        ("kubernetes", r"serving\.runner is kubernetes, which started no server: .*\. It can be used by tasks on Kub"),
+    ],
+)
+def test_missing_container_platform_is_one_clear_error(tried, model, tmp_path, monkeypatch, runner, answer):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nowhere.sock")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    with pytest.raises(PublishError, match=answer) as caught:
+        tried(model, runner=runner)
+    assert str(caught.value).endswith("with --set serving.runner=local. Nothing was published.")
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path / "tmp") == {}
+
+
+@pytest.mark.slow
+def test_being_told_to_stop_ends_the_run_and_the_server(tried, model, docker, monkeypatch):
+    from components.infra import component
+
+    def told_to_stop(runner, *more):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            runner.Stop()
+
+    monkeypatch.setattr(component, "ask", told_to_stop)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        tried(model, runner="docker")
+    assert docker.stopped == 1
+    assert signal.getsignal(signal.SIGTERM) is before

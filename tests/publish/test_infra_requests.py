@@ -1,0 +1,75 @@
+"""What a model is asked before it is published, and its warm-up: real pictures, and nothing else of a product."""
+
+import pytest
+
+from tests.publish.infra import NAME, drawn
+from tests.publish.infra import records as records
+
+
+@pytest.mark.slow
+def test_every_signature_is_asked_about_each_product_and_about_all_at_once(records):
+    from components.infra.requests import build_requests, picture_of
+
+    asked = {}
+    for request in build_requests(NAME, records):
+        assert request.model_spec.name == NAME
+        [(name, tensor)] = request.inputs.items()
+        asked.setdefault((request.model_spec.signature_name, name), []).append(list(tensor.string_val))
+    pictures = [picture_of(record) for record in records]
+    assert asked == {
+        ("serving_default", "image_bytes"): [*([picture] for picture in pictures), pictures],
+        ("examples", "examples"): [*([record] for record in records), records],
+        ("embed", "image_bytes"): [*([picture] for picture in pictures), pictures],
+    }
+
+
+def read_warmup(path):
+    """Rows of the requests in a warm-up file, by signature, as TensorFlow's C++ runtime reads their tensors."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    found = {}
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        [tensor] = request.inputs.values()
+        rows = tf.io.parse_tensor(tensor.SerializeToString(), tf.string).numpy().tolist()
+        found.setdefault(request.model_spec.signature_name, []).append(rows)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sides", "batch", "distinct"),
+    [
+        ([24] * 16, 32, 4),
+        ([24] * 16, 2, 2),
+        ([24], 8, 1),
+        ([60, 24, 120, 24, 500, 24], 32, 4),  # the smallest of them
+        ([120] * 4, 32, 2),  # one more would be too large
+        ([400], 32, 1),  # too large, but all there is
+    ],
+)
+def test_warmup_is_small_and_fills_batches_with_real_pictures(tmp_path, sides, batch, distinct):
+    from components.infra.requests import WARMUP, picture_of, write_warmup
+
+    pictures = [drawn(number, side) for number, side in enumerate(sides)]
+    write_warmup(str(tmp_path / WARMUP), NAME, pictures, batch)
+    smallest = sorted(pictures, key=len)[:distinct]
+    filled = [*smallest, *[smallest[-1]] * (batch - distinct)]
+    found = read_warmup(tmp_path / WARMUP)
+    assert found["serving_default"] == found["embed"] == [smallest[:1], filled]
+    assert [[picture_of(row) for row in rows] for rows in found["examples"]] == found["embed"]
+    if sides != [400]:
+        assert (tmp_path / WARMUP).stat().st_size < 205_000
+
+
+@pytest.mark.slow
+def test_warmup_tells_nothing_of_a_product_but_its_picture(tmp_path, records):
+    from components.infra.requests import picture_of, write_warmup
+
+    for name in ("first", "again"):
+        write_warmup(str(tmp_path / name), NAME, map(picture_of, records), 32)
+    content = (tmp_path / "first").read_bytes()
+    assert b"Blue shirt" in records[0]
+    assert b"Blue shirt" not in content
+    assert content == (tmp_path / "again").read_bytes()

@@ -1,0 +1,145 @@
+"""The Publisher: what was approved, can be served and answers as promised goes out, once, and nothing else does."""
+
+import json
+import shutil
+import sys
+import types
+
+import pytest
+
+from components.errors import PublishError
+from components.publish.store import read_extras, versions
+from tests.publish.serving_folder import hidden, put
+from tests.publish.serving_folder import model as model
+from tests.publish.serving_folder import serving as serving
+from tests.publish.toy import LABELS, LABELS_TXT, save_toy
+
+
+@pytest.fixture
+def run_component(tmp_path, monkeypatch):
+    """Runs the component as an orchestrator does, on a model that stands for the trainer's."""
+    from tfx.types import standard_artifacts
+
+    from components.publish.component import Publisher
+
+    verdict = types.ModuleType("components.evaluate.verdict")
+    verdict.read_verdict = lambda folder, blessed, classes, gate: types.SimpleNamespace(
+        as_json=lambda: {"asked": [folder, blessed, classes, gate.accuracy]}
+    )
+    monkeypatch.setitem(sys.modules, "components.evaluate.verdict", verdict)
+
+    def run(model_dir, blessed, serving_dir=tmp_path / "serving", infra=None):
+        model, blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
+        evaluation, pushed = standard_artifacts.ModelEvaluation(), standard_artifacts.PushedModel()
+        model.uri, evaluation.uri = str(tmp_path / "trained"), "evaluated"
+        blessing.set_int_custom_property("blessed", int(blessed))
+        shutil.copytree(model_dir, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
+        parameters = {"serving_dir": str(serving_dir), "name": "six_class", "keep": 2, "classes": json.dumps(LABELS)}
+        parameters |= {"gate": '{"accuracy": 0.9}', "recipe": "train: {seed: 1}\n", "code": "abc"}
+        inputs = {"model": [model], "blessing": [blessing], "evaluation": [evaluation]}
+        if infra:
+            inputs["infra_blessing"] = [infra]
+        Publisher.EXECUTOR_SPEC.executor_class().Do(inputs, {"pushed_model": [pushed]}, parameters)
+        return pushed
+
+    return run
+
+
+@pytest.mark.slow
+def test_blessed_model_is_published_and_found_again(run_component, toy, serving):
+    first, again = run_component(toy, blessed=True), run_component(toy, blessed=True)
+    (version, path), *others = versions(serving).items()
+    assert others == []
+    for pushed in (first, again):
+        assert pushed.get_int_custom_property("pushed") == 1
+        assert pushed.get_string_custom_property("pushed_version") == str(version)
+        assert pushed.get_string_custom_property("pushed_destination") == str(path)
+        assert pushed.get_string_custom_property("version") == str(version)
+    extras = read_extras(path)
+    assert extras["labels.txt"].decode() == LABELS_TXT
+    assert extras["recipe.yaml"] == b"train: {seed: 1}\n"
+    assert json.loads(extras["metrics.json"]) == {"asked": ["evaluated", True, list(LABELS), 0.9]}
+    assert json.loads(extras["provenance.json"])["code"] == "abc"
+
+
+@pytest.mark.slow
+def test_model_that_was_not_blessed_stays_out(run_component, toy, serving, model, caplog):
+    assert run_component(toy, blessed=False).get_string_custom_property("version") == ""
+    assert "six_class was not approved. Nothing was published; no version serves." in caplog.text
+    version = put(model(), serving).version
+    pushed = run_component(toy, blessed=False)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("version") == str(version)
+    assert list(versions(serving)) == [version]
+    assert f"version {version} serves" in caplog.text
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """What came of trying a model in a server."""
+    from tfx.types import standard_artifacts
+
+    def make(reason="", warmup=b""):
+        blessing = standard_artifacts.InfraBlessing()
+        blessing.uri = str(tmp_path / "tried")
+        blessing.set_int_custom_property("blessed", int(not reason))
+        blessing.set_string_custom_property("reason", reason)
+        (tmp_path / "tried").mkdir(exist_ok=True)
+        (tmp_path / "tried" / "tf_serving_warmup_requests").write_bytes(warmup)
+        return blessing
+
+    return make
+
+
+@pytest.mark.slow
+def test_model_goes_out_with_its_warmup_and_once_whatever_that_is(run_component, tried, toy, serving):
+    first = run_component(toy, blessed=True, infra=tried(warmup=b"four pictures"))
+    again = run_component(toy, blessed=True, infra=tried(warmup=b"others"))
+    [(version, path)] = versions(serving).items()
+    assert read_extras(path)["tf_serving_warmup_requests"] == b"four pictures"
+    for pushed in (first, again):
+        assert pushed.get_string_custom_property("pushed_version") == str(version)
+        assert pushed.get_string_custom_property("unservable") == ""
+
+
+@pytest.mark.slow
+def test_approved_model_that_no_server_can_serve_stays_out(run_component, tried, toy, serving, model, caplog):
+    version = put(model(), serving).version
+    pushed = run_component(toy, blessed=True, infra=tried(reason="it cannot be loaded: no weights"))
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert pushed.get_string_custom_property("unservable") == "it cannot be loaded: no weights"
+    assert pushed.get_string_custom_property("version") == str(version)
+    assert list(versions(serving)) == [version]
+    assert f"it cannot be loaded: no weights. Nothing was published; version {version} serves." in caplog.text
+
+
+@pytest.mark.slow
+def test_refused_model_is_not_told_to_be_unservable(run_component, tried, toy, serving):
+    pushed = run_component(toy, blessed=False, infra=tried(reason="not tried: its evaluation did not approve it"))
+    assert pushed.get_string_custom_property("unservable") == ""
+    assert versions(serving) == {}
+
+
+@pytest.mark.slow
+def test_blessed_model_that_breaks_the_contract_stays_out(run_component, tmp_path, serving):
+    broken = save_toy(tmp_path / "toy", "serving_default", lambda tf, a: {"confidence": a["confidence"] / 2})
+    reason = r"contract: serving_default: picture 0: confidence is not the highest probability\. Mend .* Nothing was"
+    with pytest.raises(PublishError, match=reason):
+        run_component(broken, blessed=True)
+    assert versions(serving) == {}
+    assert hidden(serving) == []
+
+
+@pytest.mark.slow
+def test_model_that_does_not_answer_in_time_stays_out(run_component, toy, serving, monkeypatch):
+    monkeypatch.setattr("components.publish.component._VERIFY_SECONDS", 0.01)
+    with pytest.raises(PublishError, match=r"not loaded and checked within 0\.01 s"):
+        run_component(toy, blessed=True)
+    assert versions(serving) == {}
+    assert hidden(serving) == []
+
+
+@pytest.mark.slow
+def test_bucket_is_refused_as_a_serving_folder(run_component, toy):
+    with pytest.raises(PublishError, match="gs://bucket/serving is no folder"):
+        run_component(toy, blessed=True, serving_dir="gs://bucket/serving")

@@ -1,0 +1,347 @@
+"""Batch inference: one line for every row, the answers of the published model, and no work lost or done twice."""
+
+import csv
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.batch.answers import COLUMNS, REFUSED
+from components.errors import CatalogueError
+from tests import HOUSE
+from tests.data.faults import (
+    draw,
+    encode,
+    good_rows,
+    pictures,
+    write_catalogue,
+    write_faulty_catalogue,
+    write_good_catalogue,
+    zipped,
+)
+from tests.serving.serving_model import LABELS, write_model
+
+pytestmark = pytest.mark.slow
+
+COMMAND = "from pipeline.commands.batch import batch; batch()"
+LOCAL = ["--runner=FnApiRunner"]
+
+# Why a fault of the catalogue has no label; every other row has one.
+REASONS = {
+    "missing picture": "missing picture",
+    "zero bytes": "empty picture",
+    "text": "not a picture",
+    "truncated JPEG": "broken picture",
+    "animated GIF": "animated picture",
+    "1x1": "small picture",
+    "12,000x12,000 PNG": "large picture",
+    "too few values": "bad row",
+    "id with ../": "bad id",
+    "duplicate id": "duplicate id",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "six_class" / "7", seed=3)
+
+
+def run(data: Path, model: Path, out: Path, form: str = "jsonl", **more):
+    from components.batch.job import run_batch
+
+    return run_batch(data, model, out, form, LOCAL, **more)
+
+
+def lines(out: Path, form: str = "jsonl"):
+    """All answers, as JSON lines hold them."""
+    rows = []
+    for path in sorted(out.glob(f"predictions-*.{form}")):
+        if form == "jsonl":
+            rows += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        elif form == "csv":
+            with open(path, encoding="utf-8", newline="") as file:
+                rows += [_typed(row) for row in csv.DictReader(file)]
+        else:
+            import pyarrow.parquet
+
+            rows += pyarrow.parquet.read_table(path).to_pylist()
+    return rows
+
+
+def _typed(row):
+    several = {name: row[name].split("|") if row[name] else [] for name in ("top_labels", "top_scores")}
+    return (
+        row
+        | several
+        | {
+            "row": int(row["row"]),
+            "confidence": float(row["confidence"]),
+            "top_scores": list(map(float, several["top_scores"])),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory, model):
+    """What came of a catalogue with every fault: fault to id, the answers, the outcome, the catalogue."""
+    folder = tmp_path_factory.mktemp("faulty")
+    identities = write_faulty_catalogue(folder / "shop")
+    outcome = run(folder / "shop", model, folder / "out")
+    return identities, lines(folder / "out"), outcome, folder
+
+
+def test_every_row_has_its_line_in_the_tables_order(faulty):
+    identities, answers, outcome, _ = faulty
+    assert [answer["row"] for answer in answers] == list(range(2, 2 + outcome.rows))
+    assert {answer["id"] for answer in answers} >= {identity for identity in identities.values() if identity.isdigit()}
+    assert all(list(answer) == list(COLUMNS) for answer in answers)
+
+
+@pytest.mark.parametrize("fault", [*pictures(), "unmapped", "empty label", *REASONS])
+def test_row_has_a_label_or_the_reason_why_not(faulty, fault):
+    identities, answers, _, _ = faulty
+    answer = [answer for answer in answers if answer["id"] == identities[fault]][-1]
+    assert answer["reason"] == REASONS.get(fault, "")
+    if answer["reason"]:
+        assert answer["error"].startswith(f"styles.csv, row {answer['row']}")
+        assert (answer["label"], answer["confidence"], answer["top_labels"]) == ("", 0.0, [])
+    else:
+        assert answer["label"] == answer["top_labels"][0]
+        assert answer["confidence"] == answer["top_scores"][0] > 0
+        assert set(answer["top_labels"]) < set(LABELS)
+
+
+def test_counts_are_those_of_the_lines(faulty):
+    _, answers, outcome, folder = faulty
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert summary["rows"] == outcome.rows == len(answers)
+    assert sum(outcome.labels.values()) + sum(outcome.reasons.values()) == len(answers)
+    for name, number in (*outcome.labels.items(), *outcome.reasons.items()):
+        assert number == sum(name in (answer["label"], answer["reason"]) for answer in answers)
+    assert (summary["labels"], summary["reasons"]) == (outcome.labels, outcome.reasons)
+
+
+def test_answers_are_those_of_the_model_in_process(faulty, model):
+    import tensorflow as tf
+
+    _, answers, _, folder = faulty
+    ask = tf.saved_model.load(str(model)).signatures["serving_default"]
+    asked = 0
+    for answer in answers:
+        data = (folder / "shop" / "images" / f"{answer['id']}.jpg").read_bytes() if answer["label"] else b""
+        if not data.startswith((b"\xff\xd8", b"\x89PNG")):
+            continue
+        alone = {name: value.numpy()[0] for name, value in ask(image_bytes=tf.constant([data])).items()}
+        assert answer["label"] == alone["label"].decode()
+        assert answer["top_labels"] == [name.decode() for name in alone["top_labels"]]
+        np.testing.assert_allclose(answer["top_scores"], alone["top_scores"], rtol=0, atol=1e-5)
+        asked += 1
+    assert asked >= 20
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_all_formats_say_the_same(faulty, model, form):
+    _, answers, _, folder = faulty
+    run(folder / "shop", model, folder / form, form)
+    for left, right in zip(lines(folder / form, form), answers, strict=True):
+        numbers = {name: left.pop(name) for name in ("confidence", "top_scores")}
+        for name, value in numbers.items():
+            np.testing.assert_allclose(value, right[name], rtol=1e-6)
+        assert left == {name: value for name, value in right.items() if name not in numbers}
+
+
+def test_shards_and_zip_change_nothing_but_the_files(faulty, model, tmp_path, monkeypatch):
+    _, answers, _, folder = faulty
+    monkeypatch.setattr("components.batch.shards.ROWS_PER_SHARD", 7)
+    run(zipped(folder / "shop", tmp_path / "shop.zip", "nested/"), model, tmp_path / "out")
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    shards = -(-len(answers) // 7)
+    assert names == [*(f"predictions-{n:05d}-of-{shards:05d}.jsonl" for n in range(shards)), "summary.json"]
+    assert lines(tmp_path / "out") == answers
+
+
+def test_picture_that_only_the_model_refuses_says_so(model, tmp_path):
+    images = {"1000": encode(draw(size=(1200, 1200))), "1001": encode(draw())}
+    outcome = run(write_catalogue(tmp_path / "shop", good_rows(2), images), model, tmp_path / "out")
+    refused, fine = lines(tmp_path / "out")
+    assert outcome.reasons == {REFUSED: 1}
+    assert "1200 x 1200 pixels" in refused["error"]
+    assert fine["label"]
+
+
+def test_only_the_id_has_to_be_in_the_table(model, tmp_path):
+    run(write_catalogue(tmp_path / "shop", ["5"], {"5": encode(draw())}, header="id"), model, tmp_path / "out")
+    assert [answer["reason"] for answer in lines(tmp_path / "out")] == [""]
+
+
+def test_limits_for_pictures_are_those_of_the_models_recipe(model, tmp_path):
+    strict = write_model(tmp_path / "strict" / "1")
+    (strict / "assets.extra" / "recipe.yaml").write_text("picture: {min_side: 70}\n")
+    outcome = run(write_good_catalogue(tmp_path / "shop", 3), strict, tmp_path / "out")
+    assert outcome.reasons == {"small picture": 3}
+
+
+def test_stopped_batch_goes_on_where_it_was(model, tmp_path, monkeypatch):
+    from components.batch import shards
+
+    data, asked = write_good_catalogue(tmp_path / "shop", 20), []
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 5)
+    write = shards.WRITERS["jsonl"]
+
+    def stop_at_the_third(path, answers):
+        asked.append(answers[0].row)
+        if len(asked) == 3:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, answers)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shards, "WRITERS", {"jsonl": stop_at_the_third})
+        with pytest.raises(Exception, match=r"No space left on device\. Mend that, and give the same command again"):
+            run(data, model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    asked.clear()
+    monkeypatch.setattr(shards, "WRITERS", {"jsonl": lambda path, rows: (asked.append(rows[0].row), write(path, rows))})
+    outcome = run(data, model, tmp_path / "out")
+    assert (outcome.rows, outcome.resumed, len(asked)) == (20, 10, 2)
+    assert [answer["row"] for answer in lines(tmp_path / "out")] == list(range(2, 22))
+    assert sum(outcome.labels.values()) == 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shop"]
+
+
+@pytest.mark.parametrize("change", ["model", "catalogue", "format"])
+def test_what_another_job_left_is_not_taken_over(model, tmp_path, monkeypatch, change):
+    from components.batch import shards
+
+    data = write_good_catalogue(tmp_path / "shop", 6)
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            shards, "WRITERS", {"csv": lambda path, rows: path.write_text("of another job")} | {"jsonl": None}
+        )
+        broken.setattr("components.batch.job._finish", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(data, model, tmp_path / "out", "csv")
+    if change == "model":
+        model = write_model(tmp_path / "other" / "1", seed=9)
+    if change == "catalogue":
+        (data / "images" / "1000.jpg").write_bytes(encode(draw(seed=99)))
+    form = "jsonl" if change == "format" else "csv"
+    outcome = run(data, model, tmp_path / "out", form)
+    assert outcome.resumed == 0
+    assert len(lines(tmp_path / "out", form)) == 6
+
+
+def test_same_batch_again_does_nothing(model, tmp_path):
+    data = write_good_catalogue(tmp_path / "shop", 3)
+    first = run(data, model, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = run(data, model, tmp_path / "out")
+    assert again.already
+    assert (again.rows, again.labels) == (first.rows, first.labels)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_other_answers_are_replaced_only_when_asked(model, tmp_path):
+    data = write_good_catalogue(tmp_path / "shop", 3)
+    run(data, model, tmp_path / "out", "csv")
+    with pytest.raises(Exception, match="Give --overwrite, or another --out"):
+        run(data, model, tmp_path / "out", "jsonl")
+    assert len(lines(tmp_path / "out", "csv")) == 3
+    run(data, model, tmp_path / "out", "jsonl", overwrite=True)
+    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".json", ".jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "shop"]
+
+
+def test_two_batches_do_not_write_to_one_place(model, tmp_path):
+    data = write_good_catalogue(tmp_path / "shop", 1)
+    folder = tmp_path / ".out.unfinished"
+    folder.mkdir()
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Exception, match="another batch is writing there"):
+            run(data, model, tmp_path / "out")
+
+
+def test_catalogue_that_changes_meanwhile_is_refused(model, tmp_path, monkeypatch):
+    from components.batch import job
+
+    data, infer = write_good_catalogue(tmp_path / "shop", 3), job.infer
+
+    def infer_and_change(pipeline, batch):
+        infer(pipeline, batch)
+        with open(data / "styles.csv", "a") as table:
+            table.write(good_rows(1, start=3000)[0] + "\n")
+
+    monkeypatch.setattr(job, "infer", infer_and_change)
+    with pytest.raises(CatalogueError, match="changed while it was read"):
+        run(data, model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def no_model(folder):
+    folder.mkdir()
+    return folder
+
+
+def broken_model(folder):
+    (no_model(folder) / "saved_model.pb").write_bytes(b"not a graph")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "answer"), [(no_model, r"is no SavedModel"), (broken_model, r"cannot be used \(.+\)\. Give a version")]
+)
+def test_model_that_cannot_be_used_is_named(tmp_path, make, answer):
+    from components.errors import AnswerError
+
+    data = write_good_catalogue(tmp_path / "shop", 1)
+    with pytest.raises(AnswerError, match=answer):
+        run(data, make(tmp_path / "model"), tmp_path / "out")
+
+
+def test_empty_table_and_foreign_folder_are_refused(model, tmp_path):
+    with pytest.raises(CatalogueError, match="has a header and no rows"):
+        run(write_catalogue(tmp_path / "empty", [], {}), model, tmp_path / "out")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(Exception, match="holds no batch of answers"):
+        run(write_good_catalogue(tmp_path / "shop", 1), model, tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("labelled", "version"), [(None, "9"), ("7", "7")])
+def test_models_folder_stands_for_its_stable_or_highest_version(model, tmp_path, labelled, version):
+    from pipeline.commands.batch import _version_of
+    from serving.releases import Releases
+
+    for name in ("7", "9"):
+        (tmp_path / "six_class" / name).mkdir(parents=True)
+    if labelled:
+        releases = Releases(tmp_path)
+        releases.add("six_class", None)
+        releases.promote("six_class", int(labelled), [7, 9])
+        releases.write()
+    assert _version_of(tmp_path / "six_class") == tmp_path / "six_class" / version
+    assert _version_of(model) == model
+
+
+def test_command_shows_what_came_of_it(model, tmp_path):
+    work = tmp_path / "work"
+    write_good_catalogue(work / "shop", 4)
+    (work / "shop" / "images" / "1001.jpg").unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "--data", "shop", "--model", str(model.parent), "--out", "labels"],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(HOUSE), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 rows → 3 labelled, 1 without a label" in done.stdout
+    assert "1  missing picture" in done.stdout
+    assert len(lines(work / "labels", "csv")) == 4
+    assert sorted(path.name for path in work.iterdir()) == ["labels", "labels.log", "shop"]

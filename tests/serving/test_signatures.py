@@ -1,0 +1,220 @@
+"""The published model: what it answers after a reload in a fresh process is what the trained network says."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+from PIL import Image
+from tensorflow_transform.tf_metadata import metadata_io
+
+from components.settings import Balance, Model
+from components.train.network import pooled_trunk, serving_network, softmax_head
+from serving.decode import decode_trusted
+from serving.server.errors import ServingError
+from serving.server.servable import Servable
+from serving.signatures import Classifier
+from tests import HOUSE
+from tests.transform.test_transform import SIX, SPEC, products, serialize, transformed
+
+pytestmark = pytest.mark.slow
+
+SIZE = 32
+BAD = 2  # row of the picture that is none
+TEXTS = ({"subCategory": b"Sandal"}, {"articleType": b"Bra"}, {}, {"subCategory": b"Bags"}, {"subCategory": b"Topwear"})
+
+# Runs in a process that has TensorFlow and the files of the model, and nothing of this project.
+ASK = """
+import sys
+import numpy as np, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+asked = np.load(sys.argv[2], allow_pickle=True)
+answers = {}
+for case, (signature, name) in {"bytes": ("serving_default", "image_bytes"), "examples": ("examples", "examples"),
+                                "embed": ("embed", "image_bytes"), "evaluate": ("evaluate", "examples"),
+                                "labels": ("transform_features", "examples")}.items():
+    for suffix, rows in (("", asked[name].tolist()), ("/none", [])):
+        given = {name: tf.constant(rows, tf.string, shape=[len(rows)])}
+        for output, value in model.signatures[signature](**given).items():
+            answers[f"{case}{suffix}/{output}"] = value.numpy()
+np.savez(sys.argv[3], **answers)
+"""
+
+
+def transform_graph(folder: Path) -> Path:
+    """A Transform component's output, as far as the Trainer reads it, for the six classes."""
+    transformed(folder, products({"topwear": 3, "shoes": 3}), [], Balance())
+    graph = folder / "graph"
+    metadata_io.write_metadata(tft.DatasetMetadata.from_feature_spec(SPEC), str(graph / "metadata"))
+    return graph
+
+
+def drawn(number: int) -> bytes:
+    random = np.random.default_rng(number)
+    picture = Image.fromarray(random.integers(0, 256, (8, 6, 3)).astype(np.uint8)).resize((60, 80))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG" if number % 2 else "JPEG")
+    return stream.getvalue()
+
+
+PICTURES = [b"no picture" if row == BAD else drawn(row) for row in range(len(TEXTS))]
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    settings = Model(backbone="efficientnet_lite0", weights="none")
+    trunk = pooled_trunk(settings, SIZE)
+    head = softmax_head(settings, trunk.output_shape[-1], np.linspace(-1, 1, len(SIX.classes)))
+    kernel, bias = head.get_layer("logits").get_weights()
+    # A head as it is made answers all pictures nearly alike.
+    head.get_layer("logits").set_weights([kernel * 20, bias])
+    return serving_network(trunk, head)
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    transform = tft.TFTransformOutput(str(transform_graph(folder)))
+    spec = transform.raw_feature_spec()
+    spec.pop("image_bytes")
+    layer = transform.transform_features_layer()
+    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec).save(folder / "model")
+    return folder / "model"
+
+
+def test_a_server_restores_each_variable_once_and_all_that_signatures_read(network, saved) -> None:
+    Servable(saved).close()
+    stored = [name for name, _ in tf.train.list_variables(str(saved / "variables" / "variables"))]
+    variables = [name for name in stored if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
+    assert len(variables) == len({id(variable) for variable in network.variables})
+
+
+def test_a_keras_network_that_is_tracked_is_one_a_server_cannot_run(network, tmp_path) -> None:
+    class Tracking(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)])
+        def ask(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"probabilities": self.network(pictures)[0]}
+
+    module = Tracking()
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.ask})
+    with pytest.raises(ServingError, match="variable"):
+        Servable(tmp_path)
+
+
+def fresh(*arguments: str, cwd: Path) -> str:
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def answers(saved, tmp_path_factory) -> Mapping[str, Any]:
+    folder = tmp_path_factory.mktemp("asked")
+    examples = [
+        serialize({"id": b"7", "image_bytes": picture, **texts}) for picture, texts in zip(PICTURES, TEXTS, strict=True)
+    ]
+    np.savez(folder / "asked.npz", image_bytes=np.array(PICTURES, object), examples=np.array(examples, object))
+    fresh("-c", ASK, str(saved), str(folder / "asked.npz"), str(folder / "answers.npz"), cwd=folder)
+    return np.load(folder / "answers.npz", allow_pickle=True)
+
+
+@pytest.fixture(scope="module")
+def expected(network) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and features of the good pictures, from the network itself."""
+    good = [picture for row, picture in enumerate(PICTURES) if row != BAD]
+    pictures = tf.stack([tf.cast(decode_trusted(picture, SIZE), tf.float32) for picture in good])
+    probabilities, features = network(pictures)
+    return probabilities.numpy(), features.numpy()
+
+
+def good_rows(values: np.ndarray) -> np.ndarray:
+    return np.delete(values, BAD, axis=0)
+
+
+def test_reloaded_model_gives_the_probabilities_of_the_network(answers, expected):
+    probabilities, _ = expected
+    assert probabilities.std(axis=0).max() > 0.01  # pictures that differ are answered differently
+    assert good_rows(answers["bytes/probabilities"]) == pytest.approx(probabilities, abs=1e-5)
+
+
+def test_label_and_top_follow_from_the_probabilities(answers):
+    probabilities = good_rows(answers["bytes/probabilities"])
+    order = np.argsort(-probabilities, axis=1)[:, :5]
+    classes = np.array([name.encode() for name in SIX.classes])
+    assert good_rows(answers["bytes/top_labels"]).tolist() == classes[order].tolist()
+    assert np.array_equal(good_rows(answers["bytes/top_scores"]), np.take_along_axis(probabilities, order, axis=1))
+    assert good_rows(answers["bytes/label"]).tolist() == classes[order[:, 0]].tolist()
+    assert np.array_equal(good_rows(answers["bytes/confidence"]), probabilities.max(axis=1))
+    assert good_rows(answers["bytes/error"]).tolist() == [b""] * 4
+
+
+def test_bad_picture_fails_its_own_row(answers):
+    row = {
+        name.removeprefix("bytes/"): answers[name][BAD]
+        for name in answers
+        if name.startswith("bytes/") and "none" not in name
+    }
+    assert row["error"] == b"this is no picture in a known format: send JPEG or PNG"
+    assert row["label"] == b""
+    assert row["top_labels"].tolist() == [b""] * 5
+    assert not any(row[name].any() for name in ("confidence", "probabilities", "top_scores"))
+
+
+@pytest.mark.parametrize("output", ["label", "confidence", "probabilities", "top_labels", "top_scores", "error"])
+def test_examples_are_answered_as_bare_pictures_are(answers, output):
+    left, right = answers[f"examples/{output}"], answers[f"bytes/{output}"]
+    assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
+
+
+def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(answers, expected):
+    _, features = expected
+    embedding = answers["embed/embedding"]
+    assert np.linalg.norm(good_rows(embedding), axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert good_rows(embedding) == pytest.approx(features / np.linalg.norm(features, axis=1)[:, None], abs=1e-5)
+    assert not embedding[BAD].any()
+    assert answers["embed/error"].tolist() == answers["bytes/error"].tolist()
+
+
+def test_evaluation_gets_the_probabilities_and_nothing_else(answers):
+    assert [name for name in answers if name.startswith("evaluate/") and "none" not in name] == [
+        "evaluate/probabilities"
+    ]
+    assert answers["evaluate/probabilities"] == pytest.approx(answers["bytes/probabilities"], abs=1e-6)
+
+
+def test_true_labels_come_from_the_transform_graph_whatever_texts_are_missing(answers):
+    assert answers["labels/label"].dtype == np.int64
+    assert answers["labels/label"].tolist() == [1, 2, -1, -1, 0]
+    assert not [name for name in answers if name.startswith("labels/") and not name.endswith("/label")]
+
+
+def test_empty_batch_is_answered_by_every_signature(answers):
+    shapes = {name: answers[name].shape for name in answers if "/none/" in name}
+    assert {shape[0] for shape in shapes.values()} == {0}
+    assert shapes["bytes/none/probabilities"] == (0, 6)
+    assert shapes["embed/none/embedding"] == (0, 1280)
+    assert shapes["labels/none/label"] == (0,)
+
+
+def test_class_list_lies_in_the_model_in_label_order(saved):
+    assert (saved / "assets.extra" / "labels.txt").read_text().splitlines() == list(SIX.classes)
+
+
+def test_model_passes_the_check_made_before_it_is_published(saved, tmp_path):
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(drawn(0))
+    assert "6 classes" in fresh("-m", "serving.verify", str(saved), "--pictures", str(picture), cwd=HOUSE)

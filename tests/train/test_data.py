@@ -1,0 +1,148 @@
+"""What training is fed: pictures as Transform decided, and features that are computed once."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.progress import Progress, listen
+from components.settings import Augment
+from components.train import augment
+from components.train.data import open_pictures
+from components.train.features import Features, HeadBatches, compute_features, open_features
+from tests.train.test_train import CLASSES, PLAIN, SIZE, write_examples
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("uneven")
+    write_examples(folder / "b.gz", [0, 1, 2, 0], [0, 1, 3, 2], seed=0)
+    write_examples(folder / "a.gz", [2, 1], [1, 0], seed=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("balanced", "labels"), [(True, [2, 1, 2, 2, 2, 0, 0]), (False, [2, 1, 0, 1, 2, 0])], ids=["balanced", "natural"]
+)
+def test_pictures_come_as_often_as_transform_decided_with_their_labels(uneven, balanced, labels):
+    pictures = open_pictures([f"{uneven}/*.gz"], balanced=balanced, size=SIZE)
+    batches = list(pictures.batches(4))
+    assert pictures.labels.tolist() == labels
+    assert np.concatenate([label for _, label in batches]).tolist() == labels
+    assert [batch.shape for batch, _ in batches] == [(4, SIZE, SIZE, 3), (len(labels) - 4, SIZE, SIZE, 3)]
+    for batch, label in batches:
+        assert batch.dtype == tf.float32
+        assert 0 <= batch.numpy().min() < 30
+        assert 130 < batch.numpy().max() <= 255
+        assert (batch.numpy().mean((1, 2)).argmax(1) == label.numpy()).mean() > 0.5
+
+
+def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(tmp_path):
+    write_examples(tmp_path / "train.gz", [0, 1, 2] * 16, [1] * 48, seed=0)
+    pictures = open_pictures([f"{tmp_path}/train*"], balanced=True, size=SIZE)
+
+    def epochs(seed):
+        stream = pictures.batches(48, shuffle_seed=seed)
+        return [next(iter(stream)) for _ in range(2)]
+
+    (first, first_labels), (second, _) = epochs(1)
+    (again, _), _ = epochs(1)
+    (other, _), _ = epochs(2)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert Counter(first_labels.numpy().tolist()) == {0: 16, 1: 16, 2: 16}
+    assert sorted(first.numpy().sum((1, 2, 3))) == sorted(second.numpy().sum((1, 2, 3)))
+
+
+def test_augmentation_changes_pictures_within_their_range():
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
+    changed = augment.changes(Augment(contrast=0.5), seed=1)(pictures, training=True).numpy()
+    assert changed.shape == pictures.shape
+    assert np.abs(changed - pictures).mean() > 5
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+    assert np.array_equal(augment.changes(PLAIN, seed=1)(pictures, training=True), pictures)
+
+
+class Stub:
+    """Stands for pictures or a trunk; fails where it is used when it may not be."""
+
+    output_shape = (None, 3)
+
+    def __init__(self, count: int, fail: bool = False) -> None:
+        self.values = np.random.default_rng(0).uniform(0, 255, (count, 4, 4, 3)).astype(np.float32)
+        self.labels = np.arange(count) % CLASSES
+        self.fail = fail
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batches(self, batch_size: int) -> Any:
+        for start in range(0, len(self), batch_size):
+            if start and self.fail:
+                raise KeyboardInterrupt
+            yield tf.constant(self.values[start : start + batch_size]), None
+
+    def __call__(self, batch: tf.Tensor, training: bool) -> tf.Tensor:
+        assert not self.fail
+        assert not training
+        return tf.reduce_mean(batch, axis=(1, 2))
+
+
+def test_features_are_computed_once_with_the_plain_view_first(tmp_path):
+    pictures = Stub(10)
+    changes = augment.changes(Augment(contrast=0.5), seed=1)
+    seen: list[Progress] = []
+    with listen(seen.append):
+        compute_features("train", Stub(1), pictures, changes, 3, 4, tmp_path)
+    compute_features("train", Stub(1, fail=True), Stub(10, fail=True), changes, 3, 4, tmp_path)
+    features = open_features("train", pictures, tmp_path)
+    assert features.values.shape == (3, 10, 3)
+    assert isinstance(features.values, np.memmap)
+    assert np.allclose(features.values[0], pictures.values.mean((1, 2)), atol=1e-3)
+    assert np.abs(features.values[1] - features.values[0]).max() > 0.1
+    assert np.abs(features.values[2] - features.values[1]).max() > 0.1
+    assert features.labels is pictures.labels
+    assert seen[-1] == Progress("features train", 30, 30)
+
+
+def test_interrupted_features_are_not_taken_for_finished_ones(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        compute_features("eval", Stub(1), Stub(10, fail=True), augment.changes(PLAIN, 0), 1, 4, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["features-eval.partial"]
+    compute_features("eval", Stub(1), Stub(10), augment.changes(PLAIN, 0), 1, 4, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["features-eval.npy"]
+    assert (open_features("eval", Stub(10), tmp_path).values != 0).all()
+
+
+def numbered(views: int, count: int) -> Features:
+    """Feature 0 tells the view, feature 1 the picture."""
+    values = np.stack(np.meshgrid(np.arange(views), np.arange(count), indexing="ij"), axis=-1).astype(np.float32)
+    return Features(values, np.arange(count) % CLASSES)
+
+
+def epoch_of(batches: HeadBatches) -> tuple[list[int], list[int]]:
+    parts = [batches[index] for index in range(len(batches))]
+    values, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert (labels.argmax(1) == values[:, 1] % CLASSES).all()
+    assert (labels.sum(1) == 1).all()
+    batches.on_epoch_end()
+    return values[:, 0].astype(int).tolist(), values[:, 1].astype(int).tolist()
+
+
+def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
+    batches, twin = (HeadBatches(numbered(4, 50), CLASSES, 8, seed=3) for _ in range(2))
+    epochs = [epoch_of(batches) for _ in range(3)]
+    assert all(sorted(order) == list(range(50)) for _, order in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert all(set(views) == {0, 1, 2, 3} for views, _ in epochs)
+    assert [epoch_of(twin) for _ in range(3)] == epochs
+
+
+def test_without_a_seed_the_head_sees_plain_pictures_in_order():
+    batches = HeadBatches(numbered(4, 10), CLASSES, 4)
+    assert [epoch_of(batches) for _ in range(2)] == [([0] * 10, list(range(10)))] * 2

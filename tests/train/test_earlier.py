@@ -1,0 +1,87 @@
+"""Starting from a model that was trained here: its trunk is taken whole, and only where that is fair."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from components.errors import RecipeError, WeightsError
+from components.settings import Model, Split
+from components.train.backbones import build_trunk
+from components.train.earlier import RECIPE, check_earlier
+from components.train.network import pooled_trunk, serving_network, softmax_head
+from tests.train.exporting import export
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Model]:
+    """The folder of a published model, and its trunk."""
+    folder = tmp_path_factory.mktemp("serving") / "articles" / "1"
+    settings = Model(backbone="resnet_small", weights="none")
+    trunk = pooled_trunk(settings, SIZE)
+    export(serving_network(trunk, softmax_head(settings, trunk.output_shape[-1], np.zeros(3))), folder)
+    _record(folder)
+    return folder, trunk
+
+
+def _record(folder: Path, **changes: Mapping[str, Any]) -> Path:
+    recipe = {"model": {"backbone": "resnet_small", "weights": "none"}, "split": {"train": 80}, **changes}
+    file = folder / RECIPE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return folder
+
+
+def test_its_trunk_is_taken_with_all_that_it_has_learnt(published):
+    folder, trunk = published
+    check_earlier(Model(backbone="resnet_small", weights=str(folder)), Split())
+    started = build_trunk("resnet_small", str(folder), SIZE)
+    for ours, theirs in zip(started.get_weights(), trunk.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    fresh = build_trunk("resnet_small", "none", SIZE)
+    assert any((a != b).any() for a, b in zip(fresh.get_weights(), started.get_weights(), strict=True))
+
+
+def test_weights_that_are_no_folder_are_left_to_others():
+    for weights in ("imagenet", "none", __file__):
+        check_earlier(Model(weights=weights), Split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "answer"),
+    [
+        ({"split": {"train": 8, "eval": 1, "test": 1}}, RecipeError, "by picture, 8/1/1.*may have seen what is tested"),
+        ({"split": {"by": "year"}}, RecipeError, "by year, 80/10/10"),
+        ({"model": {"backbone": "resnet18", "weights": "none"}}, WeightsError, "is resnet18, and model.backbone is"),
+        (
+            {"model": {"backbone": "resnet_small", "weights": "none", "front": "edgenet"}},
+            WeightsError,
+            "resnet_small behind edgenet",
+        ),
+        ({"model": {}}, WeightsError, "is efficientnet_b0"),
+        ({"split": {"by": "moon"}}, WeightsError, "no published model"),
+        ({"model": None}, WeightsError, "no published model"),
+    ],
+)
+def test_a_start_that_is_not_fair_or_does_not_fit_is_refused(tmp_path, changes, error, answer):
+    folder = _record(tmp_path, **changes)
+    with pytest.raises(error, match=answer):
+        check_earlier(Model(backbone="resnet_small", weights=str(folder)), Split())
+
+
+def test_a_folder_that_holds_no_model_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"no published model.*e\.g\. runs/serving"):
+        check_earlier(Model(weights=str(tmp_path)), Split())
+    with pytest.raises(WeightsError, match="not readable as a published model"):
+        build_trunk("resnet_small", str(tmp_path), SIZE)
+
+
+def test_a_model_of_another_network_is_refused(published):
+    with pytest.raises(WeightsError, match="not the weights of"):
+        build_trunk("cnn", str(published[0]), SIZE)
