@@ -53,10 +53,14 @@ def check_earlier(model: Model, split: Split) -> None:
 def load_earlier(trunk: "keras.Model", folder: Path) -> None:
     """Loads the trunk of a published model into a trunk of the same network, whatever its classes are.
 
+    It was published with its batch norms folded: here they begin anew, as scales of one.
+
     Raises:
         WeightsError: the model cannot be read, or is of another network.
     """
     import tensorflow as tf
+
+    from components.train.folding import fold_batch_norms, unfold_batch_norms
 
     try:
         reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
@@ -67,7 +71,8 @@ def load_earlier(trunk: "keras.Model", folder: Path) -> None:
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{folder}: not readable as a published model ({reason})") from error
-    variables = trunk.variables
+    folded = fold_batch_norms(trunk)
+    variables = folded.variables
     # A softmax layer, and what random layers of the head keep, follow.
     if len(values) < len(variables) + 2 or any(
         tuple(variable.shape) != value.shape for variable, value in zip(variables, values, strict=False)
@@ -75,6 +80,7 @@ def load_earlier(trunk: "keras.Model", folder: Path) -> None:
         raise WeightsError(f"{folder}: not the weights of {trunk.name} for pictures of {trunk.input_shape[1]} px")
     for variable, value in zip(variables, values, strict=False):
         variable.assign(value)
+    unfold_batch_norms(trunk, folded)
 
 
 def _in_words(split: Split) -> str:

@@ -45,6 +45,7 @@ def _edgenet(pictures: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.clip(layers.Add(name=f"{PREFIX}_add")([pictures, edges]), 0, 255)
 
 
+@keras.saving.register_keras_serializable("fashion")
 def _edge_filters(shape: tuple[int, ...], dtype: str | None = None) -> keras.KerasTensor:
     """Kernel [3, 3, 3, 9]: the three filters for each colour."""
     kernel = np.zeros(shape, np.float32)

@@ -29,6 +29,7 @@ from components.train.callbacks import (
 )
 from components.train.data import Pictures
 from components.train.features import HeadBatches, compute_features, open_features
+from components.train.folding import fold_batch_norms
 from components.train.losses import make_loss
 from components.train.network import (
     compile_network,
@@ -166,8 +167,9 @@ def _compute_features(job: Job, views: int, trunk: keras.Model) -> None:
     if is_chief(job.strategy):
         folder, changing = _features_folder(job), changes(job.train.augment, job.train.seed)
         folder.mkdir(parents=True, exist_ok=True)
+        folded = fold_batch_norms(trunk)  # not in the scope of the strategy: the chief is alone here
         for name, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
-            compute_features(name, trunk, pictures, changing, count, _FEATURE_BATCH, folder)
+            compute_features(name, folded, pictures, changing, count, _FEATURE_BATCH, folder)
     wait_for_all(job.strategy)
 
 
@@ -246,7 +248,7 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_trunk.set_weights(trunk.get_weights())
     plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift)
     plain_head.set_weights(head.get_weights())
-    network = serving_network(plain_trunk, plain_head, flip=settings.test_time_flip)
+    network = serving_network(fold_batch_norms(plain_trunk), plain_head, flip=settings.test_time_flip)
     if job.train.calibrate:
         pictures = job.eval_pictures.batches(_FEATURE_BATCH).map(lambda pictures, _: pictures)
         probabilities, _ = network.predict(pictures, verbose=0)

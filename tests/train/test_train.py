@@ -121,7 +121,9 @@ def history(work: Path, stage: str) -> list[dict[str, str]]:
 
 
 def child(folder: Path, script: str, **environment: str) -> subprocess.Popen[str]:
-    code = f"from pathlib import Path\nfrom tests import test_train as t\nfolder = Path({str(folder)!r})\n{script}"
+    code = (
+        f"from pathlib import Path\nfrom tests.train import test_train as t\nfolder = Path({str(folder)!r})\n{script}"
+    )
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=HOUSE,
