@@ -18,6 +18,7 @@ from components.errors import FashionError, RecipeError
 from components.progress import listen
 from components.publish.store import versions
 from components.reading import choices
+from components.train.earlier import check_earlier
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
@@ -44,6 +45,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
     if node not in (stages := stages_of(recipe)):
         raise RecipeError(f"--node {node}: there is no such stage; {choices(node, stages)}")
     check_run_id(run_id)
+    check_earlier(recipe.model, recipe.split)
     make_root(paths.root)
     check(paths.metadata)
     held = versions(paths.serving / recipe.name)
