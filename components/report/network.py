@@ -76,13 +76,19 @@ class ExportedNetwork:
 
     def _answered(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         found = self._imported(pictures, ("probabilities", "features"))
-        return found["probabilities"], tf.math.l2_normalize(found["features"], axis=1)
+        # Of a network with `test_time_flip` as many mirror images follow; its answers are the means.
+        count = tf.shape(pictures)[0]
+        probabilities, features = (
+            tf.reduce_mean(tf.reshape(each, (-1, count, tf.shape(each)[1])), axis=0) for each in found.values()
+        )
+        return probabilities, tf.math.l2_normalize(features, axis=1)
 
     def _explained(self, pictures: tf.Tensor) -> tf.Tensor:
         found = self._imported(pictures, ("logits", "map"))
         gradients = tf.gradients(tf.reduce_max(found["logits"], axis=1), found["map"])[0]
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * found["map"], axis=-1))
+        heat = heat[: tf.shape(pictures)[0]]  # and not of their mirror images
         return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
     def _imported(self, pictures: tf.Tensor, wanted: Sequence[str]) -> dict[str, tf.Tensor]:

@@ -84,13 +84,12 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
         flip: whether both are the mean over a picture and its mirror image.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
-    features = trunk(pictures)
-    probabilities = head(features)
+    seen = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
+    features = trunk(seen)
+    answers = [head(features), features]
     if flip:
-        other = trunk(keras.ops.flip(pictures, axis=2))
-        probabilities = keras.layers.average([probabilities, head(other)])
-        features = keras.layers.average([features, other])
-    return keras.Model(pictures, [probabilities, features], name="serving")
+        answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
+    return keras.Model(pictures, answers, name="serving")
 
 
 def soften(head: keras.Model, temperature: float) -> None:

@@ -199,3 +199,27 @@ def test_a_model_without_a_pooled_map_costs_the_overlays_and_no_more(tmp_path):
     assert found.answer([jpeg()])[0] == pytest.approx(signed)
     with pytest.raises(NotExplainable, match="no pooled feature map"):
         found.explain([jpeg()])
+
+
+@pytest.mark.slow
+def test_a_network_that_looks_at_mirror_images_too_is_explained_like_any_other(tmp_path):
+    import tensorflow as tf
+
+    from components.report.network import ExportedNetwork
+    from components.settings import Model
+    from components.train.network import pooled_trunk, serving_network, softmax_head
+    from tests.train.exporting import export
+
+    settings = Model(backbone="resnet_small", weights="none")
+    trunk = pooled_trunk(settings, 32)
+    head = softmax_head(settings, trunk.output_shape[-1], np.zeros(3))
+    export(serving_network(trunk, head, flip=True), tmp_path / "both")
+    export(serving_network(trunk, head), tmp_path / "plain")
+    pictures = [jpeg(30, 30, seed) for seed in range(3)]
+    both, plain = ExportedNetwork(tmp_path / "both"), ExportedNetwork(tmp_path / "plain")
+    signed = tf.saved_model.load(str(tmp_path / "both")).signatures["serving_default"](
+        image_bytes=tf.constant(pictures)
+    )
+    assert both.answer(pictures)[0] == pytest.approx(signed["probabilities"].numpy(), abs=1e-5)
+    assert both.answer(pictures)[0] != pytest.approx(plain.answer(pictures)[0], abs=1e-6)
+    assert both.explain(pictures) == pytest.approx(plain.explain(pictures), abs=1e-4)
