@@ -4,7 +4,7 @@
 
 Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry one
 picture of 60 x 80 pixels each; the client runs on the same cores as the server. Ratios of latency are to a bare call
-with one picture, ratios of throughput to bare calls with 32.
+with one picture, ratios of throughput to bare calls with 32. CPU time is that of client and server together.
 """
 
 import base64
@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import urllib3
@@ -45,9 +46,17 @@ def drawn(number: int) -> bytes:
     return stream.getvalue()
 
 
+class Server(NamedTuple):
+    """A server under test: its REST URL, its gRPC address and its process."""
+
+    rest: str
+    grpc: str
+    process: int
+
+
 @contextmanager
-def server(model: Path, *options: str) -> Iterator[tuple[str, str]]:
-    """Starts `fashion serve` on one version; gives its REST URL and its gRPC address."""
+def server(model: Path, *options: str) -> Iterator[Server]:
+    """Starts `fashion serve` on one version."""
     command = [
         sys.executable,
         "-m",
@@ -64,7 +73,7 @@ def server(model: Path, *options: str) -> Iterator[tuple[str, str]]:
         assert process.stdout
         found = [re.search(r"\S+\n$", process.stdout.readline()) for _ in range(2)]
         rest, calls = (match[0].strip() for match in found if match)
-        yield rest, calls
+        yield Server(rest, calls, process.pid)
     finally:
         process.terminate()
         process.wait(60)
@@ -118,8 +127,35 @@ def bare(model: Path, pictures: list[bytes], rows: int) -> Call:
     return call
 
 
-def measure(call: Call, clients: int, seconds: float) -> tuple[list[float], float]:
-    """Latency of each call, seconds, and calls a second, with that many callers at once."""
+class Case(NamedTuple):
+    """A call, how many callers there are at once, pictures in a call, and the server's process if there is one."""
+
+    call: Call
+    clients: int
+    pictures: int
+    process: int | None = None
+
+
+class Taken(NamedTuple):
+    """Latency of each call, pictures a second, and CPU seconds for a picture."""
+
+    latencies: list[float]
+    rate: float
+    cpu: float
+
+
+def cpu_seconds(process: int | None = None) -> float:
+    """What this process, or another, has had of the processors so far."""
+    if process is None:
+        return time.process_time()
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measure(case: Case, seconds: float) -> Taken:
+    """Calls for so many seconds."""
+    processes = (None, *filter(None, [case.process]))
+    spent = -sum(map(cpu_seconds, processes))
     until, latencies = time.perf_counter() + seconds, []
     numbers, lock = itertools.count(), threading.Lock()
 
@@ -130,14 +166,15 @@ def measure(call: Call, clients: int, seconds: float) -> tuple[list[float], floa
                 return
             with lock:
                 number = next(numbers)
-            call(number)
+            case.call(number)
             latencies.append(time.perf_counter() - began)
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        for future in [pool.submit(client) for _ in range(clients)]:
+    with ThreadPoolExecutor(case.clients) as pool:
+        for future in [pool.submit(client) for _ in range(case.clients)]:
             future.result()
-    return latencies, len(latencies) / (time.perf_counter() - began)
+    pictures, wall = len(latencies) * case.pictures, time.perf_counter() - began
+    return Taken(latencies, pictures / wall, (spent + sum(map(cpu_seconds, processes))) / pictures)
 
 
 def main() -> None:
@@ -153,52 +190,44 @@ def main() -> None:
         plain = stack.enter_context(server(options.model))
         batched = stack.enter_context(server(options.model, "--batching"))
         one, some, many = (bare(options.model, pictures, rows) for rows in (1, CLIENTS, BATCH))
-        cases: dict[str, tuple[Call, int, int]] = {
-            "SavedModel, 1 picture": (one, 1, 1),
-            f"SavedModel, {CLIENTS} pictures": (some, 1, CLIENTS),
-            f"SavedModel, {BATCH} pictures": (many, 1, BATCH),
-            "REST, 1 client": (over_rest(plain[0], pictures), 1, 1),
-            "gRPC, 1 client": (over_grpc(plain[1], pictures), 1, 1),
-            "REST, 1 client, batching": (over_rest(batched[0], pictures), 1, 1),
-            "gRPC, 1 client, batching": (over_grpc(batched[1], pictures), 1, 1),
-            f"REST, {CLIENTS} clients": (over_rest(plain[0], pictures), CLIENTS, 1),
-            f"gRPC, {CLIENTS} clients": (over_grpc(plain[1], pictures), CLIENTS, 1),
-            f"REST, {CLIENTS} clients, batching": (over_rest(batched[0], pictures), CLIENTS, 1),
-            f"gRPC, {CLIENTS} clients, batching": (over_grpc(batched[1], pictures), CLIENTS, 1),
+        cases = {
+            "SavedModel, 1 picture": Case(one, 1, 1),
+            f"SavedModel, {CLIENTS} pictures": Case(some, 1, CLIENTS),
+            f"SavedModel, {BATCH} pictures": Case(many, 1, BATCH),
         }
+        for clients, batching in itertools.product((1, CLIENTS), (plain, batched)):
+            name = f"{clients} client{'s' if clients > 1 else ''}{', batching' if batching is batched else ''}"
+            cases[f"REST, {name}"] = Case(over_rest(batching.rest, pictures), clients, 1, batching.process)
+            cases[f"gRPC, {name}"] = Case(over_grpc(batching.grpc, pictures), clients, 1, batching.process)
         results = run(cases, rounds, seconds)
     report(results, rounds, seconds)
 
 
-def run(cases: dict[str, tuple[Call, int, int]], rounds: int, seconds: float) -> dict[str, tuple[np.ndarray, float]]:
-    """Latencies, ms, and pictures a second of each case, over all rounds."""
-    for call, clients, _ in cases.values():
-        measure(call, clients, 1)  # not counted: first calls make connections and fill caches
-    turns: dict[str, Callable[[], tuple[list[float], float]]] = {
-        name: partial(measure, call, clients, seconds) for name, (call, clients, _) in cases.items()
-    }
-    return {
-        name: (
-            1000 * np.concatenate([latencies for latencies, _ in taken]),
-            float(np.median([calls for _, calls in taken])) * cases[name][2],
-        )
-        for name, taken in take_turns(turns, rounds).items()
-    }
+def run(cases: dict[str, Case], rounds: int, seconds: float) -> dict[str, list[Taken]]:
+    """Measures each case once a round."""
+    for case in cases.values():
+        measure(case, 1)  # not counted: first calls make connections and fill caches
+    return take_turns({name: partial(measure, case, seconds) for name, case in cases.items()}, rounds)
 
 
-def report(results: dict[str, tuple[np.ndarray, float]], rounds: int, seconds: float) -> None:
+def report(results: dict[str, list[Taken]], rounds: int, seconds: float) -> None:
     """Prints the table."""
-    bare_latency = float(np.median(results["SavedModel, 1 picture"][0]))
-    bare_rate = results[f"SavedModel, {BATCH} pictures"][1]
+    latencies = {name: 1000 * np.concatenate([each.latencies for each in of]) for name, of in results.items()}
+    rates = {name: float(np.median([each.rate for each in of])) for name, of in results.items()}
+    bare_latency, bare_rate = (
+        float(np.median(latencies["SavedModel, 1 picture"])),
+        rates[f"SavedModel, {BATCH} pictures"],
+    )
     rows = []
-    for name, (latency, rate) in results.items():
-        p50, p99 = np.percentile(latency, (50, 99))
+    for name, of in results.items():
+        p50, p99 = np.percentile(latencies[name], (50, 99))
         rows.append([
-            name, f"{p50:.1f}", f"{p99:.1f}", ratio(p50, bare_latency), f"{rate:.1f}", ratio(rate, bare_rate)
+            name, f"{p50:.1f}", f"{p99:.1f}", ratio(p50, bare_latency), f"{rates[name]:.1f}",
+            ratio(rates[name], bare_rate), f"{1000 * np.median([each.cpu for each in of]):.1f}",
         ])  # fmt: skip
     show(
         f"Servers against the SavedModel: {rounds} interleaved rounds of {seconds:g} s each",
-        ("", "p50 ms", "p99 ms", "to bare", "pictures/s", "to bare"),
+        ("", "p50 ms", "p99 ms", "to bare", "pictures/s", "to bare", "CPU ms/picture"),
         rows,
     )
 
