@@ -162,6 +162,8 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for key, below in value.items():
             yield from _leaves(f"{path}.{key}", below)
+    elif path.startswith("tune.") and value in (None, False):
+        return  # an end of a range that it does not have
     else:
         yield path, value
 
