@@ -15,6 +15,7 @@ from pipeline import footprint
 from pipeline.commands.results import results
 from pipeline.footprint import Footprint, read_footprint
 from pipeline.recipe import load_recipe, recipe_names
+from pipeline.results import settings_of
 from pipeline.results_table import BEGIN, END, write_between_marks
 from tests import HOUSE
 from tests.pipeline.test_history import CACHED, COMPLETE, FAILED, Database
@@ -217,3 +218,9 @@ def test_a_footprint_is_read_as_it_was_kept():
     peak = footprint.taken()
     assert read_footprint({footprint.PROPERTY: peak.as_json()}) == peak
     assert read_footprint({}) is None
+
+
+def test_of_a_search_only_what_it_says_is_told():
+    recipe = load_recipe("six_class", ["tune={trials: 2, space: {model.dropout: {values: [0.1, 0.2]}}}"])
+    told = {path for path in settings_of(recipe.as_yaml()) if path.startswith("tune.space")}
+    assert told == {"tune.space.model.dropout.values"}
