@@ -47,7 +47,7 @@ class Batching:
     """
 
     max_batch_size: int = 32
-    batch_timeout_micros: int = 2000
+    batch_timeout_micros: int = 10_000
     max_enqueued_batches: int = 10
     num_batch_threads: int = 1
     allowed_batch_sizes: tuple[int, ...] = ()
