@@ -11,12 +11,13 @@ FROM base AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 RUN python -m venv --without-pip /opt/fashion
 ENV PIP="/usr/local/bin/python -m pip --python /opt/fashion/bin/python install --no-deps --no-compile --no-build-isolation" \
+    PIP_CACHE_DIR=/var/cache/pip \
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY constraints.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     grep -E '^(setuptools|wheel)==' constraints.txt > tools.txt && $PIP -r tools.txt \
@@ -33,7 +34,7 @@ RUN $PIP --no-index --prefix /app . \
 
 # The same TensorFlow without CUDA's kernels: half the size.
 FROM build AS packages-cpu
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     $PIP "$(sed -n 's/^tensorflow==/tensorflow-cpu==/p' constraints.txt)"
@@ -43,7 +44,7 @@ RUN python slim.py METADATA
 
 
 FROM build AS packages-gpu
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     $PIP "$(grep '^tensorflow==' constraints.txt)"
@@ -51,7 +52,7 @@ COPY scripts/slim.py ./
 COPY --from=app /app/METADATA ./
 RUN python slim.py METADATA
 COPY constraints-gpu.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=ca.crt,target=/etc/ssl/certs/ca-certificates.crt \
     $PIP -r constraints-gpu.txt

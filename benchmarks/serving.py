@@ -181,6 +181,9 @@ def main() -> None:
     """Prints the table."""
     parser = parser_of(__doc__, rounds=3)
     parser.add_argument("--model", type=Path, required=True, help="a version's folder")
+    parser.add_argument(
+        "--batching-parameters", type=Path, help="as `fashion serve` takes it, for the server that batches"
+    )
     parser.add_argument("--seconds", type=float, help="of each measurement [default: 5, quick: 1]")
     options = parser.parse_args()
     rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
@@ -188,7 +191,8 @@ def main() -> None:
     pictures = [drawn(number) for number in range(PICTURES)]
     with ExitStack() as stack:
         plain = stack.enter_context(server(options.model))
-        batched = stack.enter_context(server(options.model, "--batching"))
+        told = [f"--batching-parameters={options.batching_parameters}"] if options.batching_parameters else []
+        batched = stack.enter_context(server(options.model, "--batching", *told))
         one, some, many = (bare(options.model, pictures, rows) for rows in (1, CLIENTS, BATCH))
         cases = {
             "SavedModel, 1 picture": Case(one, 1, 1),

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from components.report.facts import Block, Epoch, Network, Stage
 from components.settings import Model, Picture, Train
-from components.train.networks import PROFILES, part_of, read_unfreeze
+from components.train.networks import LOGITS, PROFILES, part_of, read_unfreeze
 
-_HEAD = "logits"  # the head's one layer with numbers
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk
 
@@ -54,7 +53,7 @@ def network_of(
 
 
 def _part(variable: str, known: tuple[str, ...]) -> str:
-    if variable.startswith(_HEAD):
+    if variable.startswith(LOGITS):
         return "head"
     if variable.startswith(_SCALING):
         return known[0]

@@ -8,8 +8,7 @@ import numpy as np
 from components.settings import Finetune, Head, Model, Train
 from components.train.backbones import build_trunk
 from components.train.edgenet import with_edgenet
-
-LOGITS = "logits"  # the head's one layer with numbers
+from components.train.networks import LOGITS
 
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,

@@ -25,6 +25,9 @@ class Profile:
     published: bool = True
 
 
+LOGITS = "logits"  # the one layer with numbers of the head that all of them get
+
+
 def _numbered(name: str, first: int, last: int) -> tuple[str, ...]:
     return tuple(f"{name}{number}" for number in range(first, last + 1))
 

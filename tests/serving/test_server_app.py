@@ -51,16 +51,6 @@ def endpoint(base) -> Iterator[Endpoint]:
         yield endpoint
 
 
-@pytest.fixture(scope="module")
-def rest(endpoint) -> Rest:
-    return Rest(endpoint)
-
-
-@pytest.fixture(scope="module")
-def calls(endpoint) -> Grpc:
-    return Grpc(endpoint)
-
-
 PICTURE = drawn(1)
 
 

@@ -14,7 +14,7 @@ from tensorflow.core.framework import types_pb2
 
 from serving.server.config import Options
 from serving.server.limits import Limits
-from tests.contract.asking import Grpc, Refused, Rest, b64, strings
+from tests.contract.asking import Refused, Rest, b64, strings
 from tests.contract.conftest import drawn
 from tests.contract.endpoint import Endpoint, running
 from tests.serving.serving_model import write_model
@@ -37,16 +37,6 @@ def base(tmp_path_factory) -> Path:
 def endpoint(base) -> Iterator[Endpoint]:
     with running(base, SMALL, Options()) as endpoint:
         yield endpoint
-
-
-@pytest.fixture(scope="module")
-def rest(endpoint) -> Rest:
-    return Rest(endpoint)
-
-
-@pytest.fixture(scope="module")
-def calls(endpoint) -> Grpc:
-    return Grpc(endpoint)
 
 
 def png_of(width: int, height: int) -> bytes:

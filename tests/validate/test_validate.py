@@ -11,6 +11,7 @@ from components.settings import SPLITS, Validation
 from components.validate.gate import Anomaly, Summary, Verdict, judge
 from components.validate.reviewed import find_schema
 from tests import HOUSE
+from tests.validate import examples
 
 CLASSES = ("topwear", "shoes", "eyewear")
 FIT = {
@@ -198,21 +199,8 @@ SCHEMA = HOUSE / "schema" / "schema.pbtxt"
 
 
 def product(number: int, **changes: object) -> dict[str, object]:
-    """The needed features of one product, as ingest writes them."""
-    features = {
-        "image_bytes": b"\xff\xd8 a picture",
-        "id": str(number).encode(),
-        "picture_hash": b"%032x" % number,
-        "width": 60,
-        "height": 80,
-        "gender": b"Women",
-        "masterCategory": b"Apparel",
-        "subCategory": b"Topwear",
-        "articleType": b"Tops",
-        "season": b"Summer",
-        "productDisplayName": b"Top %d" % number,
-    }
-    return features | changes
+    """The needed features of one product."""
+    return examples.product(number, **{"baseColour": None, "usage": None, "year": None} | changes)
 
 
 def write_ingested(root: Path, products: dict[str, list[dict[str, object]]], quarantined: dict[str, int]) -> None:
