@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 from benchmarks.measure import apart, command, parser_of, ratio, said, scratch, show, take_turns
 
-_IMPORTS = ("tensorflow", "tfx.v1", "pipeline.graph")
+_IMPORTS = ("tensorflow", "tfx.components", "pipeline.graph")
 _RUN, _HELP, _OUTSIDE = "fashion run", "fashion --help", "outside the stages"
 _TARGETS = {_RUN: ("≤ 90 s", "≤ 20 s")}
 

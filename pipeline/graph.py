@@ -4,10 +4,18 @@ import hashlib
 import json
 from collections.abc import Collection
 
-import tfx.v1 as tfx
+# Nothing is imported from tfx.v1: that loads the clients of Google Cloud's AI Platform too, for seconds, in every
+# run and every task.
+from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer, Transform
 from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.proto.transform_pb2 import SplitsConfig
+from tfx.types.channel import Channel
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 
 from components.digest import source_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
@@ -29,7 +37,7 @@ from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 
 
-def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None = None) -> tfx.dsl.Pipeline:
+def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None = None) -> Pipeline:
     """Puts the components together for one experiment on one catalogue.
 
     Every stage is given the part of the recipe that it depends on and no more, so that a changed gate does not
@@ -42,7 +50,7 @@ def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None
     """
     taxonomy = taxonomy_of(recipe.labels, paths.data)
     digest = open_catalogue(str(paths.data)).digest() if to_run is None or "ingest" in to_run else ""
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=_pipeline_name(recipe, taxonomy),
         pipeline_root=str(paths.artifacts),
         components=_nodes(recipe, taxonomy, paths, digest),
@@ -72,12 +80,12 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
     schema = ReviewedSchema(
         file=str(reviewed), digest=hashlib.blake2b(reviewed.read_bytes(), digest_size=8).hexdigest()
     ).with_id("schema")
-    statistics = tfx.components.StatisticsGen(
-        examples=ingest.outputs["examples"], schema=schema.outputs["schema"]
-    ).with_id("statistics")
-    validate = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-    ).with_id("validate")
+    statistics = StatisticsGen(examples=ingest.outputs["examples"], schema=schema.outputs["schema"]).with_id(
+        "statistics"
+    )
+    validate = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]).with_id(
+        "validate"
+    )
     gate = DataGate(
         anomalies=validate.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
@@ -85,7 +93,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         classes=classes,
         code=source_digest("components/validate"),
     ).with_id("gate")
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=ingest.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn="components.transform.preprocessing.preprocessing_fn",
@@ -94,28 +102,28 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
             "balance": recipe.balance.model_dump_json(),
             "code": source_digest("components/transform", "components/features.py"),
         },
-        splits_config=tfx.proto.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        splits_config=SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
     ).with_id("transform")
     transform.add_upstream_node(gate)
     tune = _search(recipe, taxonomy, paths, transform)
-    train = tfx.components.Trainer(
+    train = Trainer(
         run_fn="components.train.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         hyperparameters=tune.outputs["best_hyperparameters"] if tune else None,
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        train_args=TrainArgs(splits=["train"]),
+        eval_args=EvalArgs(splits=["eval"]),
         custom_config={"config": _trainer_config(recipe, taxonomy, paths).model_dump_json()},
     ).with_id("train")
-    baseline = tfx.dsl.Resolver(
+    baseline = Resolver(
         strategy_class=LatestOtherBlessedModel,
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        model_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.ModelBlessing),
-        infra_blessing=tfx.dsl.Channel(type=tfx.types.standard_artifacts.InfraBlessing),
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+        infra_blessing=Channel(type=InfraBlessing),
         candidate=train.outputs["model"],
     ).with_id("baseline")
-    evaluate = tfx.components.Evaluator(
+    evaluate = Evaluator(
         examples=ingest.outputs["examples"],
         example_splits=["test"],
         model=train.outputs["model"],
@@ -177,8 +185,8 @@ def _search(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, transform: BaseNod
         tuner_fn="components.tune.component.tuner_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        train_args=TrainArgs(splits=["train"]),
+        eval_args=EvalArgs(splits=["eval"]),
         custom_config={"config": config.model_dump_json()},
     ).with_id("tune")
 

@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,8 +93,6 @@ def run_recipe(
     with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · {paths.data.name} · log {short(log)}\n"))
         with RunView(console) as view:
-            if not paths.data.exists():
-                _draw_catalogue(paths.data, view)
             # Runs of several machines on one database may begin in the same second.
             run_id = f"{log.stem}-{secrets.token_hex(3)}"
             results = _run(recipe, paths, run_id, stages, view)
@@ -147,12 +146,13 @@ def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view:
     view.started("start")
     view.expect(stages)
     set_up_logging()
-    from pipeline.graph import create_pipeline
-    from pipeline.local import run_pipeline
-    from pipeline.summary import describe
+    with _drawing(paths.data, view) as drawn:
+        from pipeline.graph import create_pipeline
+        from pipeline.local import run_pipeline
+        from pipeline.summary import describe
 
     pipeline = create_pipeline(recipe, paths)
-    view.finished("start", "TFX and TensorFlow are loaded", time.monotonic() - began)
+    view.finished("start", f"TFX and TensorFlow are loaded{drawn}", time.monotonic() - began)
 
     def finished(result: "NodeResult") -> None:
         cached = "cached" if result.state == "cached" else ""
@@ -162,18 +162,25 @@ def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view:
         return run_pipeline(pipeline, run_id, view.started, finished, () if stages == stages_of(recipe) else stages)
 
 
-def _draw_catalogue(folder: Path, view: RunView) -> None:
+@contextmanager
+def _drawing(folder: Path, view: RunView) -> Iterator[str]:
+    """Draws the embedded catalogue if it is not there, in other processes, while the caller does something else.
+
+    Yields:
+        What to tell of it when it is done; empty where it was there.
+    """
+    if folder.exists():
+        yield ""
+        return
     from pipeline.synthetic.catalogue import write_catalogue
 
-    began = time.monotonic()
-    view.started("catalogue")
-    write_catalogue(
-        folder,
-        EMBEDDED_PRODUCTS,
-        EMBEDDED_SEED,
-        lambda done, total: view.progress(Progress("drawing", done, total)),
-    )
-    view.finished("catalogue", f"{EMBEDDED_PRODUCTS:,} products drawn", time.monotonic() - began)
+    def shown(done: int, total: int) -> None:
+        view.progress(Progress("drawing the catalogue", done, total))
+
+    with ThreadPoolExecutor(1) as beside:
+        drawing = beside.submit(write_catalogue, folder, EMBEDDED_PRODUCTS, EMBEDDED_SEED, shown)
+        yield f", {EMBEDDED_PRODUCTS:,} products are drawn"
+        drawing.result()
 
 
 def make_root(root: Path) -> None:

@@ -1,8 +1,8 @@
 """Which model a new one is compared with."""
 
 import ml_metadata as mlmd
-from tfx import v1 as tfx
 from tfx.components.evaluator import constants
+from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.dsl.io import fileio
 from tfx.types import Artifact
 
@@ -10,7 +10,7 @@ from tfx.types import Artifact
 MODEL_ID, BLESSED = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, constants.ARTIFACT_PROPERTY_BLESSED_KEY
 
 
-class LatestOtherBlessedModel(tfx.dsl.experimental.LatestBlessedModelStrategy):
+class LatestOtherBlessedModel(LatestBlessedModelStrategy):
     """The latest model that was fit to be published, but for the candidate itself.
 
     Its evaluation has approved it, and a server could serve it. The candidate may be found approved by an earlier run:

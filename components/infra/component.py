@@ -12,14 +12,13 @@ import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tfx import v1 as tfx
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.executor import Executor as InfraValidatorExecutor
 from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.dsl.io import fileio
 from tfx.proto import infra_validator_pb2 as proto
-from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.types import BaseChannel, Channel, artifact_utils, component_spec, standard_artifacts
 from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, path_utils
 from tfx.utils.model_paths import tf_serving_flavor
@@ -122,9 +121,9 @@ class ServingValidator(base_component.BaseComponent):
 
     def __init__(
         self,
-        model: tfx.types.BaseChannel,
-        model_blessing: tfx.types.BaseChannel,
-        examples: tfx.types.BaseChannel,
+        model: BaseChannel,
+        model_blessing: BaseChannel,
+        examples: BaseChannel,
         name: str,
         settings: Serving,
         code: str = "",
@@ -155,7 +154,7 @@ class ServingValidator(base_component.BaseComponent):
                 ),
                 batch=settings.batch,
                 code=code,
-                blessing=tfx.dsl.Channel(type=standard_artifacts.InfraBlessing),
+                blessing=Channel(type=standard_artifacts.InfraBlessing),
             )
         )
 

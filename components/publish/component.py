@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tfx import v1 as tfx
 from tfx.components.util.model_utils import is_infra_validated, is_model_blessed
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, PushedModel
 from tfx.utils.path_utils import serving_model_path
 
 import serving
@@ -24,20 +26,20 @@ from components.settings import Gate
 _VERIFY_SECONDS = 900
 
 
-@tfx.dsl.components.component
+@component
 def Publisher(
-    model: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.Model],
-    blessing: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ModelBlessing],
-    evaluation: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ModelEvaluation],
-    pushed_model: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.PushedModel],
-    serving_dir: tfx.dsl.components.Parameter[str],
-    name: tfx.dsl.components.Parameter[str],
-    keep: tfx.dsl.components.Parameter[int],
-    classes: tfx.dsl.components.Parameter[str],
-    gate: tfx.dsl.components.Parameter[str],
-    recipe: tfx.dsl.components.Parameter[str],
-    code: tfx.dsl.components.Parameter[str] = "",
-    infra_blessing: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.InfraBlessing] = None,
+    model: InputArtifact[Model],
+    blessing: InputArtifact[ModelBlessing],
+    evaluation: InputArtifact[ModelEvaluation],
+    pushed_model: OutputArtifact[PushedModel],
+    serving_dir: Parameter[str],
+    name: Parameter[str],
+    keep: Parameter[int],
+    classes: Parameter[str],
+    gate: Parameter[str],
+    recipe: Parameter[str],
+    code: Parameter[str] = "",
+    infra_blessing: InputArtifact[InfraBlessing] = None,
 ) -> None:
     """Puts a blessed model into `<serving_dir>/<name>/<version>/`, checked in a fresh process; leaves any other out.
 
@@ -93,7 +95,7 @@ def Publisher(
     pushed_model.set_string_custom_property("version", str(latest(store) or ""))
 
 
-def _warmup(infra_blessing: tfx.types.standard_artifacts.InfraBlessing | None) -> dict[str, bytes]:
+def _warmup(infra_blessing: InfraBlessing | None) -> dict[str, bytes]:
     if not infra_blessing:
         return {}
     with fileio.open(os.path.join(infra_blessing.uri, WARMUP), "rb") as file:

@@ -250,8 +250,10 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_head.set_weights(head.get_weights())
     network = serving_network(fold_batch_norms(plain_trunk), plain_head, flip=settings.test_time_flip)
     if job.train.calibrate:
-        pictures = job.eval_pictures.batches(_FEATURE_BATCH).map(lambda pictures, _: pictures)
-        probabilities, _ = network.predict(pictures, verbose=0)
+        # Not by Keras' predict, which takes four times as long to begin.
+        answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)
+        batches = job.eval_pictures.batches(_FEATURE_BATCH)
+        probabilities = np.concatenate([answer(pictures).numpy() for pictures, _ in batches])
         # Of the mean over two answers this is the best for both alike, as near as matters.
         soften(plain_head, best_temperature(probabilities, job.eval_pictures.labels))
     return network

@@ -8,9 +8,10 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-import tfx.v1 as tfx
 from keras_tuner.engine.base_tuner import BaseTuner
+from tfx.components import Tuner
 from tfx.components.tuner import executor
+from tfx.components.tuner.component import TunerFnResult
 from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import TUNER_RESULTS_KEY
@@ -152,7 +153,7 @@ def _declare(space: keras_tuner.HyperParameters, path: str, tune: Tune, config: 
     declare(path, *dimension.edges, sampling="log" if dimension.log else "linear", default=own if within else None)
 
 
-def tuner_fn(fn_args: Any) -> tfx.components.TunerFnResult:
+def tuner_fn(fn_args: Any) -> TunerFnResult:
     """What to search with; called by TFX.
 
     Args:
@@ -169,7 +170,7 @@ def tuner_fn(fn_args: Any) -> tfx.components.TunerFnResult:
     work = Path(config.trainer.work) / f"tune-{digest_of(config.model_dump_json(), *files[0], *files[1])}"
     work.mkdir(parents=True, exist_ok=True)
     search = Search(Trials(config.trainer, config.tune, *files, strategy, work))
-    return tfx.components.TunerFnResult(tuner=search, fit_kwargs={})
+    return TunerFnResult(tuner=search, fit_kwargs={})
 
 
 class Executor(executor.Executor):
@@ -187,7 +188,7 @@ class Executor(executor.Executor):
         search.finish(Path(artifact_utils.get_single_uri(output_dict[TUNER_RESULTS_KEY])))
 
 
-class HyperparameterSearch(tfx.components.Tuner):
+class HyperparameterSearch(Tuner):
     """TFX's Tuner, whose executor leaves a table of all trials: `trials.csv` in the artifact `tuner_results`."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

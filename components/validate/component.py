@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
-from tfx import v1 as tfx
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
+from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 
 from components.artifacts import DataVerdict, Quarantine
 from components.errors import DataRefused, RecipeError
@@ -17,11 +20,11 @@ from components.settings import Validation
 from components.validate.gate import Anomaly, Summary, judge
 
 
-@tfx.dsl.components.component
+@component
 def ReviewedSchema(
-    schema: tfx.dsl.components.OutputArtifact[tfx.types.standard_artifacts.Schema],
-    file: tfx.dsl.components.Parameter[str],
-    digest: tfx.dsl.components.Parameter[str],
+    schema: OutputArtifact[Schema],
+    file: Parameter[str],
+    digest: Parameter[str],
 ) -> None:
     """Brings a schema into the run; for the cache of the stock ImportSchemaGen an edited file is still the old one.
 
@@ -33,24 +36,24 @@ def ReviewedSchema(
     Raises:
         RecipeError: the file is not a text proto of a Schema.
     """
-    with tfx.dsl.io.fileio.open(file) as source:
+    with fileio.open(file) as source:
         text = source.read()
     try:
         text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise RecipeError(f"{file}:{error} Its fields must be those of tensorflow_metadata's Schema.") from error
-    with tfx.dsl.io.fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "w") as copy:
+    with fileio.open(os.path.join(schema.uri, "schema.pbtxt"), "w") as copy:
         copy.write(text)
 
 
-@tfx.dsl.components.component
+@component
 def DataGate(
-    anomalies: tfx.dsl.components.InputArtifact[tfx.types.standard_artifacts.ExampleAnomalies],
-    quarantine: tfx.dsl.components.InputArtifact[Quarantine],
-    verdict: tfx.dsl.components.OutputArtifact[DataVerdict],
-    settings: tfx.dsl.components.Parameter[str],
-    classes: tfx.dsl.components.Parameter[str],
-    code: tfx.dsl.components.Parameter[str] = "",
+    anomalies: InputArtifact[ExampleAnomalies],
+    quarantine: InputArtifact[Quarantine],
+    verdict: OutputArtifact[DataVerdict],
+    settings: Parameter[str],
+    classes: Parameter[str],
+    code: Parameter[str] = "",
 ) -> None:
     """Stops the run on data unfit to train on; the stock ExampleValidator succeeds whatever it finds.
 
@@ -65,7 +68,7 @@ def DataGate(
     Raises:
         DataRefused: with every problem found, one a line.
     """
-    with tfx.dsl.io.fileio.open(os.path.join(quarantine.uri, "summary.json")) as file:
+    with fileio.open(os.path.join(quarantine.uri, "summary.json")) as file:
         summary = Summary.model_validate_json(file.read())
     limits = Validation.model_validate_json(settings)
     found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri)
@@ -73,16 +76,16 @@ def DataGate(
         logging.warning("%s", note)
     if not found.ok:
         raise DataRefused("\n".join(found.problems))
-    with tfx.dsl.io.fileio.open(os.path.join(verdict.uri, "verdict.json"), "w") as file:
+    with fileio.open(os.path.join(verdict.uri, "verdict.json"), "w") as file:
         file.write(json.dumps(found.as_json(), indent=2))
     logging.info("The data are fit to train on: %s examples", f"{sum(summary.examples.values()):,}")
 
 
-def _findings(artifact: tfx.types.standard_artifacts.ExampleAnomalies) -> Iterator[Anomaly]:
+def _findings(artifact: ExampleAnomalies) -> Iterator[Anomaly]:
     """What ExampleValidator wrote, split by split."""
     for split in artifact_utils.decode_split_names(artifact.split_names):
         path = os.path.join(artifact_utils.get_split_uri([artifact], split), DEFAULT_FILE_NAME)
-        with tfx.dsl.io.fileio.open(path, "rb") as file:
+        with fileio.open(path, "rb") as file:
             written = anomalies_pb2.Anomalies.FromString(file.read())
         entries = list(written.anomaly_info.items())
         if written.HasField("dataset_anomaly_info"):

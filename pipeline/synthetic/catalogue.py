@@ -1,11 +1,14 @@
 """Rows and files of a synthetic catalogue, with the faults of a real one."""
 
 import io
+import multiprocessing
+import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 
@@ -73,7 +76,7 @@ def write_catalogue(
         out: folder to create; it may exist if it is empty. It appears only when it is complete.
         products: rows to write.
         seed: any whole number.
-        report: called after each product with how many are done and how many there will be.
+        report: called now and then with how many are done and how many there will be.
 
     Returns:
         What was written.
@@ -98,12 +101,45 @@ def write_catalogue(
 
 
 def _write(folder: Path, products: int, seed: int, report: Callable[[int, int], None] | None) -> Summary:
-    images = folder / "images"
-    images.mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     faults: Counter[str] = Counter()
-    lines = [",".join(COLUMNS)]
-    pictures = 0
-    for index in range(products):
+    lines, pictures, done = [",".join(COLUMNS)], 0, 0
+    for part in _parts(folder, products, seed):
+        lines += part.lines
+        pictures += part.pictures
+        faults.update(part.faults)
+        done += len(part.lines)
+        if report:
+            report(done, products)
+    (folder / "styles.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    return Summary(products, pictures, dict(faults))
+
+
+def _parts(folder: Path, products: int, seed: int) -> Iterator["_Part"]:
+    """Draws hundreds of products on all processors: no product depends on another one having been drawn."""
+    draw = partial(_draw, folder, seed)
+    hundreds = [range(first, min(first + _HUNDRED, products)) for first in range(0, products, _HUNDRED)]
+    workers = min(len(hundreds), os.cpu_count() or 1)
+    if workers == 1:
+        yield from map(draw, (range(index, index + 1) for index in range(products)))
+        return
+    # Not forked: whoever has drawn may have threads of TensorFlow's by now.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(draw, hundreds)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Products that were drawn: their lines of styles.csv, how many have a picture, and the faults there are."""
+
+    lines: list[str]
+    pictures: int
+    faults: list[str]
+
+
+def _draw(folder: Path, seed: int, indices: range) -> _Part:
+    lines, pictures, faults = [], 0, []
+    for index in indices:
         fault = fault_of(index, seed)
         source = _source(index, fault)
         row = _row(source, seed)
@@ -111,15 +147,12 @@ def _write(folder: Path, products: int, seed: int, report: Callable[[int, int], 
         if fault != "missing_picture":
             rng = Random(f"{seed}/picture/{source}")
             encoded = _picture(_article(source, seed), row["baseColour"], rng, fault)
-            (images / f"{row['id']}.jpg").write_bytes(encoded)
+            (folder / "images" / f"{row['id']}.jpg").write_bytes(encoded)
             pictures += 1
         # Joined without quotes, as the real catalogue is.
         lines.append(",".join(_with_fault(row, fault)[column] for column in COLUMNS))
-        faults.update([fault] if fault else [])
-        if report:
-            report(index + 1, products)
-    (folder / "styles.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
-    return Summary(products, pictures, dict(faults))
+        faults += [fault] if fault else []
+    return _Part(lines, pictures, faults)
 
 
 def fault_of(index: int, seed: int) -> str | None:
