@@ -143,13 +143,16 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         blessing=evaluate.outputs["blessing"],
         infra_blessing=infra.outputs["blessing"],
         evaluation=evaluate.outputs["evaluation"],
+        history=train.outputs["model_run"],
         serving_dir=str(paths.serving),
         name=recipe.name,
         keep=recipe.publish.keep,
         classes=classes,
         gate=recipe.gate.model_dump_json(),
         recipe=recipe.as_yaml(),
-        code=source_digest("components/publish", "components/evaluate", "serving/verify.py"),
+        code=source_digest(
+            "components/publish", "components/evaluate", "components/tune/space.py", "serving/verify.py"
+        ),
     ).with_id("publish")
     report = Reporter(
         examples=ingest.outputs["examples"],

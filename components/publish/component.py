@@ -14,7 +14,7 @@ from tfx.components.util.model_utils import is_infra_validated, is_model_blessed
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
-from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, PushedModel
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, ModelRun, PushedModel
 from tfx.utils.path_utils import serving_model_path
 
 import serving
@@ -22,6 +22,7 @@ from components.errors import PublishError
 from components.infra.requests import WARMUP
 from components.publish.store import Published, latest, model_digest, publish
 from components.settings import Gate
+from components.tune.space import as_found, read_values
 
 _VERIFY_SECONDS = 900
 
@@ -31,6 +32,7 @@ def Publisher(
     model: InputArtifact[Model],
     blessing: InputArtifact[ModelBlessing],
     evaluation: InputArtifact[ModelEvaluation],
+    history: InputArtifact[ModelRun],
     pushed_model: OutputArtifact[PushedModel],
     serving_dir: Parameter[str],
     name: Parameter[str],
@@ -43,13 +45,14 @@ def Publisher(
 ) -> None:
     """Puts a blessed model into `<serving_dir>/<name>/<version>/`, checked in a fresh process; leaves any other out.
 
-    Together with the model go its class names, the recipe, its figures, where it comes from, and the warm-up requests
-    that it was tried with.
+    Together with the model go its class names, the recipe that trains it, its figures, where it comes from, and the
+    warm-up requests that it was tried with.
 
     Args:
         model: the trained model.
         blessing: whether the evaluation approved it.
         evaluation: the figures it was judged by.
+        history: what the Trainer has left; of a search, the settings that were found.
         pushed_model: custom properties as the stock Pusher sets them: `pushed` 1 or 0 and, when 1, `pushed_version`
             and `pushed_destination`; `version`, which serves from now on ("" for none); and `unservable`, what a
             server said against an approved model ("" for nothing). Its folder stays empty.
@@ -81,8 +84,11 @@ def Publisher(
             model_dir,
             store,
             model_digest(model_dir),
-            _extras(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), recipe)
-            | _warmup(infra_blessing),
+            {
+                **_figures(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate)),
+                "recipe.yaml": as_found(recipe, read_values(Path(history.uri))),
+                **_warmup(infra_blessing),
+            },
             _verify_apart,
             keep,
             provenance={"model": model.uri, "evaluation": evaluation.uri, "code": code},
@@ -102,13 +108,12 @@ def _warmup(infra_blessing: InfraBlessing | None) -> dict[str, bytes]:
         return {WARMUP: file.read()}
 
 
-def _extras(evaluation_dir: str, classes: list[str], gate: Gate, recipe: str) -> dict[str, str | bytes]:
+def _figures(evaluation_dir: str, classes: list[str], gate: Gate) -> dict[str, str | bytes]:
     from components.evaluate.verdict import read_verdict  # TFMA takes seconds to import; a refused model needs none
 
     metrics = read_verdict(evaluation_dir, True, tuple(classes), gate).as_json()
     return {
         "labels.txt": "".join(f"{label}\n" for label in classes),
-        "recipe.yaml": recipe,
         "metrics.json": json.dumps(metrics, indent=2) + "\n",
     }
 

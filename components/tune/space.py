@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
+import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from components.reading import choices, explain
@@ -93,14 +94,31 @@ def with_values(settings: S, values: Mapping[str, Value]) -> S:
     Raises:
         ValidationError: they do not take a value, or not together with the others.
     """
-    content = settings.model_dump()
+    return type(settings).model_validate(_put(settings.model_dump(), values))
+
+
+def as_found(recipe: str, values: Mapping[str, Value]) -> str:
+    """A recipe with what a search has found in place of the search; without values, as it is.
+
+    Args:
+        recipe: with every setting written out, as YAML text.
+        values: path to value, as for `with_values`.
+    """
+    if not values:
+        return recipe
+    content = _put(yaml.safe_load(recipe), values)
+    del content["tune"]
+    return f"# Found by a search: {', '.join(sorted(values))}.\n{yaml.safe_dump(content, sort_keys=False)}"
+
+
+def _put(content: dict[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
     for path, value in values.items():
         *parents, last = path.split(".")
         part = content
         for parent in parents:
             part = part[parent]
         part[last] = value
-    return type(settings).model_validate(content)
+    return content
 
 
 def read_values(history: Path) -> dict[str, Value]:

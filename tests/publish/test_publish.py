@@ -9,10 +9,13 @@ import pytest
 
 from components.errors import PublishError
 from components.publish.store import read_extras, versions
+from pipeline.recipe import load_recipe
 from tests.publish.serving_folder import hidden, put
 from tests.publish.serving_folder import model as model
 from tests.publish.serving_folder import serving as serving
 from tests.publish.toy import LABELS, LABELS_TXT, save_toy
+
+RECIPE = "train: {seed: 1}\n"
 
 
 @pytest.fixture
@@ -28,15 +31,16 @@ def run_component(tmp_path, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "components.evaluate.verdict", verdict)
 
-    def run(model_dir, blessed, serving_dir=tmp_path / "serving", infra=None):
+    def run(model_dir, blessed, serving_dir=tmp_path / "serving", infra=None, recipe=RECIPE):
         model, blessing = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
         evaluation, pushed = standard_artifacts.ModelEvaluation(), standard_artifacts.PushedModel()
-        model.uri, evaluation.uri = str(tmp_path / "trained"), "evaluated"
+        history = standard_artifacts.ModelRun()
+        model.uri, evaluation.uri, history.uri = str(tmp_path / "trained"), "evaluated", str(tmp_path / "history")
         blessing.set_int_custom_property("blessed", int(blessed))
         shutil.copytree(model_dir, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
         parameters = {"serving_dir": str(serving_dir), "name": "six_class", "keep": 2, "classes": json.dumps(LABELS)}
-        parameters |= {"gate": '{"accuracy": 0.9}', "recipe": "train: {seed: 1}\n", "code": "abc"}
-        inputs = {"model": [model], "blessing": [blessing], "evaluation": [evaluation]}
+        parameters |= {"gate": '{"accuracy": 0.9}', "recipe": recipe, "code": "abc"}
+        inputs = {"model": [model], "blessing": [blessing], "evaluation": [evaluation], "history": [history]}
         if infra:
             inputs["infra_blessing"] = [infra]
         Publisher.EXECUTOR_SPEC.executor_class().Do(inputs, {"pushed_model": [pushed]}, parameters)
@@ -57,9 +61,20 @@ def test_blessed_model_is_published_and_found_again(run_component, toy, serving)
         assert pushed.get_string_custom_property("version") == str(version)
     extras = read_extras(path)
     assert extras["labels.txt"].decode() == LABELS_TXT
-    assert extras["recipe.yaml"] == b"train: {seed: 1}\n"
+    assert extras["recipe.yaml"].decode() == RECIPE
     assert json.loads(extras["metrics.json"]) == {"asked": ["evaluated", True, list(LABELS), 0.9]}
     assert json.loads(extras["provenance.json"])["code"] == "abc"
+
+
+@pytest.mark.slow
+def test_recipe_beside_a_model_that_was_searched_for_trains_it_without_a_search(run_component, toy, serving, tmp_path):
+    given = load_recipe("six_class", ["tune={trials: 2, space: {model.dropout: {values: [0.1, 0.2]}}}"])
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "tuned.json").write_text(json.dumps({"model.dropout": 0.1}))
+    run_component(toy, blessed=True, recipe=given.as_yaml())
+    [path] = versions(serving).values()
+    (tmp_path / "six_class.yaml").write_bytes(read_extras(path)["recipe.yaml"])
+    assert load_recipe(str(tmp_path / "six_class.yaml")) == load_recipe("six_class", ["model.dropout=0.1"])
 
 
 @pytest.mark.slow
