@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving --model runs/serving/six_class/<version> [--seconds 5] [--rounds 3]
 
-Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry one
-picture of 60 x 80 pixels each; the client runs on the same cores as the server. Ratios of latency are to a bare call
-with one picture, ratios of throughput to bare calls with 32. CPU time is that of client and server together.
+Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry
+one picture of 60 x 80 pixels each, or four; the client runs on the same cores as the server. Ratios of latency are to a
+bare call with one picture, ratios of throughput to bare calls with 32. CPU time is that of client and server together.
 """
 
 import base64
@@ -32,7 +32,7 @@ from benchmarks.measure import HOUSE, parser_of, ratio, show, take_turns
 
 PICTURES = 64
 BATCH = 32
-CLIENTS = 8
+CLIENTS, FEW = 8, 4  # which together fill a batch
 
 Call = Callable[[int], None]  # asks about the picture of that number
 
@@ -79,48 +79,58 @@ def server(model: Path, *options: str) -> Iterator[Server]:
         process.wait(60)
 
 
-def over_rest(url: str, pictures: list[bytes]) -> Call:
-    """Asks a server for one picture at a time, over REST."""
+def batches(rows: int) -> list[list[bytes]]:
+    """The pictures of each request in turn, that many in each."""
+    pictures = [drawn(number) for number in range(PICTURES)]
+    return [pictures[first : first + rows] for first in range(0, PICTURES, rows)]
+
+
+def over_rest(url: str, rows: int) -> Call:
+    """Asks a server for that many pictures at a time, over REST."""
     pool = urllib3.PoolManager(maxsize=CLIENTS)
-    bodies = [json.dumps({"instances": [{"b64": base64.b64encode(p).decode()}]}).encode() for p in pictures]
+    bodies = [
+        json.dumps({"instances": [{"b64": base64.b64encode(picture).decode()} for picture in batch]}).encode()
+        for batch in batches(rows)
+    ]
 
     def call(number: int) -> None:
         response = pool.request("POST", f"{url}/v1/models/model:predict", body=bodies[number % len(bodies)])
         assert response.status == 200, response.data
-        assert json.loads(response.data)["predictions"][0]["error"] == ""
+        assert [each["error"] for each in json.loads(response.data)["predictions"]] == [""] * rows
 
     return call
 
 
-def over_grpc(address: str, pictures: list[bytes]) -> Call:
-    """Asks a server for one picture at a time, over gRPC."""
+def over_grpc(address: str, rows: int) -> Call:
+    """Asks a server for that many pictures at a time, over gRPC."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
     stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address))
-    requests = [predict_pb2.PredictRequest() for _ in pictures]
-    for request, picture in zip(requests, pictures, strict=True):
+    requests = []
+    for batch in batches(rows):
+        request = predict_pb2.PredictRequest(inputs={"image_bytes": tf.make_tensor_proto(batch)})
         request.model_spec.name = "model"
-        request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([picture]))
+        requests.append(request)
 
     def call(number: int) -> None:
         response = stub.Predict(requests[number % len(requests)], 60)
-        assert response.outputs["error"].string_val[0] == b""
+        assert list(response.outputs["error"].string_val) == [b""] * rows
 
     return call
 
 
-def bare(model: Path, pictures: list[bytes], rows: int) -> Call:
+def bare(model: Path, rows: int) -> Call:
     """Calls the SavedModel in this process, with that many pictures at a time."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(model))
     predict = loaded.signatures["serving_default"]
-    batches = [tf.constant(list(itertools.islice(itertools.cycle(pictures), n, n + rows))) for n in range(8)]
+    fed = [tf.constant(batch) for batch in batches(rows)]
 
     def call(number: int) -> None:
-        answer = predict(image_bytes=batches[number % len(batches)])
+        answer = predict(image_bytes=fed[number % len(fed)])
         assert len({name: value.numpy() for name, value in answer.items()}["error"]) == rows
 
     call.loaded = loaded  # type: ignore[attr-defined] # a signature does not keep its model's variables
@@ -188,21 +198,23 @@ def main() -> None:
     options = parser.parse_args()
     rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    pictures = [drawn(number) for number in range(PICTURES)]
     with ExitStack() as stack:
         plain = stack.enter_context(server(options.model))
         told = [f"--batching-parameters={options.batching_parameters}"] if options.batching_parameters else []
         batched = stack.enter_context(server(options.model, "--batching", *told))
-        one, some, many = (bare(options.model, pictures, rows) for rows in (1, CLIENTS, BATCH))
+        one, some, many = (bare(options.model, rows) for rows in (1, CLIENTS, BATCH))
         cases = {
             "SavedModel, 1 picture": Case(one, 1, 1),
             f"SavedModel, {CLIENTS} pictures": Case(some, 1, CLIENTS),
             f"SavedModel, {BATCH} pictures": Case(many, 1, BATCH),
         }
-        for clients, batching in itertools.product((1, CLIENTS), (plain, batched)):
-            name = f"{clients} client{'s' if clients > 1 else ''}{', batching' if batching is batched else ''}"
-            cases[f"REST, {name}"] = Case(over_rest(batching.rest, pictures), clients, 1, batching.process)
-            cases[f"gRPC, {name}"] = Case(over_grpc(batching.grpc, pictures), clients, 1, batching.process)
+        for clients, rows, batching in (
+            (1, 1, plain), (1, 1, batched), (CLIENTS, 1, plain), (CLIENTS, 1, batched), (CLIENTS, FEW, batched),
+        ):  # fmt: skip
+            name = f"{clients} client{'s' if clients > 1 else ''}{f' of {rows} pictures' if rows > 1 else ''}"
+            name += ", batching" if batching is batched else ""
+            cases[f"REST, {name}"] = Case(over_rest(batching.rest, rows), clients, rows, batching.process)
+            cases[f"gRPC, {name}"] = Case(over_grpc(batching.grpc, rows), clients, rows, batching.process)
         results = run(cases, rounds, seconds)
     report(results, rounds, seconds)
 

@@ -66,6 +66,7 @@ def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str,
     import tensorflow as tf
 
     from components.train.data import open_pictures
+    from components.train.folding import fold_batch_norms
     from components.train.network import pooled_trunk, softmax_head
     from components.train.strategy import precision
 
@@ -79,7 +80,7 @@ def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str,
         width = trunks["features"].output_shape[-1]
         heads = {way: softmax_head(model, width, np.zeros(_CLASSES)) for way in ("head", *_LOWEST)}
         ways: dict[str, tuple[Callable[[], object], int]] = {
-            "features": (_features(trunks["features"], batches), len(pictures)),
+            "features": (_features(fold_batch_norms(trunks["features"]), batches), len(pictures)),
             "head": (_head(heads["head"], width), _FEATURES),
         }
         for way in _LOWEST:
