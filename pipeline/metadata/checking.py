@@ -42,6 +42,7 @@ def _check_file(database: Database) -> None:
     try:
         with closing(sqlite3.connect(path, timeout=_SECONDS)) as file:
             file.execute("BEGIN IMMEDIATE")
+            file.execute("PRAGMA user_version = 0")  # SQLite locks a file that it may only read without a complaint
             file.rollback()
     except sqlite3.Error as error:
         remedy = {
