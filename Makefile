@@ -38,11 +38,11 @@ image: install ## the container image, with docker or podman; TARGET=gpu for the
 e2e-kubeflow: install ## the package for Kubeflow, really run: one container per task, MariaDB for the metadata
 	@scripts/e2e_kubeflow.sh
 
-bench: install ## all benchmarks, about an hour; DATA=archive.zip for real pictures
+bench: install ## all benchmarks, more than an hour; DATA=archive.zip for real pictures
 	@$(BENCH)
 
 bench-quick: QUICK = --quick
-bench-quick: install ## the same tables in small, some minutes
+bench-quick: install ## the same tables in small, ten minutes
 	@$(BENCH)
 
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>

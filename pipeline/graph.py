@@ -80,12 +80,14 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
     schema = ReviewedSchema(
         file=str(reviewed), digest=hashlib.blake2b(reviewed.read_bytes(), digest_size=8).hexdigest()
     ).with_id("schema")
-    statistics = StatisticsGen(examples=ingest.outputs["examples"], schema=schema.outputs["schema"]).with_id(
-        "statistics"
-    )
-    validate = ExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]).with_id(
-        "validate"
-    )
+    statistics = StatisticsGen(
+        examples=ingest.outputs["examples"],
+        schema=schema.outputs["schema"],
+    ).with_id("statistics")
+    validate = ExampleValidator(
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+    ).with_id("validate")
     gate = DataGate(
         anomalies=validate.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],

@@ -70,7 +70,8 @@ def write_catalogue(
     Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry,
     fragrances, eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six.
     The same arguments give the same bytes on the same versions of Pillow and NumPy, and the first products of a
-    large catalogue are those of a small one with the same seed. From 100 products up every fault occurs.
+    large catalogue are those of a small one with the same seed. From 100 products up every fault occurs. More than 100
+    are drawn in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
         out: folder to create; it may exist if it is empty. It appears only when it is complete.
@@ -123,7 +124,7 @@ def _parts(folder: Path, products: int, seed: int) -> Iterator["_Part"]:
     if workers == 1:
         yield from map(draw, (range(index, index + 1) for index in range(products)))
         return
-    # Not forked: whoever has drawn may have threads of TensorFlow's by now.
+    # Not forked: the caller may be loading TensorFlow meanwhile, which has threads.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(draw, hundreds)
 
