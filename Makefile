@@ -42,7 +42,7 @@ bench: install ## all benchmarks, more than an hour; DATA=archive.zip for real p
 	@$(BENCH)
 
 bench-quick: QUICK = --quick
-bench-quick: install ## the same tables in small, ten minutes
+bench-quick: install ## the same tables in small, to see that they work
 	@$(BENCH)
 
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
