@@ -68,6 +68,37 @@ def test_augmentation_changes_pictures_within_their_range():
     assert np.array_equal(augment.changes(PLAIN, seed=1)(pictures, training=True), pictures)
 
 
+def test_half_of_the_pictures_are_mirrored():
+    pictures = np.random.default_rng(0).uniform(0, 255, (64, SIZE, SIZE, 3)).astype(np.float32)
+    flipped = augment.RandomAffine(flip=True, rotation=0, zoom=0, seed=1)
+    changed = flipped(pictures, training=True).numpy()
+    mirrored = [np.allclose(after, before[:, ::-1]) for before, after in zip(pictures, changed, strict=True)]
+    kept = [np.allclose(after, before) for before, after in zip(pictures, changed, strict=True)]
+    assert sum(mirrored) + sum(kept) == 64
+    assert 16 <= sum(mirrored) <= 48
+    assert np.array_equal(flipped(pictures, training=False), pictures)
+
+
+@pytest.mark.parametrize(
+    ("angle", "zoom", "flip"), [(90, 0, 1), (180, 0, 1), (180, 0, -1), (0, 0.25, 1), (0, -0.25, 1), (0, 0, -1)]
+)
+def test_pictures_are_turned_and_zoomed_about_their_centre(angle, zoom, flip, monkeypatch):
+    drawn = iter([np.deg2rad(angle), zoom, flip])
+    monkeypatch.setattr(
+        augment.RandomAffine, "_between", lambda self, shape, most: tf.fill(shape, tf.constant(next(drawn), tf.float32))
+    )
+    pictures = np.random.default_rng(0).uniform(0, 255, (1, 17, 17, 3)).astype(np.float32)
+    changed = augment.RandomAffine(flip=True, rotation=1, zoom=1, seed=1)(pictures, training=True).numpy()
+    expected = np.rot90(pictures, angle // 90, axes=(1, 2))[:, :, ::flip]
+    assert np.allclose(changed[:, 8, 8], pictures[:, 8, 8], atol=0.1)
+    if not zoom:
+        assert np.allclose(changed, expected, atol=0.1)
+    elif zoom > 0:  # four steps in the result are five in the picture: it has shrunk
+        assert np.allclose(changed[:, 8, 4], pictures[:, 8, 3], atol=0.1)
+    else:
+        assert np.allclose(changed[:, 8, 4], pictures[:, 8, 5], atol=0.1)
+
+
 class Stub:
     """Stands for pictures or a trunk; fails where it is used when it may not be."""
 
