@@ -5,6 +5,7 @@
 - features: the frozen trunk, run once for each picture
 - head: an epoch of the head on those features
 - tail: fine-tuning from block6 upwards
+- cached tail: the same, on what the blocks below made of the pictures once
 - full: fine-tuning all of the network
 
 The input pipeline (reading, decoding, resizing) is also run alone. Its share is the time it takes alone, of the time of
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from components.train.data import Pictures
+
 _BACKBONES, _QUICK_BACKBONES = ("efficientnet_b0", "efficientnet_lite0"), ("efficientnet_lite0",)
 _SIZES, _QUICK_SIZES = (96, 128, 160, 224), (96,)
 _PICTURES, _QUICK_PICTURES = 128, 64
@@ -37,7 +40,7 @@ _CLASSES = 6
 _FEATURES = 4096  # rows for the head, which is many times faster than the rest
 _ALONE = 1024  # pictures for the input pipeline alone, likewise
 _LOWEST = {"tail": "block6", "full": "stem"}
-_INPUT = "input alone"
+_CACHED, _INPUT = "cached tail", "input alone"
 _TARGET = "≤ 5 %"
 
 
@@ -76,15 +79,16 @@ def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str,
     one_hot = batches.map(lambda batch, labels: (batch, tf.one_hot(labels, _CLASSES)))
     passes = -(-_ALONE // len(pictures))
     with precision("auto"):
-        trunks = {way: pooled_trunk(model, size) for way in ("features", *_LOWEST)}
+        trunks = {way: pooled_trunk(model, size) for way in ("features", *_LOWEST, _CACHED)}
         width = trunks["features"].output_shape[-1]
-        heads = {way: softmax_head(model, width, np.zeros(_CLASSES)) for way in ("head", *_LOWEST)}
+        heads = {way: softmax_head(model, width, np.zeros(_CLASSES)) for way in ("head", *_LOWEST, _CACHED)}
         ways: dict[str, tuple[Callable[[], object], int]] = {
             "features": (_features(fold_batch_norms(trunks["features"]), batches), len(pictures)),
             "head": (_head(heads["head"], width), _FEATURES),
         }
         for way in _LOWEST:
             ways[way] = _finetuning(trunks[way], heads[way], way, one_hot), len(pictures)
+        ways[_CACHED] = _cached_tail(trunks[_CACHED], heads[_CACHED], pictures), len(pictures)
     ways[_INPUT] = (lambda: [None for _ in batches.repeat(passes)]), passes * len(pictures)
     for run, _ in ways.values():
         run()  # traces the network, which is not counted
@@ -102,11 +106,11 @@ def _features(trunk: "keras.Model", batches: "tf.data.Dataset") -> Callable[[], 
 def _head(head: "keras.Model", width: int) -> Callable[[], object]:
     import numpy as np
 
-    from components.train.features import Features, HeadBatches
+    from components.train.features import CachedBatches, Features
 
     random = np.random.default_rng(1)
     values = random.normal(size=(1, _FEATURES, width)).astype(np.float32)
-    batches = HeadBatches(Features(values, random.integers(_CLASSES, size=_FEATURES)), _CLASSES, _BATCH, seed=1)
+    batches = CachedBatches(Features(values, random.integers(_CLASSES, size=_FEATURES)), _CLASSES, _BATCH, seed=1)
     _compile(head, Head(schedule="constant"))
     return partial(head.fit, batches, verbose=0, shuffle=False)
 
@@ -123,6 +127,27 @@ def _finetuning(
     network = training_network(trunk, head, changes(Augment(), 1))
     _compile(network, stage)
     return partial(network.fit, batches, verbose=0)
+
+
+def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures") -> Callable[[], object]:
+    import keras
+    import numpy as np
+
+    from components.train.backbones import set_trainable_from
+    from components.train.features import CachedBatches, Features
+    from components.train.layers import divide
+
+    stage = Finetune(unfreeze_from=_LOWEST["tail"], schedule="constant", views=1)
+    set_trainable_from(trunk, trunk.name, stage.unfreeze_from)
+    divided = divide(trunk)
+    if divided is None:
+        raise ValueError(f"{trunk.name} has no frozen part below {stage.unfreeze_from}")
+    frozen, trained = divided
+    values = np.concatenate([frozen(batch) for batch, _ in pictures.batches(_BATCH)])[np.newaxis].astype(np.float16)
+    batches = CachedBatches(Features(values, pictures.labels), _CLASSES, _BATCH, seed=1)
+    network = keras.Model(trained.input, head(trained.output))
+    _compile(network, stage)
+    return partial(network.fit, batches, verbose=0, shuffle=False)
 
 
 def _compile(network: "keras.Model", stage: Head | Finetune) -> None:
@@ -143,7 +168,7 @@ def rows_of(network: str, size: int, rates: Mapping[str, float]) -> list[list[st
     """The rows of the table for one network at one size, from what `rates_of` returns."""
     rows = []
     for way, rate in rates.items():
-        has_input = way not in ("head", _INPUT)
+        has_input = way not in ("head", _CACHED, _INPUT)
         share, target = (percent(rate / rates[_INPUT]), _TARGET) if has_input else ("–", "")
         rows.append([network, f"{size}", way, f"{rate:,.0f}", ratio(rate, rates["full"]), share, target])
     return rows

@@ -193,6 +193,10 @@ class Finetune(Stage):
     unfreeze_from: Annotated[
         str, Field(description="lowest part trained, e.g. stem for all, block6, conv4; or `last N` for N layers")
     ] = "block6"
+    views: Annotated[
+        int | None,
+        Field(ge=1, le=64, description="as for the head: what is frozen is run once for each view, not in each epoch"),
+    ] = None
     batch_norm: Literal["auto", "train", "frozen"] = Field(
         default="auto", description="auto trains it where weights are none and there is no head stage"
     )
@@ -235,6 +239,9 @@ class Train(Settings):
             )
         if self.augment.mixup and self.finetune is None:
             raise ValueError("augment.mixup mixes pictures in fine-tuning, and finetune is empty; set it to 0")
+        if self.augment.mixup and self.finetune and self.finetune.views:
+            raise ValueError("augment.mixup mixes pictures anew in every epoch, and with finetune.views they are run "
+                             "once; leave one of them out")  # fmt: skip
         return self
 
 

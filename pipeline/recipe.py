@@ -27,7 +27,7 @@ from components.settings import (
     Train,
     Validation,
 )
-from components.train.networks import check_size, read_unfreeze
+from components.train.networks import PROFILES, check_size, read_unfreeze
 from components.tune.space import Tune, check_space
 from pipeline.beam import Beam
 
@@ -57,7 +57,13 @@ class Recipe(Settings):
     def _network_takes_it(self) -> "Recipe":
         check_size(self.model.backbone, self.picture.size)
         if self.train.finetune:
-            read_unfreeze(self.model.backbone, self.train.finetune.unfreeze_from)
+            where = read_unfreeze(self.model.backbone, self.train.finetune.unfreeze_from)
+            all_of_it = where == PROFILES[self.model.backbone].parts or self.model.front != "none"
+            if self.train.finetune.views and all_of_it:
+                raise ValueError(
+                    "train.finetune.views: the network is trained from its first layer, so no part of it could be run "
+                    "once for all epochs; unfreeze from a later part without a front, or leave views out"
+                )
         return self
 
     @model_validator(mode="after")

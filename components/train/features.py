@@ -1,5 +1,9 @@
-"""Features of the frozen trunk, computed once: a hundred epochs of the head then cost about one pass."""
+"""What the frozen part of a network makes of the pictures, computed once.
 
+A hundred epochs of the head then cost about one pass through the trunk, and fine-tuning no pass through what is frozen.
+"""
+
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,16 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.errors import RecipeError
 from components.progress import report
 from components.train.data import Pictures
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the trunk makes of a split.
+    """What a frozen network makes of a split.
 
     Attributes:
-        values: float32 [views, n, d], on disk; the first view is of the plain pictures, the others are augmented.
+        values: [views, n, ...], on disk; the first view is of the plain pictures, the others are augmented.
         labels: int64 [n].
     """
 
@@ -25,27 +30,33 @@ class Features:
 
 
 def compute_features(
-    name: str, trunk: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
-    batch_size: int, folder: Path,
+    name: str, frozen: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
+    batch_size: int, folder: Path, dtype: type[np.floating] = np.float32,
 ) -> None:  # fmt: skip
-    """Runs every picture through the trunk, once per view; a finished file from an earlier try is left as it is.
+    """Runs every picture through a frozen network, once per view; a finished file from an earlier try is left as it is.
 
     Args:
         name: of the split, for the file and for progress.
-        trunk: pictures float32 [b, size, size, 3] to features float32 [b, d].
+        frozen: pictures float32 [b, size, size, 3] to float32 [b, ...].
         pictures: what to run.
         augmentation: makes the views after the first.
         views: how many.
         batch_size: pictures at a time.
         folder: where the file is kept.
+        dtype: of what is kept.
+
+    Raises:
+        RecipeError: the disk has no room for it.
     """
     file = _file(folder, name)
     if file.exists():
         return
-    shape = (views, len(pictures), trunk.output_shape[-1])
+    shape = (views, len(pictures), *frozen.output_shape[1:])
     partial = file.with_suffix(".partial")
-    values = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-    _fill(values, name, trunk, pictures, augmentation, batch_size)
+    partial.unlink(missing_ok=True)
+    _check_room(folder, name, views, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    values = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
+    _fill(values, name, frozen, pictures, augmentation, batch_size)
     values.flush()
     partial.rename(file)
 
@@ -59,19 +70,28 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"features-{name}.npy"
 
 
+def _check_room(folder: Path, name: str, views: int, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise RecipeError(
+            f"features of {views} views of the split {name} take {needed / 1e9:.1f} GB, and {folder} has "
+            f"{free / 1e9:.1f} GB left; make room, take fewer views, or unfreeze from a later part"
+        )
+
+
 def _fill(
-    values: np.ndarray, name: str, trunk: keras.Model, pictures: Pictures,
+    values: np.ndarray, name: str, frozen: keras.Model, pictures: Pictures,
     augmentation: keras.Sequential, batch_size: int,
 ) -> None:  # fmt: skip
     @tf.function(reduce_retracing=True)
     def plain(batch: tf.Tensor) -> tf.Tensor:
-        return trunk(batch, training=False)
+        return frozen(batch, training=False)
 
     @tf.function(reduce_retracing=True)
     def augmented(batch: tf.Tensor) -> tf.Tensor:
-        return trunk(augmentation(batch, training=True), training=False)
+        return frozen(augmentation(batch, training=True), training=False)
 
-    views, count, _ = values.shape
+    views, count = values.shape[:2]
     start = 0
     for batch, _ in pictures.batches(batch_size):
         stop = start + len(batch)
@@ -82,7 +102,7 @@ def _fill(
         report(f"features {name}", start * views, count * views)
 
 
-class HeadBatches(keras.utils.PyDataset):
+class CachedBatches(keras.utils.PyDataset):
     """Batches of cached features.
 
     With a seed each epoch is shuffled and takes one random view of every picture; without, it is the plain pictures
@@ -96,7 +116,7 @@ class HeadBatches(keras.utils.PyDataset):
         self.on_epoch_end()
 
     def on_epoch_end(self) -> None:
-        views, count, _ = self._features.values.shape
+        views, count = self._features.values.shape[:2]
         self._order: np.ndarray = np.arange(count)
         self._view: np.ndarray = np.zeros_like(self._order)
         if self._random is not None:
@@ -109,4 +129,6 @@ class HeadBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         values = self._features.values[self._view[chosen], chosen]
-        return values, keras.utils.to_categorical(self._features.labels[chosen], self._classes)
+        return values.astype(np.float32, copy=False), keras.utils.to_categorical(
+            self._features.labels[chosen], self._classes
+        )

@@ -28,8 +28,9 @@ from components.train.callbacks import (
     save_weights,
 )
 from components.train.data import Pictures
-from components.train.features import HeadBatches, compute_features, open_features
+from components.train.features import CachedBatches, compute_features, open_features
 from components.train.folding import fold_batch_norms
+from components.train.layers import divide
 from components.train.losses import make_loss
 from components.train.network import (
     compile_network,
@@ -120,12 +121,12 @@ def fit_head(job: Job) -> np.ndarray:
         if not all((_features_folder(job) / f"features-{split}.npy").exists() for split in ("train", "eval")):
             with job.strategy.scope():
                 trunk = pooled_trunk(job.model, job.train_pictures.size)
-            _compute_features(job, stage.views, trunk)
+            _compute_features(job, trunk, stage.views, _features_folder(job))
         eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
         with job.strategy.scope():
             head = softmax_head(job.model, eval_features.values.shape[-1], job.shift)
         _fit_on_features(job, stage, head)
-        return head.predict(HeadBatches(eval_features, job.classes, 512), verbose=0)
+        return head.predict(CachedBatches(eval_features, job.classes, 512), verbose=0)
 
 
 def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
@@ -133,7 +134,7 @@ def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> f
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    _compute_features(job, stage.views, trunk)
+    _compute_features(job, trunk, stage.views, _features_folder(job))
     return _fit_on_features(job, stage, head)
 
 
@@ -142,7 +143,7 @@ def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     finished, train = job.work / "head.npz", job.train
     train_features = open_features("train", job.train_pictures, _features_folder(job))
     eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
-    batches = HeadBatches(train_features, job.classes, train.batch_size, train.seed)
+    batches = CachedBatches(train_features, job.classes, train.batch_size, train.seed)
     with job.strategy.scope():
         compile_network(head, train, stage, len(batches), job.loss())
     best, history = job.work / "head-best.npz", job.work / "head.csv"
@@ -153,7 +154,7 @@ def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     wait_for_all(job.strategy)
     head.fit(
         batches,
-        validation_data=HeadBatches(eval_features, job.classes, 512),
+        validation_data=CachedBatches(eval_features, job.classes, 512),
         epochs=stage.epochs,
         shuffle=False,
         callbacks=_callbacks("head", job, stage, None),
@@ -162,14 +163,16 @@ def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     return _finish(job, head, best, finished)
 
 
-def _compute_features(job: Job, views: int, trunk: keras.Model) -> None:
-    """Leaves the features of the train and the eval split on disk."""
+def _compute_features(
+    job: Job, frozen: keras.Model, views: int, folder: Path, dtype: type[np.floating] = np.float32
+) -> None:
+    """Leaves on disk what a frozen network makes of the train and the eval split."""
     if is_chief(job.strategy):
-        folder, changing = _features_folder(job), changes(job.train.augment, job.train.seed)
+        changing = changes(job.train.augment, job.train.seed)
         folder.mkdir(parents=True, exist_ok=True)
-        folded = fold_batch_norms(trunk)  # not in the scope of the strategy: the chief is alone here
+        folded = fold_batch_norms(frozen)  # not in the scope of the strategy: the chief is alone here
         for name, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
-            compute_features(name, folded, pictures, changing, count, _FEATURE_BATCH, folder)
+            compute_features(name, folded, pictures, changing, count, _FEATURE_BATCH, folder, dtype)
     wait_for_all(job.strategy)
 
 
@@ -184,7 +187,11 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
     with job.strategy.scope():
         batch_norm = job.trains_batch_norm(stage)
         set_trainable_from(trunk, job.model.backbone, stage.unfreeze_from, batch_norm=batch_norm)
-        network = training_network(trunk, head, changes(train.augment, train.seed))
+        if stage.views:
+            frozen, trained = _divided(job, stage, trunk)
+            network = keras.Model(trained.input, head(trained.output), name="training")
+        else:
+            network = training_network(trunk, head, changes(train.augment, train.seed))
         if finished.exists():
             load_weights(network, finished)
             return
@@ -192,13 +199,12 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
         done = backup.restore(network)
     if is_chief(job.strategy) and not best.exists():
         save_weights(network, loss, best)  # what stays if no epoch does better
-    one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
+    # With the same seed a resume would see the pictures in the order of the first epochs again.
+    seed = train.seed + done
+    train_batches, eval_batches = _cached(job, frozen, stage.views, seed) if stage.views else _fresh(job, seed)
     network.fit(
-        # With the same seed a resume would see the pictures in the order of the first epochs again.
-        job.train_pictures.batches(train.batch_size, shuffle_seed=train.seed + done)
-        .map(one_hot)
-        .apply(mixing(train.augment, train.seed + done)),
-        validation_data=job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot),
+        train_batches,
+        validation_data=eval_batches,
         initial_epoch=done,
         epochs=stage.epochs,
         shuffle=False,
@@ -207,6 +213,34 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
         verbose=0,
     )
     _finish(job, network, best, finished)
+
+
+def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The part of the trunk that stays as it is, and the part that is trained on what the first makes of pictures."""
+    divided = divide(trunk)
+    if divided is None:
+        raise RecipeError(
+            f"train.finetune.views: {job.model.backbone} cannot be divided below {stage.unfreeze_from!r}, so nothing "
+            "can be computed once for all epochs; unfreeze from another part, or leave views out"
+        )
+    return divided
+
+
+def _cached(job: Job, frozen: keras.Model, views: int, seed: int) -> tuple[CachedBatches, CachedBatches]:
+    """What is trained and evaluated on where the frozen part is run once for each view."""
+    folder = job.work / "frozen"
+    _compute_features(job, frozen, views, folder, np.float16)
+    return (
+        CachedBatches(open_features("train", job.train_pictures, folder), job.classes, job.train.batch_size, seed),
+        CachedBatches(open_features("eval", job.eval_pictures, folder), job.classes, _FEATURE_BATCH),
+    )
+
+
+def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """What is trained and evaluated on where pictures are changed anew in every epoch."""
+    one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
+    changed = job.train_pictures.batches(job.train.batch_size, shuffle_seed=seed).map(one_hot)
+    return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot)
 
 
 def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
@@ -250,13 +284,19 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_head.set_weights(head.get_weights())
     network = serving_network(fold_batch_norms(plain_trunk), plain_head, flip=settings.test_time_flip)
     if job.train.calibrate:
-        # Not by Keras' predict, which takes four times as long to begin.
-        answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)
-        batches = job.eval_pictures.batches(_FEATURE_BATCH)
-        probabilities = np.concatenate([answer(pictures).numpy() for pictures, _ in batches])
-        # Of the mean over two answers this is the best for both alike, as near as matters.
-        soften(plain_head, best_temperature(probabilities, job.eval_pictures.labels))
+        # Of the mean over two answers the best temperature of one is the best for both alike, as near as matters.
+        soften(plain_head, best_temperature(_eval_answers(job, network, plain_head), job.eval_pictures.labels))
     return network
+
+
+def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:
+    """What the network makes of the eval split: probabilities float32 [n, k]."""
+    if job.train.finetune is None and not job.model.test_time_flip:  # the trunk's part in it is at hand
+        features = open_features("eval", job.eval_pictures, _features_folder(job)).values[0]
+        return np.concatenate([head(part) for part in np.array_split(features, -(-len(features) // 4096))])
+    # Not by Keras' predict, which takes four times as long to begin.
+    answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)
+    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(_FEATURE_BATCH)])
 
 
 def _steps(job: Job) -> int:

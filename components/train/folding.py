@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from components.train.layers import inputs_of, producer_of
+
 
 @dataclass(frozen=True)
 class _Pair:
@@ -51,13 +53,13 @@ def unfold_batch_norms(network: keras.Model, folded: keras.Model) -> None:
 
 def _pairs(network: keras.Model) -> dict[str, _Pair]:
     """Name of each convolution whose norm can be folded into it, to both."""
-    readers = Counter(_producer(tensor) for layer in network.layers for tensor in _inputs(layer))
-    outputs = {_producer(tensor) for tensor in network.outputs}
+    readers = Counter(producer_of(tensor) for layer in network.layers for tensor in inputs_of(layer))
+    outputs = {producer_of(tensor) for tensor in network.outputs}
     layers, pairs = {layer.name: layer for layer in network.layers}, {}
     for norm in network.layers:
         if not isinstance(norm, keras.layers.BatchNormalization):
             continue
-        before = layers.get(_producer(norm.input))
+        before = layers.get(producer_of(norm.input))
         if (
             isinstance(before, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
             and before.activation is keras.activations.linear
@@ -107,13 +109,3 @@ def _set_offset(norm: keras.layers.BatchNormalization, offset: np.ndarray) -> No
 
 def _weighted(network: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in network.layers if layer.weights]
-
-
-def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
-    return [] if isinstance(layer, keras.layers.InputLayer) else keras.tree.flatten(layer.input)
-
-
-def _producer(tensor: keras.KerasTensor) -> str:
-    """Name of the layer that a tensor comes from."""
-    name: str = tensor._keras_history.operation.name
-    return name

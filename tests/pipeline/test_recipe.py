@@ -90,3 +90,10 @@ def test_all_mistakes_are_said_at_once() -> None:
 def test_an_unknown_recipe_names_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r"did you mean 'six_class'\? known: article_type, .*, six_class"):
         load_recipe("six_clas")
+
+
+@pytest.mark.parametrize("setting", ["train.finetune.unfreeze_from=stem", "model.front=edgenet"])
+def test_views_for_fine_tuning_need_a_part_that_stays_frozen(setting: str) -> None:
+    assert load_recipe("six_class", ["train.finetune.views=2"]).train.finetune.views == 2
+    with pytest.raises(RecipeError, match=r"train\.finetune\.views: the network is trained from its first layer"):
+        load_recipe("six_class", ["train.finetune.views=2", setting])

@@ -12,7 +12,7 @@ from components.progress import Progress, listen
 from components.settings import Augment
 from components.train import augment
 from components.train.data import open_pictures
-from components.train.features import Features, HeadBatches, compute_features, open_features
+from components.train.features import CachedBatches, Features, compute_features, open_features
 from tests.train.test_train import CLASSES, PLAIN, SIZE, write_examples
 
 
@@ -156,7 +156,7 @@ def numbered(views: int, count: int) -> Features:
     return Features(values, np.arange(count) % CLASSES)
 
 
-def epoch_of(batches: HeadBatches) -> tuple[list[int], list[int]]:
+def epoch_of(batches: CachedBatches) -> tuple[list[int], list[int]]:
     parts = [batches[index] for index in range(len(batches))]
     values, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
     assert (labels.argmax(1) == values[:, 1] % CLASSES).all()
@@ -166,7 +166,7 @@ def epoch_of(batches: HeadBatches) -> tuple[list[int], list[int]]:
 
 
 def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
-    batches, twin = (HeadBatches(numbered(4, 50), CLASSES, 8, seed=3) for _ in range(2))
+    batches, twin = (CachedBatches(numbered(4, 50), CLASSES, 8, seed=3) for _ in range(2))
     epochs = [epoch_of(batches) for _ in range(3)]
     assert all(sorted(order) == list(range(50)) for _, order in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
@@ -175,5 +175,5 @@ def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
 
 
 def test_without_a_seed_the_head_sees_plain_pictures_in_order():
-    batches = HeadBatches(numbered(4, 10), CLASSES, 4)
+    batches = CachedBatches(numbered(4, 10), CLASSES, 4)
     assert [epoch_of(batches) for _ in range(2)] == [([0] * 10, list(range(10)))] * 2

@@ -113,6 +113,7 @@ def test_warm_up_rises_from_nothing_and_leaves_the_rest_to_the_cosine():
         (lambda: Train(head=None, finetune=None), "nothing would be trained"),
         (lambda: Train(prior=0.5, class_weights="balanced"), "choose one"),
         (lambda: Train(augment=Augment(mixup=0.2), finetune=None), "mixup mixes pictures in fine-tuning"),
+        (lambda: Train(augment=Augment(mixup=0.2), finetune=Finetune(views=2)), "run once; leave one of them out"),
         (lambda: Model(backbone="cnn"), "no pretrained weights for cnn; set weights to none"),
     ],
 )
