@@ -1,7 +1,7 @@
 """What a second of training buys: accuracy against time over picture size, unfrozen depth and augmented views.
 
     python -m benchmarks.pareto [--data archive.zip] [--recipe six_class] [--sizes 96 160] [--depths none block6]
-                                [--views 1 4]
+                                [--views 1] [--cached 0 4]
 
 Accuracy is the best on the eval split, which such choices are made on; the test split stays unseen. Time is that of the
 training, features included. A setting is on the front if no other is as accurate in less time. The recipe's own
@@ -26,14 +26,22 @@ _NO_FINETUNING = "none"
 
 @dataclass(frozen=True, order=True)
 class Choice:
-    """What is varied: side of the pictures in pixels, lowest part that is fine-tuned, views of each picture."""
+    """What is varied.
+
+    Attributes:
+        size: side of the pictures, pixels.
+        depth: lowest part that is fine-tuned.
+        views: of each picture, for the head.
+        cached: views that the frozen part is run for once, for fine-tuning; 0 if it is run in each epoch.
+    """
 
     size: int
     depth: str
     views: int
+    cached: int
 
     def __str__(self) -> str:
-        return f"{self.size} px, {self.depth}, {self.views} views"
+        return f"{self.size} px, {self.depth}, {self.views} and {self.cached} views"
 
 
 def own_choice(recipe: Recipe) -> Choice:
@@ -41,14 +49,18 @@ def own_choice(recipe: Recipe) -> Choice:
     head, finetune = recipe.train.head, recipe.train.finetune
     if head is None:
         raise SystemExit(f"{recipe.name}: it has no head stage, so there are no views to vary")
-    return Choice(recipe.picture.size, finetune.unfreeze_from if finetune else _NO_FINETUNING, head.views)
+    depth, cached = (finetune.unfreeze_from, finetune.views or 0) if finetune else (_NO_FINETUNING, 0)
+    return Choice(recipe.picture.size, depth, head.views, cached)
 
 
 def overrides_of(choice: Choice) -> list[str]:
     """A choice as a recipe's settings."""
-    depth = choice.depth
-    finetune = "train.finetune=null" if depth == _NO_FINETUNING else f"train.finetune.unfreeze_from={depth}"
-    return [f"picture.size={choice.size}", f"train.head.views={choice.views}", finetune]
+    finetune = (
+        ["train.finetune=null"]
+        if choice.depth == _NO_FINETUNING
+        else [f"train.finetune.unfreeze_from={choice.depth}", f"train.finetune.views={choice.cached or 'null'}"]
+    )
+    return [f"picture.size={choice.size}", f"train.head.views={choice.views}", *finetune]
 
 
 def front(points: Mapping[Choice, tuple[float, float]]) -> set[Choice]:
@@ -69,16 +81,23 @@ def rows_of(points: Mapping[Choice, tuple[float, float]], shipped: Choice) -> li
     best = front(points)
     return [
         [
-            f"{choice.size} px", choice.depth, f"{choice.views}", f"{seconds:.1f}", ratio(seconds, points[shipped][0]),
+            f"{choice.size} px", choice.depth, f"{choice.views}", f"{choice.cached or ''}", f"{seconds:.1f}",
+            ratio(seconds, points[shipped][0]),
             percent(accuracy), "yes" if choice in best else "", "yes" if choice == shipped else "",
         ]
         for choice, (seconds, accuracy) in sorted(points.items(), key=lambda point: point[1])
     ]  # fmt: skip
 
 
-def choices_of(sizes: Sequence[int], depths: Sequence[str], views: Sequence[int], shipped: Choice) -> list[Choice]:
+def choices_of(
+    sizes: Sequence[int], depths: Sequence[str], views: Sequence[int], cached: Sequence[int], shipped: Choice
+) -> list[Choice]:
     """All that are tried, the recipe's own among them."""
-    return sorted({shipped, *(Choice(*each) for each in product(sizes, depths, views))})
+    varied = (
+        Choice(size, depth, count, again if depth != _NO_FINETUNING else 0)
+        for size, depth, count, again in product(sizes, depths, views, cached)
+    )
+    return sorted({shipped, *varied})
 
 
 def main() -> None:
@@ -88,7 +107,9 @@ def main() -> None:
     parser.add_argument("--recipe", help="[default: six_class with --data, else quickstart]")
     parser.add_argument("--sizes", type=int, nargs="+", help="[default: 96 160, quick: 96]")
     parser.add_argument("--depths", nargs="+", help="`none` is no fine-tuning [default: none block6, quick: none]")
-    parser.add_argument("--views", type=int, nargs="+", help="[default: 1 4, quick: 1]")
+    parser.add_argument("--views", type=int, nargs="+", help="for the head [default: 1]")
+    parser.add_argument("--cached", type=int, nargs="+",
+                        help="for fine-tuning; 0 changes pictures in each epoch [default: 0 4, quick: 0]")  # fmt: skip
     options = parser.parse_args()
     name = options.recipe or ("six_class" if options.data else "quickstart")
     recipe, rounds, quick = recipe_of(name), options.rounds or 1, options.quick
@@ -96,7 +117,8 @@ def main() -> None:
     choices = choices_of(
         options.sizes or ([96] if quick else [96, 160]),
         options.depths or ([_NO_FINETUNING] if quick else [_NO_FINETUNING, "block6"]),
-        options.views or ([1] if quick else [1, 4]),
+        options.views or [1],
+        options.cached or ([0] if quick else [0, 4]),
         shipped,
     )
     recipes = {choice: recipe_of(name, *overrides_of(choice)) for choice in choices}
@@ -121,7 +143,7 @@ def main() -> None:
     }
     show(
         f"{name}: accuracy and training time: {said(rounds)}",
-        ("size", "unfrozen from", "views", "s", "to shipped", "eval accuracy", "on the front", "shipped"),
+        ("size", "unfrozen from", "views", "cached", "s", "to shipped", "eval accuracy", "on the front", "shipped"),
         rows_of(points, shipped),
     )
 

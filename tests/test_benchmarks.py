@@ -92,15 +92,16 @@ def test_both_sides_are_timed_to_an_accuracy_that_both_reach() -> None:
 
 
 def test_front_holds_what_nothing_beats() -> None:
-    fast, slow, worse, twin = (Choice(96, depth, 1) for depth in ("block7", "block6", "block5", "block4"))
+    fast, slow, worse, twin = (Choice(96, depth, 1, 0) for depth in ("block7", "block6", "block5", "block4"))
     points = {fast: (1.0, 0.8), slow: (5.0, 0.9), worse: (6.0, 0.9), twin: (5.0, 0.9)}
     assert pareto.front(points) == {fast, slow, twin}
 
 
 def test_own_settings_of_a_recipe_are_always_tried() -> None:
     shipped = pareto.own_choice(stages.recipe_of("quickstart"))
-    tried = pareto.choices_of([96], ["none"], [1], shipped)
-    assert sorted(tried) == sorted([shipped, Choice(96, "none", 1)])
+    tried = pareto.choices_of([96], ["none", "block6"], [1], [0, 4], shipped)
+    others = [Choice(96, "none", 1, 0), Choice(96, "block6", 1, 0), Choice(96, "block6", 1, 4)]
+    assert sorted(tried) == sorted([shipped, *others])
     assert [pareto.own_choice(stages.recipe_of("quickstart", *pareto.overrides_of(each))) for each in tried] == tried
 
 
