@@ -45,7 +45,7 @@ def test_a_recipe_cannot_be_changed_once_read() -> None:
         ("gate.recall=95", "six_class.yaml: gate.recall: 95 should be less than or equal to 1"),
         ("model.backbone=resnet", "model.backbone: 'resnet' should be"),
         ("picture.size=400", "stored_side 300 is below size 400"),
-        ("balance.oversample=900", "oversample 900 is above cap 500"),
+        ("balance.oversample=1900", "oversample 1900 is above cap 1000"),
         ("labels=null", "six_class.yaml: labels: "),
         ("name=../up", "six_class.yaml: name: '../up' "),
         ("train.head.epochs", "--set train.head.epochs: give it as key=value"),
