@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import catalogues, fixed_costs, measure, pareto, scale, stages, time_to_accuracy, training
+from benchmarks import (
+    catalogues,
+    fixed_costs,
+    learning_curve,
+    measure,
+    pareto,
+    scale,
+    stages,
+    time_to_accuracy,
+    training,
+)
 from benchmarks.measure import Cost
 from benchmarks.notebook import Outcome
 from benchmarks.pareto import Choice
 
-BENCHMARKS = ("fixed_costs", "ingest", "pareto", "scale", "serving", "time_to_accuracy", "training")
+BENCHMARKS = (
+    "fixed_costs", "ingest", "learning_curve", "pareto", "scale", "serving", "time_to_accuracy", "training",
+)  # fmt: skip
 GB = 10**9
 
 
@@ -153,3 +165,32 @@ def test_part_of_a_catalogue_is_spread_over_it(drawn: Path, tmp_path: Path) -> N
 
 def test_part_of_a_small_catalogue_is_all_of_it(drawn: Path, tmp_path: Path) -> None:
     assert catalogues.rows_of(catalogues.part_of(drawn, tmp_path / "part.zip", 100)) == 12
+
+
+def test_smaller_shares_of_the_training_pictures_are_within_larger_ones(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    gzip = tf.io.TFRecordOptions(compression_type="GZIP")
+    for split, count in (("train", 200), ("eval", 10)):
+        (tmp_path / f"Split-{split}").mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / f"Split-{split}" / "a.gz"), gzip) as writer:
+            for number in range(count):
+                writer.write(f"{split} {number}")
+
+    def records(folder: Path, split: str) -> set[bytes]:
+        files = [str(file) for file in (folder / f"Split-{split}").iterdir()]
+        return set(tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator())
+
+    kept = {share: learning_curve.thin(tmp_path, tmp_path / f"{share}", share) for share in (0.25, 0.5, 1.0)}
+    parts = [records(tmp_path / f"{share}", "train") for share in kept]
+    assert [len(part) for part in parts] == list(kept.values())
+    assert parts[0] < parts[1] < parts[2] == records(tmp_path, "train")
+    assert 30 < kept[0.25] < 70 < kept[0.5] < 130
+    assert all(records(tmp_path / f"{share}", "eval") == records(tmp_path, "eval") for share in kept)
+
+
+def test_learning_curve_compares_the_errors_of_each_share_with_those_of_all() -> None:
+    half, whole = (stages.Training(Cost(60.0, GB), [(30.0, 0.5), (60.0, best)]) for best in (0.8, 0.9))
+    rows = learning_curve.rows_of({0.5: half, 1: whole}, {0.5: 1000, 1: 2000})
+    assert rows == [["50.0 %", "1,000", "60", "80.0 %", "2.00 ×"], ["100.0 %", "2,000", "60", "90.0 %", "1.00 ×"]]
+    assert learning_curve.median_of([half, whole, whole]) is whole
