@@ -113,7 +113,7 @@ def test_seeds_share_a_row_with_mean_and_spread_and_the_latest_run_of_a_seed_cou
 
 def test_what_a_run_changed_of_the_recipe_is_named_and_the_recipe_itself_counts_as_not_run(database, tmp_path):
     run(database, "r", ("model.backbone=efficientnet_lite0", "train.finetune=null", "gate.recall=0.1"))
-    found = [each for each in table(tmp_path) if "six_class" in each["recipe"]]
+    found = [each for each in table(tmp_path) if "`six_class`" in each["recipe"]]
     assert [each["recipe"] for each in found] == [
         "`six_class`",
         "`six_class`<br>`model.backbone=efficientnet_lite0`<br>`train.finetune=null`",
