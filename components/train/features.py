@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.errors import RecipeError
+from components.errors import FashionError
 from components.progress import report
 from components.train.data import Pictures
 
@@ -30,57 +30,52 @@ class Features:
 
 
 def compute_features(
-    name: str, frozen: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
-    batch_size: int, folder: Path, dtype: type[np.floating] = np.float32,
+    file: Path, frozen: keras.Model, pictures: Pictures, augmentation: keras.Sequential, views: int,
+    batch_size: int, dtype: type[np.floating] = np.float32,
 ) -> None:  # fmt: skip
     """Runs every picture through a frozen network, once per view; a finished file from an earlier try is left as it is.
 
     Args:
-        name: of the split, for the file and for progress.
+        file: ends in `.npy`; its stem is what progress says: `features-train` as `features train`.
         frozen: pictures float32 [b, size, size, 3] to float32 [b, ...].
         pictures: what to run.
         augmentation: makes the views after the first.
         views: how many.
         batch_size: pictures at a time.
-        folder: where the file is kept.
         dtype: of what is kept.
 
     Raises:
-        RecipeError: the disk has no room for it.
+        FashionError: the disk has no room for it.
     """
-    file = _file(folder, name)
     if file.exists():
         return
     shape = (views, len(pictures), *frozen.output_shape[1:])
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    _check_room(folder, name, views, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    _check_room(file, shape, int(np.prod(shape)) * np.dtype(dtype).itemsize)
     values = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
-    _fill(values, name, frozen, pictures, augmentation, batch_size)
+    _fill(values, file.stem.replace("-", " "), frozen, pictures, augmentation, batch_size)
     values.flush()
     partial.rename(file)
 
 
-def open_features(name: str, pictures: Pictures, folder: Path) -> Features:
-    """The features that `compute_features` left in `folder`."""
-    return Features(np.load(_file(folder, name), mmap_mode="r"), pictures.labels)
+def open_features(file: Path, pictures: Pictures) -> Features:
+    """The features that `compute_features` left in a file."""
+    return Features(np.load(file, mmap_mode="r"), pictures.labels)
 
 
-def _file(folder: Path, name: str) -> Path:
-    return folder / f"features-{name}.npy"
-
-
-def _check_room(folder: Path, name: str, views: int, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _check_room(file: Path, shape: tuple[int, ...], needed: int) -> None:
+    free = shutil.disk_usage(file.parent).free
     if needed > free:
-        raise RecipeError(
-            f"features of {views} views of the split {name} take {needed / 1e9:.1f} GB, and {folder} has "
-            f"{free / 1e9:.1f} GB left; make room, take fewer views, or unfreeze from a later part"
+        raise FashionError(
+            f"{file}: {shape[0]} views of {shape[1]:,} pictures take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+            "are free there; make room, take fewer views, or unfreeze from a later part"
         )
 
 
 def _fill(
-    values: np.ndarray, name: str, frozen: keras.Model, pictures: Pictures,
+    values: np.ndarray, title: str, frozen: keras.Model, pictures: Pictures,
     augmentation: keras.Sequential, batch_size: int,
 ) -> None:  # fmt: skip
     @tf.function(reduce_retracing=True)
@@ -99,7 +94,7 @@ def _fill(
         for view in range(1, views):
             values[view, start:stop] = augmented(batch)
         start = stop
-        report(f"features {name}", start * views, count * views)
+        report(title, start * views, count * views)
 
 
 class CachedBatches(keras.utils.PyDataset):
@@ -129,6 +124,5 @@ class CachedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         values = self._features.values[self._view[chosen], chosen]
-        return values.astype(np.float32, copy=False), keras.utils.to_categorical(
-            self._features.labels[chosen], self._classes
-        )
+        one_hot = keras.utils.to_categorical(self._features.labels[chosen], self._classes)
+        return values.astype(np.float32, copy=False), one_hot

@@ -28,7 +28,7 @@ from components.train.callbacks import (
     save_weights,
 )
 from components.train.data import Pictures
-from components.train.features import CachedBatches, compute_features, open_features
+from components.train.features import CachedBatches, Features, compute_features, open_features
 from components.train.folding import fold_batch_norms
 from components.train.layers import divide
 from components.train.losses import make_loss
@@ -45,6 +45,7 @@ from components.train.workers import is_chief, wait_for_all
 
 PLATEAU_FACTOR = 0.5
 _FEATURE_BATCH = 64
+_FEATURES, _ACTIVATIONS = "features", "activations"  # of the whole trunk; of its frozen part, where a part is trained
 
 
 class Diverged(RecipeError):
@@ -118,11 +119,11 @@ def fit_head(job: Job) -> np.ndarray:
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
-        if not all((_features_folder(job) / f"features-{split}.npy").exists() for split in ("train", "eval")):
+        if not all(_file(job, _FEATURES, split).exists() for split in ("train", "eval")):
             with job.strategy.scope():
                 trunk = pooled_trunk(job.model, job.train_pictures.size)
-            _compute_features(job, trunk, stage.views, _features_folder(job))
-        eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
+            _compute(job, _FEATURES, trunk, stage.views)
+        _, eval_features = _open(job, _FEATURES)
         with job.strategy.scope():
             head = softmax_head(job.model, eval_features.values.shape[-1], job.shift)
         _fit_on_features(job, stage, head)
@@ -134,15 +135,14 @@ def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> f
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    _compute_features(job, trunk, stage.views, _features_folder(job))
+    _compute(job, _FEATURES, trunk, stage.views)
     return _fit_on_features(job, stage, head)
 
 
 def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     """Fits the head on features that are there; returns the monitored loss it reached."""
     finished, train = job.work / "head.npz", job.train
-    train_features = open_features("train", job.train_pictures, _features_folder(job))
-    eval_features = open_features("eval", job.eval_pictures, _features_folder(job))
+    train_features, eval_features = _open(job, _FEATURES)
     batches = CachedBatches(train_features, job.classes, train.batch_size, train.seed)
     with job.strategy.scope():
         compile_network(head, train, stage, len(batches), job.loss())
@@ -163,21 +163,27 @@ def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     return _finish(job, head, best, finished)
 
 
-def _compute_features(
-    job: Job, frozen: keras.Model, views: int, folder: Path, dtype: type[np.floating] = np.float32
-) -> None:
+def _compute(job: Job, kind: str, frozen: keras.Model, views: int, dtype: type[np.floating] = np.float32) -> None:
     """Leaves on disk what a frozen network makes of the train and the eval split."""
     if is_chief(job.strategy):
         changing = changes(job.train.augment, job.train.seed)
-        folder.mkdir(parents=True, exist_ok=True)
         folded = fold_batch_norms(frozen)  # not in the scope of the strategy: the chief is alone here
-        for name, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
-            compute_features(name, folded, pictures, changing, count, _FEATURE_BATCH, folder, dtype)
+        for split, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
+            compute_features(_file(job, kind, split), folded, pictures, changing, count, _FEATURE_BATCH, dtype)
     wait_for_all(job.strategy)
 
 
-def _features_folder(job: Job) -> Path:
-    return job.features or job.work
+def _open(job: Job, kind: str) -> tuple[Features, Features]:
+    """What `_compute` left of the train and of the eval split."""
+    return (
+        open_features(_file(job, kind, "train"), job.train_pictures),
+        open_features(_file(job, kind, "eval"), job.eval_pictures),
+    )
+
+
+def _file(job: Job, kind: str, split: str) -> Path:
+    folder = (job.features or job.work) if kind == _FEATURES else job.work
+    return folder / f"{kind}-{split}.npy"
 
 
 def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
@@ -228,11 +234,11 @@ def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model
 
 def _cached(job: Job, frozen: keras.Model, views: int, seed: int) -> tuple[CachedBatches, CachedBatches]:
     """What is trained and evaluated on where the frozen part is run once for each view."""
-    folder = job.work / "frozen"
-    _compute_features(job, frozen, views, folder, np.float16)
+    _compute(job, _ACTIVATIONS, frozen, views, np.float16)
+    train, eval_ = _open(job, _ACTIVATIONS)
     return (
-        CachedBatches(open_features("train", job.train_pictures, folder), job.classes, job.train.batch_size, seed),
-        CachedBatches(open_features("eval", job.eval_pictures, folder), job.classes, _FEATURE_BATCH),
+        CachedBatches(train, job.classes, job.train.batch_size, seed),
+        CachedBatches(eval_, job.classes, _FEATURE_BATCH),
     )
 
 
@@ -292,7 +298,7 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
 def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:
     """What the network makes of the eval split: probabilities float32 [n, k]."""
     if job.train.finetune is None and not job.model.test_time_flip:  # the trunk's part in it is at hand
-        features = open_features("eval", job.eval_pictures, _features_folder(job)).values[0]
+        features = open_features(_file(job, _FEATURES, "eval"), job.eval_pictures).values[0]
         return np.concatenate([head(part) for part in np.array_split(features, -(-len(features) // 4096))])
     # Not by Keras' predict, which takes four times as long to begin.
     answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)

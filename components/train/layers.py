@@ -26,15 +26,15 @@ def divide(network: keras.Model) -> tuple[keras.Model, keras.Model] | None:
     passed: dict[str, keras.KerasTensor] = {}
     for layer in network.layers:
         read = {producer_of(tensor): tensor for tensor in inputs_of(layer)}
-        if layer.trainable_weights or trained & set(read):
+        if layer.trainable_weights or trained & read.keys():
             trained.add(layer.name)
             passed |= {name: tensor for name, tensor in read.items() if name not in trained}
     while len(passed) > 1:  # the highest of those layers goes to the upper part
         highest = max(passed, key=lambda name: places[name])
         del passed[highest]
         passed |= {producer_of(tensor): tensor for tensor in inputs_of(network.get_layer(highest))}
-    for tensor in passed.values():
-        lower = keras.Model(network.input, tensor, name=f"{network.name}_below")
-        if lower.weights:
-            return lower, keras.Model(tensor, network.output, name=f"{network.name}_above")
-    return None
+    if not passed:
+        return None
+    (tensor,) = passed.values()
+    lower = keras.Model(network.input, tensor, name=f"{network.name}_below")
+    return (lower, keras.Model(tensor, network.output, name=f"{network.name}_above")) if lower.weights else None

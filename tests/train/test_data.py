@@ -13,7 +13,7 @@ from components.settings import Augment
 from components.train import augment
 from components.train.data import open_pictures
 from components.train.features import CachedBatches, Features, compute_features, open_features
-from tests.train.test_train import CLASSES, PLAIN, SIZE, write_examples
+from tests.train.small import CLASSES, PLAIN, SIZE, write_examples
 
 
 @pytest.fixture(scope="module")
@@ -125,13 +125,13 @@ class Stub:
 
 
 def test_features_are_computed_once_with_the_plain_view_first(tmp_path):
-    pictures = Stub(10)
+    file, pictures = tmp_path / "features-train.npy", Stub(10)
     changes = augment.changes(Augment(contrast=0.5), seed=1)
     seen: list[Progress] = []
     with listen(seen.append):
-        compute_features("train", Stub(1), pictures, changes, 3, 4, tmp_path)
-    compute_features("train", Stub(1, fail=True), Stub(10, fail=True), changes, 3, 4, tmp_path)
-    features = open_features("train", pictures, tmp_path)
+        compute_features(file, Stub(1), pictures, changes, 3, 4)
+    compute_features(file, Stub(1, fail=True), Stub(10, fail=True), changes, 3, 4)
+    features = open_features(file, pictures)
     assert features.values.shape == (3, 10, 3)
     assert isinstance(features.values, np.memmap)
     assert np.allclose(features.values[0], pictures.values.mean((1, 2)), atol=1e-3)
@@ -142,12 +142,13 @@ def test_features_are_computed_once_with_the_plain_view_first(tmp_path):
 
 
 def test_interrupted_features_are_not_taken_for_finished_ones(tmp_path):
+    file = tmp_path / "features-eval.npy"
     with pytest.raises(KeyboardInterrupt):
-        compute_features("eval", Stub(1), Stub(10, fail=True), augment.changes(PLAIN, 0), 1, 4, tmp_path)
+        compute_features(file, Stub(1), Stub(10, fail=True), augment.changes(PLAIN, 0), 1, 4)
     assert [file.name for file in tmp_path.iterdir()] == ["features-eval.partial"]
-    compute_features("eval", Stub(1), Stub(10), augment.changes(PLAIN, 0), 1, 4, tmp_path)
+    compute_features(file, Stub(1), Stub(10), augment.changes(PLAIN, 0), 1, 4)
     assert [file.name for file in tmp_path.iterdir()] == ["features-eval.npy"]
-    assert (open_features("eval", Stub(10), tmp_path).values != 0).all()
+    assert (open_features(file, Stub(10)).values != 0).all()
 
 
 def numbered(views: int, count: int) -> Features:

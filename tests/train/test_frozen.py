@@ -7,22 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from components.errors import RecipeError
+from components.errors import FashionError, RecipeError
 from components.progress import Progress, listen
 from components.settings import Finetune
 from components.train.backbones import build_trunk, set_trainable_from
 from components.train.fit import fit
 from components.train.layers import divide
-from tests.train.test_train import (  # noqa: F401
-    TRAIN,
-    answers,
-    data,
-    history,
-    job_of,
-    loss_of,
-    small_backbone,
-    trunk_weights,
-)
+from tests.train.small import TRAIN, answers, history, job_of, loss_of, trunk_weights
+
+pytestmark = pytest.mark.usefixtures("small_backbone")
 
 CACHED = Finetune(epochs=3, learning_rate=3e-3, unfreeze_from="block7", views=2)
 
@@ -74,7 +67,7 @@ def test_network_is_divided_where_one_tensor_passes():
 
 
 @pytest.mark.slow
-def test_it_learns_and_changes_only_what_it_may(data, tmp_path):  # noqa: F811
+def test_it_learns_and_changes_only_what_it_may(data, tmp_path):
     before = fit(job_of(data, tmp_path / "head", TRAIN.model_copy(update={"finetune": None})))
     job = job_of(data, tmp_path / "cached", caching())
     network = fit(job)
@@ -84,12 +77,12 @@ def test_it_learns_and_changes_only_what_it_may(data, tmp_path):  # noqa: F811
     assert len(losses) == 8 + 3
     assert min(losses) < min(losses[:8])
     assert loss_of(network, job.eval_pictures) == pytest.approx(min(losses), abs=2e-3)
-    assert np.load(job.work / "frozen" / "features-train.npy").shape == (2, 48, 7, 7, 16)
-    assert np.load(job.work / "frozen" / "features-eval.npy").dtype == np.float16
+    assert np.load(job.work / "activations-train.npy").shape == (2, 48, 7, 7, 16)
+    assert np.load(job.work / "activations-eval.npy").dtype == np.float16
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on_without_running_the_frozen_part_again(data, tmp_path):  # noqa: F811
+def test_interrupted_it_goes_on_without_running_the_frozen_part_again(data, tmp_path):
     job = job_of(data, tmp_path, caching())
 
     def interrupt(progress: Progress) -> None:
@@ -106,14 +99,14 @@ def test_interrupted_it_goes_on_without_running_the_frozen_part_again(data, tmp_
     assert (answers(network, job.eval_pictures).argmax(1) == job.eval_pictures.labels).mean() > 0.7
 
 
-def test_network_without_a_frozen_part_is_refused(data, tmp_path):  # noqa: F811
+def test_network_without_a_frozen_part_is_refused(data, tmp_path):
     with pytest.raises(RecipeError, match=r"cannot be divided below 'stem'.*leave views out"):
         fit(job_of(data, tmp_path, caching(CACHED.model_copy(update={"unfreeze_from": "stem"}))))
 
 
-def test_disk_without_room_for_it_is_said_before_it_is_full(data, tmp_path, monkeypatch):  # noqa: F811
+def test_disk_without_room_for_it_is_said_before_it_is_full(data, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(10**6, 10**6 - 1000, 1000))
-    with pytest.raises(RecipeError, match=r"features of 2 views of the split train take .* GB left; make room"):
+    with pytest.raises(FashionError, match=r"train.npy: 2 views of 48 pictures take .* GB are free there; make room"):
         fit(job_of(data, tmp_path, caching()))
     assert not list(tmp_path.glob("**/*.npy"))

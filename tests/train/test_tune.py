@@ -87,19 +87,15 @@ def tune(space: dict[str, dict[str, Any]], trials: int = 4, **given: Any) -> Tun
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory):
-    """Transformed examples and a small trunk under a real one's name."""
-    from components.train import backbones
-    from tests.train.test_train import put_small_trunk, write_examples
+def examples(tmp_path_factory: pytest.TempPathFactory, small_backbone: None) -> Path:
+    """Examples as Transform leaves them."""
+    from tests.train.small import write_examples
 
     folder = tmp_path_factory.mktemp("examples")
     for split, count, seed in (("train", 16, 0), ("eval", 10, 2)):
         (folder / f"Split-{split}").mkdir()
         write_examples(folder / f"Split-{split}" / "part-0.gz", [0, 1, 2] * count, [1] * 3 * count, seed)
-    real = backbones.BACKBONES["efficientnet_lite0"]
-    put_small_trunk()
-    yield folder
-    backbones.BACKBONES["efficientnet_lite0"] = real
+    return folder
 
 
 def searched(examples: Path, root: Path, of: Tune, train: Train = TRAIN) -> list[dict[str, str]]:
