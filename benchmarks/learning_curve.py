@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
-from benchmarks import catalogues
-from benchmarks.measure import add_data, apart, parser_of, percent, ratio, said, scratch, show, take_turns
-from benchmarks.stages import Training, recipe_of, run_stages, train_once
+from benchmarks.measure import apart, parser_of, percent, ratio, said, scratch, show, take_turns
+from benchmarks.stages import Training, add_task, examples_of, task_of, train_once
 
 _SHARES, _QUICK_SHARES = (0.125, 0.25, 0.5, 1.0), (0.5, 1.0)
 
@@ -68,20 +67,16 @@ def rows_of(trained: Mapping[float, Training], counts: Mapping[float, int]) -> l
 def main() -> None:
     """Prints the table."""
     parser = parser_of(__doc__, rounds=1)
-    add_data(parser)
-    parser.add_argument("--recipe", help="[default: article_type with --data, else quickstart]")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recipe's")
+    add_task(parser, "article_type")
     parser.add_argument("--shares", type=float, nargs="+", help="above 0, at most 1")
     options = parser.parse_args()
-    name = options.recipe or ("article_type" if options.data else "quickstart")
-    recipe, rounds = recipe_of(name, *options.set), options.rounds or 1
+    task, rounds = task_of(options), options.rounds or 1
+    recipe = task.recipe()
     shares = sorted(options.shares or (_QUICK_SHARES if options.quick else _SHARES))
     if not all(0 < share <= 1 for share in shares):
         parser.error("--shares: give numbers above 0 and at most 1, e.g. 0.25 0.5 1")
     with scratch() as folder:
-        data = options.data or catalogues.drawn(folder / "drawn.zip", 300 if options.quick else 3000)
-        stages = apart(run_stages, recipe, data.absolute(), folder / "stages", "transform")
-        examples = stages["transform"].folders["transformed_examples"]
+        examples = examples_of(recipe, task.catalogue(folder), folder)
         parts = {share: folder / f"share-{share}" for share in shares}
         counts = {share: apart(thin, examples, part, share) for share, part in parts.items()}
 
@@ -92,7 +87,7 @@ def main() -> None:
         taken = take_turns({str(share): partial(training_on, share) for share in shares}, rounds)
     trained = {share: median_of(taken[str(share)]) for share in shares}
     show(
-        f"{name}: accuracy by the number of training pictures: {said(rounds)}",
+        f"{task.name}: accuracy by the number of training pictures: {said(rounds)}",
         ("share", "pictures", "s", "eval accuracy", "errors to the last"),
         rows_of(trained, counts),
     )

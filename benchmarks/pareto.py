@@ -1,7 +1,7 @@
 """What a second of training buys: accuracy against time over picture size, unfrozen depth and augmented views.
 
-    python -m benchmarks.pareto [--data archive.zip] [--recipe six_class] [--sizes 96 160] [--depths none block6]
-                                [--views 1] [--cached 0 4]
+    python -m benchmarks.pareto [--data archive.zip] [--recipe six_class] [--set KEY=VALUE ...] [--sizes 96 160]
+                                [--depths none block6] [--views 1] [--cached 0 4]
 
 Accuracy is the best on the eval split, which such choices are made on; the test split stays unseen. Time is that of the
 training, features included. A setting is on the front if no other is as accurate in less time. The recipe's own
@@ -16,9 +16,8 @@ from itertools import product
 from pathlib import Path
 from tempfile import mkdtemp
 
-from benchmarks import catalogues
-from benchmarks.measure import add_data, apart, parser_of, percent, ratio, said, scratch, show, take_turns
-from benchmarks.stages import recipe_of, run_stages, train_once
+from benchmarks.measure import apart, parser_of, percent, ratio, said, scratch, show, take_turns
+from benchmarks.stages import add_task, examples_of, task_of, train_once
 from pipeline.recipe import Recipe
 
 _NO_FINETUNING = "none"
@@ -103,16 +102,15 @@ def choices_of(
 def main() -> None:
     """Prints the table."""
     parser = parser_of(__doc__, rounds=1)
-    add_data(parser)
-    parser.add_argument("--recipe", help="[default: six_class with --data, else quickstart]")
+    add_task(parser, "six_class")
     parser.add_argument("--sizes", type=int, nargs="+", help="[default: 96 160, quick: 96]")
     parser.add_argument("--depths", nargs="+", help="`none` is no fine-tuning [default: none block6, quick: none]")
     parser.add_argument("--views", type=int, nargs="+", help="for the head [default: 1]")
     parser.add_argument("--cached", type=int, nargs="+",
                         help="for fine-tuning; 0 changes pictures in each epoch [default: 0 4, quick: 0]")  # fmt: skip
     options = parser.parse_args()
-    name = options.recipe or ("six_class" if options.data else "quickstart")
-    recipe, rounds, quick = recipe_of(name), options.rounds or 1, options.quick
+    task, rounds, quick = task_of(options), options.rounds or 1, options.quick
+    recipe = task.recipe()
     shipped = own_choice(recipe)
     choices = choices_of(
         options.sizes or ([96] if quick else [96, 160]),
@@ -121,11 +119,9 @@ def main() -> None:
         options.cached or ([0] if quick else [0, 4]),
         shipped,
     )
-    recipes = {choice: recipe_of(name, *overrides_of(choice)) for choice in choices}
+    recipes = {choice: task.recipe(*overrides_of(choice)) for choice in choices}
     with scratch() as folder:
-        data = options.data or catalogues.drawn(folder / "drawn.zip", 300 if quick else 3000)
-        stages = apart(run_stages, recipe, data.absolute(), folder / "stages", "transform")
-        examples = stages["transform"].folders["transformed_examples"]
+        examples = examples_of(recipe, task.catalogue(folder), folder)
 
         def accuracy_of(choice: Choice) -> tuple[float, float]:
             tried = recipes[choice]
@@ -142,7 +138,7 @@ def main() -> None:
         for choice in choices
     }
     show(
-        f"{name}: accuracy and training time: {said(rounds)}",
+        f"{task.name}: accuracy and training time: {said(rounds)}",
         ("size", "unfrozen from", "views", "cached", "s", "to shipped", "eval accuracy", "on the front", "shipped"),
         rows_of(points, shipped),
     )

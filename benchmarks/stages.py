@@ -1,10 +1,12 @@
 """The pipeline's stages and trainings, run for their cost; each call is meant for a process of its own."""
 
+import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import Cost, peak_memory, reset_peak
+from benchmarks import catalogues
+from benchmarks.measure import Cost, add_data, apart, peak_memory, reset_peak
 from components.settings import Model, Train
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
@@ -17,6 +19,52 @@ SETTINGS = (
     "validation={quarantine: 1.0, class_minimum: 1}",
     "gate={accuracy: 0.0, recall: 0.0, regression: 1.0, class_regression: 1.0}",
 )
+
+
+_DRAWN, _QUICK_DRAWN = 3000, 300
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and on what.
+
+    Attributes:
+        name: of the recipe.
+        settings: of the recipe's, `KEY=VALUE` each.
+        data: the catalogue; None is a drawn one.
+        rows: of a drawn one.
+    """
+
+    name: str
+    settings: tuple[str, ...]
+    data: Path | None
+    rows: int
+
+    def recipe(self, *overrides: str) -> Recipe:
+        """The recipe as it is benchmarked."""
+        return recipe_of(self.name, *self.settings, *overrides)
+
+    def catalogue(self, folder: Path) -> Path:
+        """The catalogue, drawn into a folder if none was given."""
+        return self.data or catalogues.drawn(folder / "drawn.zip", self.rows)
+
+
+def add_task(parser: argparse.ArgumentParser, usual: str) -> None:
+    """Adds the options that say what is trained; `usual` is the recipe for a real catalogue."""
+    add_data(parser)
+    parser.add_argument("--recipe", help=f"[default: {usual} with --data, else quickstart]")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recipe's")
+    parser.set_defaults(usual=usual)
+
+
+def task_of(options: argparse.Namespace) -> Task:
+    """What the options of `add_task` say."""
+    return Task(
+        name=options.recipe or (options.usual if options.data else "quickstart"),
+        settings=tuple(options.set),
+        data=options.data and options.data.absolute(),
+        rows=_QUICK_DRAWN if options.quick else _DRAWN,
+    )
 
 
 @dataclass(frozen=True)
@@ -72,6 +120,12 @@ def run_stages(recipe: Recipe, data: Path, root: Path, last: str) -> dict[str, S
         STAGES[: STAGES.index(last) + 1],
     )
     return stages
+
+
+def examples_of(recipe: Recipe, data: Path, folder: Path) -> Path:
+    """Runs the stages up to Transform in a process of their own; the folder of the splits that it has written."""
+    stages = apart(run_stages, recipe, data, folder / "stages", "transform")
+    return stages["transform"].folders["transformed_examples"]
 
 
 def train_once(model: Model, train: Train, size: int, examples: Path, work: Path) -> Training:

@@ -1,6 +1,7 @@
 """How long it takes to the same accuracy, beside the usual notebook; the notebook is in `benchmarks/notebook.py`.
 
-    python -m benchmarks.time_to_accuracy [--data archive.zip] [--recipe six_class] [--epochs 100]
+    python -m benchmarks.time_to_accuracy [--data archive.zip] [--recipe six_class] [--set KEY=VALUE ...]
+                                          [--epochs 100]
 
 Both sides fit a head on the same frozen EfficientNet-Lite0 with the same weights, on the same products, and see the
 same eval split after each epoch. Training is timed to the accuracy on that split that every run has reached. The whole
@@ -16,10 +17,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from benchmarks import catalogues
 from benchmarks.measure import (
     Cost,
-    add_data,
     apart,
     command,
     gigabytes,
@@ -33,7 +32,7 @@ from benchmarks.measure import (
     take_turns,
 )
 from benchmarks.notebook import Outcome, choose_pictures, run_notebook
-from benchmarks.stages import SETTINGS, Training, recipe_of, run_stages, train_once
+from benchmarks.stages import SETTINGS, Task, Training, add_task, examples_of, task_of, train_once
 from components.ingest.labels import taxonomy_of
 
 _HEAD_ONLY = "train.finetune=null"
@@ -55,10 +54,10 @@ def common_accuracy(runs: Sequence[Sequence[tuple[float, float]]]) -> float:
     return min(max(accuracy for _, accuracy in epochs) for epochs in runs)
 
 
-def whole_run(recipe: str, data: Path, folder: Path) -> tuple[float, Cost]:
-    """Runs a recipe as a user would; returns the accuracy on the test split, and the cost."""
-    settings = [part for setting in (*SETTINGS, _HEAD_ONLY) for part in ("--set", setting)]
-    text, cost = command("run", "--recipe", recipe, "--data", data, "--root", mkdtemp(dir=folder), *settings)
+def whole_run(task: Task, data: Path, folder: Path) -> tuple[float, Cost]:
+    """Runs the recipe as a user would; returns the accuracy on the test split, and the cost."""
+    settings = [part for setting in (*SETTINGS, *task.settings, _HEAD_ONLY) for part in ("--set", setting)]
+    text, cost = command("run", "--recipe", task.name, "--data", data, "--root", mkdtemp(dir=folder), *settings)
     found = re.search(r"accuracy ([\d.]+) %", text)
     if not found:
         raise RuntimeError(f"fashion run did not say how accurate its model is:\n{text}")
@@ -98,20 +97,17 @@ def _timed(what: str, sides: Sequence[float], target: str = "") -> list[str]:
 def main() -> None:
     """Prints the table."""
     parser = parser_of(__doc__, rounds=1)
-    add_data(parser)
-    parser.add_argument("--recipe", help="[default: six_class with --data, else quickstart]")
+    add_task(parser, "six_class")
     parser.add_argument("--epochs", type=int, help="of the notebook, at most [default: 100, quick: 3]")
     options = parser.parse_args()
-    name = options.recipe or ("six_class" if options.data else "quickstart")
-    recipe, rounds = recipe_of(name, _HEAD_ONLY), options.rounds or 1
+    task, rounds = task_of(options), options.rounds or 1
+    recipe = task.recipe(_HEAD_ONLY)
     epochs = options.epochs or (3 if options.quick else 100)
     with scratch() as folder:
-        data = options.data or catalogues.drawn(folder / "drawn.zip", 300 if options.quick else 3000)
-        data = data.absolute()
+        data = task.catalogue(folder)
         classes = len(taxonomy_of(recipe.labels, data).classes)
         pictures = apart(choose_pictures, recipe, data)
-        stages = apart(run_stages, recipe, data, folder / "stages", "transform")
-        examples = stages["transform"].folders["transformed_examples"]
+        examples = examples_of(recipe, data, folder)
         size, model = recipe.picture.size, recipe.model
 
         def new() -> Path:
@@ -120,11 +116,11 @@ def main() -> None:
         cases: dict[str, Callable[[], Any]] = {
             _NOTEBOOK: lambda: apart(run_notebook, data, pictures, classes, size, model, epochs, new()),
             _TRAINING: lambda: apart(train_once, model, recipe.train, size, examples, new()),
-            _RUN: partial(whole_run, name, data, folder),
+            _RUN: partial(whole_run, task, data, folder),
         }
         taken = take_turns(cases, rounds)
     show(
-        f"{name}: time to the same accuracy: {said(rounds)}",
+        f"{task.name}: time to the same accuracy: {said(rounds)}",
         ("what", "notebook", "fashion", "notebook / fashion", "target"),
         rows_of(taken[_NOTEBOOK], taken[_TRAINING], taken[_RUN]),
     )

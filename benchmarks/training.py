@@ -119,11 +119,9 @@ def _finetuning(
     trunk: "keras.Model", head: "keras.Model", way: str, batches: "tf.data.Dataset"
 ) -> Callable[[], object]:
     from components.train.augment import changes
-    from components.train.backbones import set_trainable_from
     from components.train.network import training_network
 
-    stage = Finetune(unfreeze_from=_LOWEST[way], schedule="constant")
-    set_trainable_from(trunk, trunk.name, stage.unfreeze_from)  # a pooled trunk has its backbone's name
+    stage = _unfreeze(trunk, way)
     network = training_network(trunk, head, changes(Augment(), 1))
     _compile(network, stage)
     return partial(network.fit, batches, verbose=0)
@@ -133,12 +131,10 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
     import keras
     import numpy as np
 
-    from components.train.backbones import set_trainable_from
     from components.train.features import CachedBatches, Features
     from components.train.layers import divide
 
-    stage = Finetune(unfreeze_from=_LOWEST["tail"], schedule="constant", views=1)
-    set_trainable_from(trunk, trunk.name, stage.unfreeze_from)
+    stage = _unfreeze(trunk, "tail")
     divided = divide(trunk)
     if divided is None:
         raise ValueError(f"{trunk.name} has no frozen part below {stage.unfreeze_from}")
@@ -148,6 +144,14 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
     network = keras.Model(trained.input, head(trained.output))
     _compile(network, stage)
     return partial(network.fit, batches, verbose=0, shuffle=False)
+
+
+def _unfreeze(trunk: "keras.Model", way: str) -> Finetune:
+    from components.train.backbones import set_trainable_from
+
+    stage = Finetune(unfreeze_from=_LOWEST[way], schedule="constant")
+    set_trainable_from(trunk, trunk.name, stage.unfreeze_from)  # a pooled trunk has its backbone's name
+    return stage
 
 
 def _compile(network: "keras.Model", stage: Head | Finetune) -> None:
