@@ -13,6 +13,7 @@ from PIL import Image
 from benchmarks import (
     catalogues,
     fixed_costs,
+    label_noise,
     learning_curve,
     measure,
     pareto,
@@ -26,7 +27,8 @@ from benchmarks.notebook import Outcome
 from benchmarks.pareto import Choice
 
 BENCHMARKS = (
-    "fixed_costs", "ingest", "learning_curve", "pareto", "scale", "serving", "time_to_accuracy", "training",
+    "fixed_costs", "ingest", "label_noise", "learning_curve", "pareto", "scale", "serving", "time_to_accuracy",
+    "training",
 )  # fmt: skip
 GB = 10**9
 
@@ -47,7 +49,7 @@ def test_every_benchmark_says_what_it_asks(name: str, capsys, monkeypatch) -> No
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert (module.__doc__ or "").partition("\n")[0] in shown
-    assert "--quick" in shown
+    assert ("--quick" in shown) is (name != "label_noise")  # which only counts
 
 
 def test_cases_take_turns_and_another_begins_each_round() -> None:
@@ -194,3 +196,53 @@ def test_learning_curve_compares_the_errors_of_each_share_with_those_of_all() ->
     rows = learning_curve.rows_of({0.5: half, 1: whole}, {0.5: 1000, 1: 2000})
     assert rows == [["50.0 %", "1,000", "60", "80.0 %", "2.00 ×"], ["100.0 %", "2,000", "60", "90.0 %", "1.00 ×"]]
     assert learning_curve.median_of([half, whole, whole]) is whole
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Lotto Women Virtue Pink Sandal", {"Sandals"}),
+        ("Gini and Jony Girl's T-Shirts", {"Tshirts"}),
+        ("Nike Casual Running Shoes", set()),
+        ("Clarks Men Casual Shoe", {"Casual Shoes"}),
+        ("Aneri Kurta and Dress", {"Kurtas", "Dresses"}),
+        ("Flats", {"Flats"}),
+    ],
+)
+def test_name_says_the_classes_whose_words_stand_in_it(name: str, said: set[str]) -> None:
+    classes = ("Sandals", "Tshirts", "Shirts", "Casual Shoes", "Kurtas", "Dresses", "Flats")
+    assert label_noise.said_in(name, {each: label_noise.words_of(each) for each in classes}) == said
+
+
+def test_labels_are_held_against_names_and_mistakes() -> None:
+    flats, heels = "Flats", "Heels"
+    products = [
+        label_noise.Named(flats, (), False, flats),
+        label_noise.Named(flats, (heels,), False, heels),
+        label_noise.Named(flats, (), True, heels),
+        label_noise.Named(heels, (), False, heels),
+    ]
+    assert label_noise.rows_of(products) == [
+        ["all", "4", "3", "1", "33.3 %", "", "2", "1"],
+        [flats, "3", "2", "1", "50.0 %", "Heels (1)", "2", "1"],
+    ]
+
+
+def test_label_noise_reads_a_catalogue_and_a_report(tmp_path: Path) -> None:
+    from components.report.predictions import Predictions
+
+    header = "id,gender,masterCategory,subCategory,articleType,baseColour,season,year,usage,productDisplayName"
+    named = {"1": (flats := "Flats", "Red Flats"), "2": (flats, "Red Heels"), "3": (heels := "Heels", "Red Shoe")}
+    described = "Women,Footwear,Shoes,{},Red,Fall,2011,Casual,{}"
+    lines = [f"{product},{described.format(*texts)}" for product, texts in named.items()]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "styles.csv").write_text("\n".join([header, *lines]))
+    recipe = stages.recipe_of("article_type", "labels.top=2")
+    (tmp_path / "recipe.yaml").write_text(recipe.as_yaml())
+    answers = np.eye(2, dtype=np.float32)[[0, 1, 1]]
+    Predictions(np.array([*named]), answers, np.zeros((3, 1), np.float32)).save(tmp_path / "predictions.npz")
+    assert label_noise.named_products(tmp_path, tmp_path) == [
+        label_noise.Named(flats, (), False, flats),
+        label_noise.Named(flats, (heels,), False, heels),
+        label_noise.Named(heels, (), True, heels),
+    ]
