@@ -60,7 +60,8 @@ class Job:
         shift: float [k], what `PriorShift` adds to the logits of the k classes.
         work: folder that survives a kill; started again, training goes on from what is there.
         strategy: from `make_strategy`.
-        features: folder of the frozen trunk's features, where several trainings share them; None is `work`.
+        features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
+            several trainings share it; None is `work`.
         title: what progress says before the name of a stage.
     """
 
@@ -182,7 +183,9 @@ def _open(job: Job, kind: str) -> tuple[Features, Features]:
 
 
 def _file(job: Job, kind: str, split: str) -> Path:
-    folder = (job.features or job.work) if kind == _FEATURES else job.work
+    folder, stage = job.features or job.work, job.train.finetune
+    if kind == _ACTIVATIONS and stage:
+        folder /= f"{stage.unfreeze_from}-{stage.views}"
     return folder / f"{kind}-{split}.npy"
 
 

@@ -18,6 +18,7 @@ from pipeline.run import STAGES, stages_of
 
 CLASSES = ("topwear", "shoes", "underwear")
 LEARNING_RATE, DROPOUT, UNFREEZE = "train.head.learning_rate", "model.dropout", "train.finetune.unfreeze_from"
+RATE_ABOVE = "train.finetune.learning_rate"
 RATES = {LEARNING_RATE: {"values": [1e-6, 0.3]}}
 TRAIN = Train(
     batch_size=8, ema=0.5, strategy="none",
@@ -270,6 +271,17 @@ def test_an_unfreeze_depth_is_tried_by_fine_tuning(examples, tmp_path):
         table = searched(examples, tmp_path, tune({UNFREEZE: {"values": ["stem", "block7"]}}, trials=1, epochs=1))
     assert [row[UNFREEZE] for row in table] == ["block7"]
     assert [part for part in parts(reports) if "finetune" in part] == ["trial 1/1 finetune"]
+
+
+@pytest.mark.slow
+def test_trials_that_fine_tune_share_what_the_frozen_part_makes_of_the_pictures(examples, tmp_path):
+    cached = with_values(TRAIN, {"finetune.views": 2})
+    reports: list[Progress] = []
+    with listen(reports.append):
+        table = searched(examples, tmp_path, tune({RATE_ABOVE: {"values": [1e-6, 1e-2]}}, trials=2), cached)
+    assert [row["state"] for row in table] == ["done", "done"]
+    assert [progress.part for progress in reports].count("activations train") == 1
+    assert {"trial 1/2 finetune", "trial 2/2 finetune"} <= set(parts(reports))
 
 
 @pytest.mark.slow
