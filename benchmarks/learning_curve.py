@@ -3,20 +3,19 @@
     python -m benchmarks.learning_curve [--data archive.zip] [--recipe article_type] [--set KEY=VALUE ...]
                                         [--shares 0.125 0.25 0.5 1]
 
-A share holds the smaller ones, and the eval split, on which accuracy is the best of all epochs, is the same for each.
+A share holds the smaller ones, and the eval split is the same for each.
 Where the curve still rises at its end, more pictures are worth more than another network. Weights are those of
 EfficientNet-Lite0. Fine-tuning takes an hour where there are many pictures: `--set train.finetune=null` leaves it out.
 """
 
 import hashlib
-import statistics
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
 from benchmarks.measure import apart, parser_of, percent, ratio, said, scratch, show, take_turns
-from benchmarks.stages import Training, add_task, examples_of, task_of, train_once
+from benchmarks.stages import Training, add_task, examples_of, median_training, task_of, train_once
 
 _SHARES, _QUICK_SHARES = (0.125, 0.25, 0.5, 1.0), (0.5, 1.0)
 
@@ -85,18 +84,12 @@ def main() -> None:
             return apart(train_once, recipe.model, recipe.train, recipe.picture.size, parts[share], work)
 
         taken = take_turns({str(share): partial(training_on, share) for share in shares}, rounds)
-    trained = {share: median_of(taken[str(share)]) for share in shares}
+    trained = {share: median_training(taken[str(share)]) for share in shares}
     show(
         f"{task.name}: accuracy by the number of training pictures: {said(rounds)}",
         ("share", "pictures", "s", "eval accuracy", "errors to the last"),
         rows_of(trained, counts),
     )
-
-
-def median_of(runs: list[Training]) -> Training:
-    """The run whose accuracy is the median of all."""
-    middle = statistics.median_low(run.accuracy for run in runs)
-    return next(run for run in runs if run.accuracy == middle)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The pipeline's stages and trainings, run for their cost; each call is meant for a process of its own."""
 
 import argparse
+import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import catalogues
-from benchmarks.measure import Cost, add_data, apart, peak_memory, reset_peak
+from benchmarks.measure import Cost, add_data, apart, median_cost, peak_memory, reset_peak
 from components.settings import Model, Train
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
@@ -22,6 +24,7 @@ SETTINGS = (
 
 
 _DRAWN, _QUICK_DRAWN = 3000, 300
+_EVALUATED = 256  # pictures at a time
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,16 @@ class Training:
     Attributes:
         cost: from loading the weights to the trained network.
         epochs: for each epoch, the seconds from the beginning to its end, and its accuracy on the eval split.
+        accuracy: of the network that is kept, on the eval split.
+        macro_f1: likewise.
+        lowest_recall: of its classes, likewise.
     """
 
     cost: Cost
     epochs: list[tuple[float, float]]
-
-    @property
-    def accuracy(self) -> float:
-        """The best of all epochs."""
-        return max(accuracy for _, accuracy in self.epochs)
+    accuracy: float
+    macro_f1: float
+    lowest_recall: float
 
 
 def recipe_of(name: str, *overrides: str) -> Recipe:
@@ -140,6 +144,7 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     """
     import numpy as np
 
+    from components.evaluate.figures import figures
     from components.train.callbacks import read_history
     from components.train.data import open_pictures
     from components.train.fit import Job, fit
@@ -153,20 +158,39 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     pictures = open_pictures(files, balanced=True, size=size)
     natural = open_pictures(files, balanced=False, size=size).labels
     classes = int(np.max(natural)) + 1
-    fit(
+    evaluated = open_pictures(held_out, balanced=False, size=size)
+    network = fit(
         Job(
             model=model,
             train=train,
             shift=prior_shift(pictures.labels, natural, classes, train.prior),
             train_pictures=pictures,
-            eval_pictures=open_pictures(held_out, balanced=False, size=size),
+            eval_pictures=evaluated,
             work=work,
             strategy=strategy,
         )
     )
     cost = Cost(time.perf_counter() - began, peak_memory())
     history = [epoch for stage in ("head", "finetune") for epoch in read_history(work / f"{stage}.csv")]
-    return Training(cost, with_clock(cost.seconds, [(epoch["seconds"], epoch["val_accuracy"]) for epoch in history]))
+    answers = np.concatenate([network(batch, training=False)[0] for batch, _ in evaluated.batches(_EVALUATED)])
+    reached = figures(evaluated.labels, answers, classes)
+    recalls = reached.classes["recall"][reached.classes["support"] > 0]
+    return Training(
+        cost=cost,
+        epochs=with_clock(cost.seconds, [(epoch["seconds"], epoch["val_accuracy"]) for epoch in history]),
+        accuracy=reached.overall["accuracy"],
+        macro_f1=reached.overall["macro_f1"],
+        lowest_recall=float(recalls.min()),
+    )
+
+
+def median_training(runs: Sequence[Training]) -> Training:
+    """The median time and figures of several, with the epochs of the first."""
+    cost = median_cost([run.cost for run in runs])
+    accuracy, macro_f1, recall = (
+        statistics.median(getattr(run, name) for run in runs) for name in ("accuracy", "macro_f1", "lowest_recall")
+    )
+    return Training(cost, runs[0].epochs, accuracy, macro_f1, recall)
 
 
 def with_clock(seconds: float, epochs: list[tuple[float, float]]) -> list[tuple[float, float]]:

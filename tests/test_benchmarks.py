@@ -98,11 +98,16 @@ def test_time_to_accuracy_is_that_of_the_first_epoch_that_reaches_it() -> None:
 
 def test_both_sides_are_timed_to_an_accuracy_that_both_reach() -> None:
     notebook = Outcome(Cost(90.0, 3 * GB), 80.0, [(40.0, 0.7), (80.0, 0.9)], accuracy=0.91)
-    ours = stages.Training(Cost(8.0, GB), [(4.0, 0.9), (8.0, 0.95)])
+    ours = stages.Training(Cost(8.0, GB), [(4.0, 0.9), (8.0, 0.95)], 0.95, 0.94, 0.9)
     rows = time_to_accuracy.rows_of([notebook], [ours], [(0.93, Cost(30.0, 2 * GB))])
     assert rows[0] == ["training to 90.0 % on the eval split", "80.0 s", "4.0 s", "20.00 ×", "≥ 10 ×"]
     assert rows[2] == ["whole", "90.0 s", "30.0 s", "3.00 ×", "≥ 3 ×"]
     assert rows[3][1:3] == ["91.0 %", "93.0 %"]
+
+
+def test_medians_of_several_trainings_are_taken_each_by_itself() -> None:
+    runs = [stages.Training(Cost(s, s), [(s, 0.5)], s / 100, (9 - s) / 100, 0.1) for s in (1, 5, 3)]
+    assert stages.median_training(runs) == stages.Training(Cost(3, 5), [(1, 0.5)], 0.03, 0.06, 0.1)
 
 
 def test_front_holds_what_nothing_beats() -> None:
@@ -192,10 +197,9 @@ def test_smaller_shares_of_the_training_pictures_are_within_larger_ones(tmp_path
 
 
 def test_learning_curve_compares_the_errors_of_each_share_with_those_of_all() -> None:
-    half, whole = (stages.Training(Cost(60.0, GB), [(30.0, 0.5), (60.0, best)]) for best in (0.8, 0.9))
+    half, whole = (stages.Training(Cost(60.0, GB), [], accuracy, 0.7, 0.6) for accuracy in (0.8, 0.9))
     rows = learning_curve.rows_of({0.5: half, 1: whole}, {0.5: 1000, 1: 2000})
     assert rows == [["50.0 %", "1,000", "60", "80.0 %", "2.00 ×"], ["100.0 %", "2,000", "60", "90.0 %", "1.00 ×"]]
-    assert learning_curve.median_of([half, whole, whole]) is whole
 
 
 @pytest.mark.parametrize(
