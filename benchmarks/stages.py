@@ -156,14 +156,13 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     reset_peak()
     began = time.perf_counter()
     pictures = open_pictures(files, balanced=True, size=size)
-    natural = open_pictures(files, balanced=False, size=size).labels
-    classes = int(np.max(natural)) + 1
+    classes = int(np.max(pictures.natural)) + 1
     evaluated = open_pictures(held_out, balanced=False, size=size)
     network = fit(
         Job(
             model=model,
             train=train,
-            shift=prior_shift(pictures.labels, natural, classes, train.prior),
+            shift=prior_shift(pictures.labels, pictures.natural, classes, train.prior),
             train_pictures=pictures,
             eval_pictures=evaluated,
             work=work,

@@ -137,18 +137,22 @@ class ShowProgress(keras.callbacks.Callback):
         super().__init__()
         self._name, self._epochs, self._pictures, self._steps = name, epochs, pictures, steps
         self._best = max((figures["val_accuracy"] for figures in past), default=0.0)
-        self._epoch, self._done = 0, 0
+        self._epoch = 0
+        self._before: int | None = None
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._began = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
+        if self._before is None:  # steps before a resume took none of this process's time
+            self._before = epoch * self._steps
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self._done += 1  # in this process: steps before a resume took none of its time
-        reached, total = self._epoch * self._steps + batch + 1, self._epochs * self._steps
-        rate = self._done / max(time.monotonic() - self._began, 1e-6)  # steps a second, validation included
+        # Keras counts on where the last of several steps at once would end.
+        reached, total = self._epoch * self._steps + min(batch + 1, self._steps), self._epochs * self._steps
+        done = reached - (self._before or 0)
+        rate = done / max(time.monotonic() - self._began, 1e-6)  # steps a second, validation included
         left = int((total - reached) / rate)
         best = f" · best {self._best:.1%}" if self._best else ""
         images = rate * self._pictures / self._steps

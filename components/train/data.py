@@ -10,6 +10,7 @@ from components.features import IMAGE_BYTES, LABEL, REPEAT
 from serving.decode import decode_trusted
 
 _SHUFFLE_BUFFER = 8192  # encoded pictures, a few KB each
+_RECORDS = 256  # parsed at a time
 _SPEC = {
     IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
     LABEL: tf.io.FixedLenFeature([], tf.int64),
@@ -24,12 +25,14 @@ class Pictures:
     Attributes:
         files: gzipped TFRecords of transformed examples, in a fixed order.
         labels: int64 [n], the label of each picture in stream order.
+        natural: int64 [m], the label of each example in stream order, none left out or repeated.
         balanced: whether examples are left out and repeated as Transform decided.
         size: side of the network's input, pixels.
     """
 
     files: tuple[str, ...]
     labels: np.ndarray
+    natural: np.ndarray
     balanced: bool
     size: int
 
@@ -57,8 +60,11 @@ class Pictures:
 def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pictures:
     """Finds the files of a split and reads its labels, not its pictures."""
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    labels = [label.numpy() for _, label in _examples(files, balanced).batch(4096)]
-    return Pictures(files, np.concatenate([np.zeros(0, np.int64), *labels]), balanced, size)
+    spec = {name: _SPEC[name] for name in (LABEL, REPEAT)}
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
+    read = [(batch[LABEL], batch[REPEAT]) for batch in records.map(lambda batch: tf.io.parse_example(batch, spec))]
+    natural, repeats = (np.concatenate(column) for column in zip(2 * (np.zeros(0, np.int64),), *read, strict=True))
+    return Pictures(files, np.repeat(natural, repeats) if balanced else natural, natural, balanced, size)
 
 
 def _options() -> tf.data.Options:

@@ -4,6 +4,7 @@ from functools import partial
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from components.settings import Finetune, Head, Model, Train
 from components.train.backbones import build_trunk
@@ -16,6 +17,7 @@ _OPTIMIZERS = {
     "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
     "rmsprop": keras.optimizers.RMSprop,
 }
+_HEAD_STEPS = 16
 
 
 class PriorShift(keras.layers.Layer):
@@ -112,6 +114,8 @@ def compile_network(
         ),
         loss=loss,
         metrics=["accuracy"],
+        # A step of the head takes less time than to call for it. Several devices fail on an epoch's last, fewer steps.
+        steps_per_execution=_HEAD_STEPS if isinstance(stage, Head) and not tf.distribute.has_strategy() else 1,
         jit_compile=False,  # XLA is ten times slower on CPUs
     )
 

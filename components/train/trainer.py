@@ -87,11 +87,10 @@ def make_job(
     """
     size = config.picture.size
     train = open_pictures(train_files, balanced=True, size=size)
-    natural = open_pictures(train_files, balanced=False, size=size).labels
     return Job(
         model=config.model,
         train=config.train,
-        shift=prior_shift(train.labels, natural, len(config.classes), config.train.prior),
+        shift=prior_shift(train.labels, train.natural, len(config.classes), config.train.prior),
         train_pictures=train,
         eval_pictures=open_pictures(eval_files, balanced=False, size=size),
         work=Path(config.work) / digest_of(config.model_dump_json(), *train_files, *eval_files),

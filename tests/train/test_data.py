@@ -31,6 +31,7 @@ def test_pictures_come_as_often_as_transform_decided_with_their_labels(uneven, b
     pictures = open_pictures([f"{uneven}/*.gz"], balanced=balanced, size=SIZE)
     batches = list(pictures.batches(4))
     assert pictures.labels.tolist() == labels
+    assert pictures.natural.tolist() == [2, 1, 0, 1, 2, 0]
     assert np.concatenate([label for _, label in batches]).tolist() == labels
     assert [batch.shape for batch, _ in batches] == [(4, SIZE, SIZE, 3), (len(labels) - 4, SIZE, SIZE, 3)]
     for batch, label in batches:
@@ -56,6 +57,11 @@ def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(
     assert not np.array_equal(first, other)
     assert Counter(first_labels.numpy().tolist()) == {0: 16, 1: 16, 2: 16}
     assert sorted(first.numpy().sum((1, 2, 3))) == sorted(second.numpy().sum((1, 2, 3)))
+
+
+def test_split_without_examples_has_no_pictures(tmp_path):
+    write_examples(tmp_path / "none.gz", [], [], seed=0)
+    assert len(open_pictures([f"{tmp_path}/*.gz"], balanced=True, size=SIZE)) == 0
 
 
 def test_augmentation_changes_pictures_within_their_range():

@@ -65,7 +65,7 @@ def test_training_killed_in_each_stage_goes_on_from_there_and_ends_as_well(own_d
     killed(own_data, "features eval", 30)
     assert names(work) == {"features-train.npy", "features-eval.partial"}
     computed = (work / "features-train.npy").stat().st_mtime_ns
-    killed(own_data, "head", 2 * STEPS + 1)
+    killed(own_data, "head", 3 * STEPS)
     assert names(work) == {"features-train.npy", "features-eval.npy", "head.csv", "head-best.npz"}
     killed(own_data, "finetune", 3 * STEPS, 1)
     assert (work / "features-train.npy").stat().st_mtime_ns == computed
