@@ -147,7 +147,8 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     from components.evaluate.figures import figures
     from components.train.callbacks import read_history
     from components.train.data import open_pictures
-    from components.train.fit import Job, fit
+    from components.train.fit import fit
+    from components.train.job import Job
     from components.train.network import prior_shift
     from components.train.strategy import make_strategy
 

@@ -4,7 +4,6 @@ Either can be left out: a network that starts from nothing has no features worth
 weights in the work folder, and is not done again.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import RecipeError
-from components.settings import Finetune, Head, Model, Train
+from components.settings import Finetune, Head
 from components.train.augment import changes, mixing
 from components.train.backbones import set_trainable_from
 from components.train.calibration import best_temperature
@@ -27,11 +26,10 @@ from components.train.callbacks import (
     read_history,
     save_weights,
 )
-from components.train.data import Pictures
-from components.train.features import CachedBatches, Features, compute_features, open_features
 from components.train.folding import fold_batch_norms
+from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
+from components.train.job import Job
 from components.train.layers import divide
-from components.train.losses import make_loss
 from components.train.network import (
     compile_network,
     pooled_trunk,
@@ -44,51 +42,10 @@ from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
 
 PLATEAU_FACTOR = 0.5
-_FEATURE_BATCH = 64
-_FEATURES, _ACTIVATIONS = "features", "activations"  # of the whole trunk; of its frozen part, where a part is trained
 
 
 class Diverged(RecipeError):
     """Training has led to no numbers; with other settings it may."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training: what to fit, on what, and where its unfinished work is kept.
-
-    Attributes:
-        shift: float [k], what `PriorShift` adds to the logits of the k classes.
-        work: folder that survives a kill; started again, training goes on from what is there.
-        strategy: from `make_strategy`.
-        features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
-            several trainings share it; None is `work`.
-        title: what progress says before the name of a stage.
-    """
-
-    model: Model
-    train: Train
-    shift: np.ndarray
-    train_pictures: Pictures
-    eval_pictures: Pictures
-    work: Path
-    strategy: tf.distribute.Strategy
-    features: Path | None = None
-    title: str = ""
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.shift)
-
-    def loss(self) -> keras.losses.Loss:
-        """What is minimised."""
-        return make_loss(self.train, self.train_pictures.labels, self.classes)
-
-    def trains_batch_norm(self, stage: Finetune) -> bool:
-        """Whether batch norms learn with the trunk, or are kept in inference mode as pretrained ones should be."""
-        if stage.batch_norm == "auto":
-            return self.model.weights == "none" and self.train.head is None
-        return stage.batch_norm == "train"
 
 
 def fit(job: Job) -> keras.Model:
@@ -120,15 +77,15 @@ def fit_head(job: Job) -> np.ndarray:
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
-        if not all(_file(job, _FEATURES, split).exists() for split in ("train", "eval")):
+        if not all(file_of(job, FEATURES, split).exists() for split in ("train", "eval")):
             with job.strategy.scope():
                 trunk = pooled_trunk(job.model, job.train_pictures.size)
-            _compute(job, _FEATURES, trunk, stage.views)
-        _, eval_features = _open(job, _FEATURES)
+            compute(job, FEATURES, trunk, stage.views)
         with job.strategy.scope():
-            head = softmax_head(job.model, eval_features.values.shape[-1], job.shift)
+            head = softmax_head(job.model, open_split(job, FEATURES, "eval").values.shape[-1], job.shift)
         _fit_on_features(job, stage, head)
-        return head.predict(CachedBatches(eval_features, job.classes, 512), verbose=0)
+        _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
+        return head.predict(eval_batches, verbose=0)
 
 
 def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
@@ -136,17 +93,16 @@ def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> f
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    _compute(job, _FEATURES, trunk, stage.views)
+    compute(job, FEATURES, trunk, stage.views)
     return _fit_on_features(job, stage, head)
 
 
 def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
     """Fits the head on features that are there; returns the monitored loss it reached."""
     finished, train = job.work / "head.npz", job.train
-    train_features, eval_features = _open(job, _FEATURES)
-    batches = CachedBatches(train_features, job.classes, train.batch_size, train.seed)
+    train_batches, eval_batches = cached_batches(job, FEATURES, train.seed)
     with job.strategy.scope():
-        compile_network(head, train, stage, len(batches), job.loss())
+        compile_network(head, train, stage, len(train_batches), job.loss())
     best, history = job.work / "head-best.npz", job.work / "head.csv"
     if is_chief(job.strategy):
         # Minutes at most, so a killed try starts this stage afresh; its costly part, the features, is kept.
@@ -154,39 +110,14 @@ def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
         history.unlink(missing_ok=True)
     wait_for_all(job.strategy)
     head.fit(
-        batches,
-        validation_data=CachedBatches(eval_features, job.classes, 512),
+        train_batches,
+        validation_data=eval_batches,
         epochs=stage.epochs,
         shuffle=False,
         callbacks=_callbacks("head", job, stage, None),
         verbose=0,
     )
     return _finish(job, head, best, finished)
-
-
-def _compute(job: Job, kind: str, frozen: keras.Model, views: int, dtype: type[np.floating] = np.float32) -> None:
-    """Leaves on disk what a frozen network makes of the train and the eval split."""
-    if is_chief(job.strategy):
-        changing = changes(job.train.augment, job.train.seed)
-        folded = fold_batch_norms(frozen)  # not in the scope of the strategy: the chief is alone here
-        for split, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
-            compute_features(_file(job, kind, split), folded, pictures, changing, count, _FEATURE_BATCH, dtype)
-    wait_for_all(job.strategy)
-
-
-def _open(job: Job, kind: str) -> tuple[Features, Features]:
-    """What `_compute` left of the train and of the eval split."""
-    return (
-        open_features(_file(job, kind, "train"), job.train_pictures),
-        open_features(_file(job, kind, "eval"), job.eval_pictures),
-    )
-
-
-def _file(job: Job, kind: str, split: str) -> Path:
-    folder, stage = job.features or job.work, job.train.finetune
-    if kind == _ACTIVATIONS and stage:
-        folder /= f"{stage.unfreeze_from}-{stage.views}"
-    return folder / f"{kind}-{split}.npy"
 
 
 def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
@@ -210,7 +141,11 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
         save_weights(network, loss, best)  # what stays if no epoch does better
     # With the same seed a resume would see the pictures in the order of the first epochs again.
     seed = train.seed + done
-    train_batches, eval_batches = _cached(job, frozen, stage.views, seed) if stage.views else _fresh(job, seed)
+    if stage.views:
+        compute(job, ACTIVATIONS, frozen, stage.views, np.float16)
+        train_batches, eval_batches = cached_batches(job, ACTIVATIONS, seed)
+    else:
+        train_batches, eval_batches = _fresh(job, seed)
     network.fit(
         train_batches,
         validation_data=eval_batches,
@@ -235,21 +170,11 @@ def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model
     return divided
 
 
-def _cached(job: Job, frozen: keras.Model, views: int, seed: int) -> tuple[CachedBatches, CachedBatches]:
-    """What is trained and evaluated on where the frozen part is run once for each view."""
-    _compute(job, _ACTIVATIONS, frozen, views, np.float16)
-    train, eval_ = _open(job, _ACTIVATIONS)
-    return (
-        CachedBatches(train, job.classes, job.train.batch_size, seed),
-        CachedBatches(eval_, job.classes, _FEATURE_BATCH),
-    )
-
-
 def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """What is trained and evaluated on where pictures are changed anew in every epoch."""
     one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
     changed = job.train_pictures.batches(job.train.batch_size, shuffle_seed=seed).map(one_hot)
-    return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(_FEATURE_BATCH).map(one_hot)
+    return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(BATCH).map(one_hot)
 
 
 def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
@@ -301,11 +226,11 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
 def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:
     """What the network makes of the eval split: probabilities float32 [n, k]."""
     if job.train.finetune is None and not job.model.test_time_flip:  # the trunk's part in it is at hand
-        features = open_features(_file(job, _FEATURES, "eval"), job.eval_pictures).values[0]
+        features = open_split(job, FEATURES, "eval").values[0]
         return np.concatenate([head(part) for part in np.array_split(features, -(-len(features) // 4096))])
     # Not by Keras' predict, which takes four times as long to begin.
     answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)
-    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(_FEATURE_BATCH)])
+    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(BATCH)])
 
 
 def _steps(job: Job) -> int:

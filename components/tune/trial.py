@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from components.errors import RecipeError
 from components.evaluate.figures import figures
 from components.reading import explain
-from components.train.fit import Diverged, Job, fit, fit_head
+from components.train.fit import Diverged, fit, fit_head
+from components.train.job import Job
 from components.train.trainer import TrainerConfig, digest_of, features_folder, make_job
 from components.tune.space import Tune, Value, with_values
 

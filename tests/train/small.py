@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.settings import Augment, Finetune, Head, Model, Train
 from components.train import backbones
 from components.train.data import Pictures, open_pictures
-from components.train.fit import Job
+from components.train.job import Job
 from components.train.strategy import make_strategy
 from tests import HOUSE
 

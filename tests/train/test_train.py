@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from components.settings import Finetune, Model, Picture
 from components.train import strategy
-from components.train.fit import Job, fit
+from components.train.fit import fit
+from components.train.job import Job
 from tests.train.small import CLASSES, SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
 
 pytestmark = pytest.mark.usefixtures("small_backbone")

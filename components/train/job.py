@@ -1,0 +1,51 @@
+"""One training, as it is given to those who carry it out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.settings import Finetune, Model, Train
+from components.train.data import Pictures
+from components.train.losses import make_loss
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: what to fit, on what, and where its unfinished work is kept.
+
+    Attributes:
+        shift: float [k], what `PriorShift` adds to the logits of the k classes.
+        work: folder that survives a kill; started again, training goes on from what is there.
+        strategy: from `make_strategy`.
+        features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
+            several trainings share it; None is `work`.
+        title: what progress says before the name of a stage.
+    """
+
+    model: Model
+    train: Train
+    shift: np.ndarray
+    train_pictures: Pictures
+    eval_pictures: Pictures
+    work: Path
+    strategy: tf.distribute.Strategy
+    features: Path | None = None
+    title: str = ""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.shift)
+
+    def loss(self) -> keras.losses.Loss:
+        """What is minimised."""
+        return make_loss(self.train, self.train_pictures.labels, self.classes)
+
+    def trains_batch_norm(self, stage: Finetune) -> bool:
+        """Whether batch norms learn with the trunk, or are kept in inference mode as pretrained ones should be."""
+        if stage.batch_norm == "auto":
+            return self.model.weights == "none" and self.train.head is None
+        return stage.batch_norm == "train"
