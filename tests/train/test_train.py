@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.stages import train_once
 from components.settings import Finetune, Model, Picture
 from components.train import strategy
 from components.train.fit import fit
@@ -119,3 +120,19 @@ def test_trainer_exports_the_model_and_its_history_and_leaves_no_work_behind(dat
     assert answer["probabilities"].shape == (1, CLASSES)
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["finetune.csv", "head.csv"]
     assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_benchmarks_time_this_training_and_judge_the_network_that_is_kept(data, tmp_path):
+    for split in ("train", "eval"):
+        (tmp_path / f"Split-{split}").mkdir()
+        for file in data.glob(f"{split}*"):
+            (tmp_path / f"Split-{split}" / file.name).symlink_to(file)
+    trained = train_once(Model(backbone="efficientnet_lite0", weights="none"), TRAIN, SIZE, tmp_path, tmp_path / "work")
+    clock = [seconds for seconds, _ in trained.epochs]
+    assert len(clock) == 8 + 3
+    assert clock == sorted(clock)
+    assert clock[-1] == pytest.approx(trained.cost.seconds)
+    assert 0.7 < trained.accuracy <= 1
+    assert 0 < trained.lowest_recall <= trained.accuracy
+    assert trained.lowest_recall <= trained.macro_f1 <= 1
