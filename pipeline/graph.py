@@ -61,8 +61,12 @@ def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None
 
 
 def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
-    """Baselines are looked for within a pipeline's name: models of other classes cannot be compared."""
-    return f"{recipe.name}-{hashlib.blake2b('/'.join(taxonomy.classes).encode(), digest_size=3).hexdigest()}"
+    """Baselines are looked for within a pipeline's name.
+
+    Models of other classes cannot be compared, and one of another split may have learnt what is tested on now.
+    """
+    told = json.dumps([taxonomy.classes, recipe.split.model_dump()])
+    return f"{recipe.name}-{hashlib.blake2b(told.encode(), digest_size=3).hexdigest()}"
 
 
 def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> list[BaseNode]:
