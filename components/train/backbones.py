@@ -46,7 +46,9 @@ BACKBONES = {
         for name, application in APPLICATIONS.items()
     },
     "resnet18": Backbone(resnet18.build_resnet18, {"imagenet": resnet18.load_imagenet}, resnet18.load_torch_weights),
-    "vit_tiny": Backbone(transformer.build_vit_tiny, {}, transformer.load_torch_weights),
+    "vit_tiny": Backbone(
+        transformer.build_vit_tiny, {"imagenet": transformer.load_imagenet}, transformer.load_torch_weights
+    ),
     "cnn": Backbone(cnn.build_cnn, {}, None),
     "resnet_small": Backbone(cnn.build_resnet_small, {}, None),
 }

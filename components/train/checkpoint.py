@@ -194,6 +194,9 @@ def _numbers(storage: _Storage, raw: bytes) -> np.ndarray:
 
 
 def _named_tensors(state: Any) -> list[tuple[str, _Tensor]]:
+    if isinstance(state, dict) and len(state) == 1:
+        (held,) = state.values()
+        state = held if isinstance(held, dict) else state  # {"model": …}, as training scripts save it
     if not isinstance(state, dict) or not state:
         raise ValueError("it holds no tensors by name")
     for name, value in state.items():

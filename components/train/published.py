@@ -26,7 +26,8 @@ class Published:
 
     Attributes:
         url: of the file.
-        digest: of its contents, MD5 or SHA-256 in hexadecimal.
+        digest: of its contents in hexadecimal: MD5, SHA-256, or the eight digits that this begins with, which PyTorch
+            puts into names.
     """
 
     url: str
@@ -49,16 +50,21 @@ def fetch(published: Published, remedy: str) -> Path:
         WeightsError: it cannot be fetched or is another file; said within seconds where there is no network.
     """
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    file = home / "models" / published.name
     try:
-        if not _is_whole(home / "models" / published.name, published.digest):
+        if not _is_whole(file, published.digest):
             _ask(published.url)
-        with _stalls_end():
-            file = keras.utils.get_file(
-                published.name, published.url, cache_dir=home, cache_subdir="models", file_hash=published.digest
-            )
+            file.unlink(missing_ok=True)
+            with _stalls_end():
+                # Where it cannot write to its home, Keras takes another place.
+                told = keras.utils.get_file(published.name, published.url, cache_dir=home, cache_subdir="models")
+            file = Path(told)
+            if not _is_whole(file, published.digest):
+                file.unlink(missing_ok=True)
+                raise ValueError(f"{published.url} is not what was published")
     except Exception as error:  # what keras.utils.get_file raises
         raise WeightsError(f"weights 'imagenet' could not be fetched ({reason(error)}). {remedy}") from error
-    return Path(file)
+    return file
 
 
 def load_h5(trunk: keras.Model, path: Path, network: str, published: Published) -> None:
@@ -97,7 +103,7 @@ def _is_whole(file: Path, digest: str) -> bool:
         return False
     contents = hashlib.md5(usedforsecurity=False) if len(digest) == 32 else hashlib.sha256()
     contents.update(file.read_bytes())
-    return contents.hexdigest() == digest
+    return contents.hexdigest().startswith(digest)
 
 
 def _check_suffix(path: Path) -> None:

@@ -11,9 +11,11 @@ import keras
 import numpy as np
 from keras import layers
 
+from components.train.published import Published, fetch
 from components.train.scaling import standardised
 from components.train.torch_layout import State, keras_arrays, load_torch_layout
 
+PUBLISHED = Published("https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth", "a1311bcf")
 PATCH = 16  # pixels
 _WIDTH, _HEADS, _DEPTH = 192, 3, 12
 _EPSILON = 1e-6
@@ -60,6 +62,16 @@ def build_vit_tiny(size: int) -> keras.Model:
     return keras.Model(pictures, x, name="vit_tiny")
 
 
+def load_imagenet(trunk: keras.Model) -> None:
+    """Loads the ImageNet weights that its authors publish.
+
+    Raises:
+        WeightsError: they cannot be fetched.
+    """
+    remedy = "Give a file with --set model.weights=PATH, or train efficientnet_lite0, whose weights are installed"
+    load_torch_weights(trunk, fetch(PUBLISHED, remedy))
+
+
 def load_torch_weights(trunk: keras.Model, path: Path) -> None:
     """Loads a state dict in the layout of timm's deit_tiny_patch16_224; its classifier is left out.
 
@@ -68,7 +80,7 @@ def load_torch_weights(trunk: keras.Model, path: Path) -> None:
     Raises:
         WeightsError: the file is no checkpoint, or not one of this network.
     """
-    remedy = "Give the state dict of timm's deit_tiny_patch16_224, as torch.save writes it"
+    remedy = f"Give the state dict of timm's deit_tiny_patch16_224, or {PUBLISHED.url}"
     load_torch_layout(trunk, path, _module_of, "DeiT-tiny", remedy, _arrays)
 
 

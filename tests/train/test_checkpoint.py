@@ -88,6 +88,14 @@ def test_both_formats_give_every_view_of_the_stored_numbers(tmp_path, write):
 
 
 @FORMATS
+def test_state_dict_that_is_the_only_entry_of_another_is_found(tmp_path, write):
+    write(
+        tmp_path / "model.pth", PROTO + b"}" + text("model") + ONE.removeprefix(PROTO).removesuffix(STOP) + b"s" + STOP
+    )
+    assert list(read_torch_checkpoint(tmp_path / "model.pth")) == ["w"]
+
+
+@FORMATS
 @pytest.mark.parametrize(
     "named", [b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nload\n", b"cnumpy\nload\n", b"ccollections\nCounter\n"]
 )
@@ -115,7 +123,7 @@ def test_other_names_are_refused_and_never_run(tmp_path, write, named):
         (state(w=tensor(storage("0", "QInt8Storage", 24), 0, (4,), (1,))), "names torch.QInt8Storage"),
         (state(w=tensor(storage("9", "FloatStorage", 24), 0, (4,), (1,))), "readable"),
         (state(a=tensor(FLOATS, 0, (1,), (1,)), b=tensor(storage("0", "IntStorage", 24), 0, (1,), (1,))), "two ways"),
-        (state(model=ORDERED_DICT), "'model' is not a tensor by name"),
+        (state(model=ORDERED_DICT), "it holds no tensors by name"),
         (state(epoch=whole(3)), "'epoch' is not a tensor by name"),
         (PROTO + ORDERED_DICT + STOP, "holds no tensors by name"),
         (PROTO + whole(3) + STOP, "holds no tensors by name"),

@@ -1,5 +1,6 @@
 """Published weights of networks: each file gives what the library that wrote it computes, or is refused by name."""
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from components.train import resnet18, torch_layout, transformer
 from components.train.applications import APPLICATIONS
 from components.train.backbones import BACKBONES, build_trunk
 from components.train.networks import PROFILES
+from components.train.published import Published, fetch
 from tests.train.small import drawn
 
 
@@ -205,7 +207,6 @@ def test_checkpoint_of_another_network_is_refused_by_layer(checkpoint, name, wor
     [
         ("cnn", "imagenet", "there are none for cnn"),
         ("resnet_small", __file__, "there are none for resnet_small"),
-        ("vit_tiny", "imagenet", "known: none"),
     ],
 )
 def test_weights_that_were_never_published_are_refused(name, weights, answer):
@@ -213,7 +214,7 @@ def test_weights_that_were_never_published_are_refused(name, weights, answer):
         build_trunk(name, weights, 32)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet18"])
+@pytest.mark.parametrize("name", ["resnet50", "resnet18", "vit_tiny"])
 def test_weights_out_of_reach_are_said_to_be_so(name, tmp_path, monkeypatch):
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(113, "No route to host")
@@ -222,6 +223,22 @@ def test_weights_out_of_reach_are_said_to_be_so(name, tmp_path, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(WeightsError, match=r"could not be fetched \(No route to host\)\. Give a file with --set"):
         BACKBONES[name].starts["imagenet"](keras.Sequential())
+
+
+def test_file_is_known_by_the_digits_that_pytorch_puts_into_its_name(tmp_path, monkeypatch):
+    server, content = tmp_path / "weights.pth", b"what was published"
+    server.write_bytes(content)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    weights = Published(server.as_uri(), hashlib.sha256(content).hexdigest()[:8])
+    for _ in range(2):
+        fetched = fetch(weights, "")
+        assert fetched.read_bytes() == content
+        fetched.write_bytes(b"half of it")
+    server.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"weights\.pth is not what was published\)\. Give a file"):
+        fetch(weights, "Give a file")
+    assert not fetched.exists()
 
 
 def test_resnet18_of_any_other_contents_is_not_taken_for_the_published_one(tmp_path, monkeypatch):
