@@ -10,6 +10,7 @@ import pytest
 
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.settings import Gate
+from pipeline.beam import Beam, beam_args
 from tests.evaluate.confusions import OPEN, PERFECT, RARE, Confusion
 
 CLASSES = ("topwear", "underwear", "eyewear")
@@ -107,7 +108,7 @@ def evaluate(models: dict[str, Path], tmp_path: Path) -> Evaluate:
         inputs = {"examples": [data], "model": [model]}
         if any(example.baseline is not None for example in examples):
             inputs["baseline_model"] = [baseline]
-        Executor(Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(tmp_path))).Do(
+        Executor(Executor.Context(beam_pipeline_args=beam_args(Beam()), tmp_dir=str(tmp_path))).Do(
             inputs,
             {"evaluation": [evaluation], "blessing": [blessing]},
             {

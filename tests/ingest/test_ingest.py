@@ -23,6 +23,7 @@ from components.ingest.faults import Reason
 from components.ingest.source import open_catalogue
 from components.settings import SPLITS
 from components.transform.taxonomy import load_taxonomy
+from pipeline.beam import Beam, beam_args
 from tests.data.faults import (
     HEADER,
     draw,
@@ -36,7 +37,7 @@ from tests.data.faults import (
 
 pytestmark = pytest.mark.slow
 
-BEAM = ["--runner=FnApiRunner"]
+BEAM = beam_args(Beam())
 TAXONOMY = load_taxonomy("six_class").model_dump_json()
 EXAMPLE = "example"
 UNMAPPED = "unmapped"

@@ -17,6 +17,7 @@ from components.report.predictions import load_predictions
 from components.report.sources import Told
 from components.settings import Gate
 from components.transform.taxonomy import load_taxonomy
+from pipeline.beam import Beam, beam_args
 from tests.report.inputs import jpeg, sources
 from tests.serving.serving_model import write_model
 
@@ -73,7 +74,7 @@ def evaluated(folder: Path, classes: Sequence[str], gate: Gate) -> None:
         (blessing, "blessing"),
     ):
         artifact.uri = str(folder / name)
-    Executor(Executor.Context(beam_pipeline_args=["--runner=FnApiRunner"], tmp_dir=str(folder))).Do(
+    Executor(Executor.Context(beam_pipeline_args=beam_args(Beam()), tmp_dir=str(folder))).Do(
         {"examples": [examples], "model": [model]},
         {"evaluation": [evaluation], "blessing": [blessing]},
         {

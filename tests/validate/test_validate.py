@@ -10,6 +10,7 @@ from components.errors import DataRefused, RecipeError
 from components.settings import SPLITS, Validation
 from components.validate.gate import Anomaly, Summary, Verdict, judge
 from components.validate.reviewed import find_schema
+from pipeline.beam import Beam, beam_args
 from tests import HOUSE
 from tests.validate import examples
 
@@ -263,7 +264,7 @@ def run_chain(root: Path, schema: Path) -> Path:
             components=[examples, quarantine, reviewed, statistics, validator, gate],
             enable_cache=True,
             metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "db")),
-            beam_pipeline_args=["--runner=FnApiRunner"],
+            beam_pipeline_args=beam_args(Beam()),
         )
     )
     return root / "artifacts" / "DataGate" / "verdict"
