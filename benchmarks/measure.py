@@ -28,7 +28,7 @@ HOUSE = Path(__file__).parents[1]
 
 _NAMED = ("tensorflow", "keras", "tfx", "apache-beam")
 _LOG_LINES = 20  # of a process that failed
-_WIDTH = 160  # where the table does not go to a terminal
+_WIDTH = 160  # of a table, at least
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -173,8 +173,7 @@ def scratch() -> Iterator[Path]:
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *notes: str) -> None:
     """Prints the table, in Markdown, with the machine and all versions below it; the first column holds names."""
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
+    console.width = max(console.width, _WIDTH)  # a narrow terminal breaks lines, but no figure is cut off
     table = Table(title=title, title_justify="left", box=box.MARKDOWN, show_edge=True)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)

@@ -40,6 +40,16 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return catalogues.drawn(tmp_path / "drawn.zip", 12)
 
 
+def test_no_figure_of_a_table_is_cut_off_in_a_narrow_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    columns = [f"the figure number {number}" for number in range(7)]
+    measure.show("title", columns, [["98.8 %"] * 7])
+    shown = capsys.readouterr().out
+    assert all(column in shown for column in columns)
+    assert shown.count("98.8 %") == 7
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_benchmark_says_what_it_asks(name: str, capsys, monkeypatch) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
