@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import percent, show
-from components.features import COLUMNS
+from components.features import NAME
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
 from components.ingest.table import Row, read_rows
 from pipeline.recipe import load_recipe
 
-_NAME = COLUMNS[-1]
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("ss", "ss"), ("s", ""))  # of plurals
 _ALL = "all"
 
@@ -82,10 +81,10 @@ def named_products(data: Path, report: Path) -> list[Named]:
         for product, best in zip(predictions.ids.tolist(), predictions.probabilities.argmax(1), strict=True)
     }
     found = []
-    for row in read_rows(open_catalogue(str(data)).read_table(), [*taxonomy.fields, _NAME]):
+    for row in read_rows(open_catalogue(str(data)).read_table(), [*taxonomy.fields, NAME]):
         if not isinstance(row, Row) or row.id not in answers or not (label := taxonomy.class_of(row.fields)):
             continue
-        said = said_in(row.fields.get(_NAME, ""), classes)
+        said = said_in(row.fields.get(NAME, ""), classes)
         found.append(Named(label, () if label in said else tuple(sorted(said)), not said, answers[row.id]))
     return found
 

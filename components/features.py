@@ -3,6 +3,8 @@
 A missing value (empty or `NA` in the catalogue) is an absent feature, never a placeholder.
 """
 
+NAME = "productDisplayName"  # the one column that describes a product in words
+
 # The columns of styles.csv that describe a product; all are bytes except the year, which is int64.
 TEXT_COLUMNS = (
     "gender",
@@ -12,11 +14,11 @@ TEXT_COLUMNS = (
     "baseColour",
     "season",
     "usage",
-    "productDisplayName",
+    NAME,
 )
 YEAR = "year"
 COLUMNS = ("id", "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage",
-           "productDisplayName")  # fmt: skip
+           NAME)  # fmt: skip
 
 ID = "id"  # bytes: digits, the name of the picture
 IMAGE_BYTES = "image_bytes"  # bytes: encoded JPEG, RGB or grey, at most stored_side on its longer side

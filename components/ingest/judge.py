@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from components.features import ID
+from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.source import IMAGES, Catalogue
@@ -10,9 +10,6 @@ from components.ingest.split import TEST, picture_hash, split_beside_test, split
 from components.ingest.table import TABLE, Row
 from components.settings import Picture, Settings, Split
 from components.transform.taxonomy import Taxonomy
-
-# The one column of a taxonomy that describes rather than labels: it may be missing.
-_NAME = "productDisplayName"
 
 
 class IngestSettings(Settings):
@@ -44,7 +41,8 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
     """Decides about one row, reading its picture only if it has a class."""
     class_name = taxonomy.class_of(row.fields)
     if class_name is None:
-        empty = [name for name in taxonomy.fields if name not in row.fields and name != _NAME]
+        # A product's name describes it and does not label it: it may be missing.
+        empty = [name for name in taxonomy.fields if name not in row.fields and name != NAME]
         if not empty:
             return Unmapped(row)
         return _fault(row, Reason.MISSING_LABEL, f"{' and '.join(empty)} missing, so it has no class. Fill that in")

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from components.errors import CatalogueError
-from components.features import COLUMNS, ID, TEXT_COLUMNS, YEAR
+from components.features import COLUMNS, ID, NAME, TEXT_COLUMNS, YEAR
 from components.ingest.faults import Fault, Reason, Repair
 
 TABLE = "styles.csv"
 
-_NAME = COLUMNS[-1]
 _MISSING = ("", "NA")
 _BOM = b"\xef\xbb\xbf"
 # A quoted field may hold line breaks; a stray quotation mark must not swallow the rest of the table.
@@ -141,7 +140,7 @@ def _check_header(names: list[str], needed: Collection[str]) -> None:
 
 def _row(record: _Record, names: list[str]) -> Row | Fault:
     values, repaired = record.values, record.repaired
-    if len(values) > len(names) and names[-1] == _NAME:
+    if len(values) > len(names) and names[-1] == NAME:
         values = [*values[: len(names) - 1], ",".join(values[len(names) - 1 :])]
         repaired = (*repaired, Repair.COMMAS)
     place = f"{TABLE}, row {record.number:,}"
