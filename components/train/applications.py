@@ -64,8 +64,7 @@ class Application:
         Raises:
             WeightsError: they cannot be fetched.
         """
-        remedy = "Give a file with --set model.weights=PATH, or train efficientnet_lite0, whose weights are installed"
-        self.load(trunk, fetch(self.published, remedy))
+        self.load(trunk, fetch(self.published))
 
     def load(self, trunk: keras.Model, path: Path) -> None:
         """Loads a file in Keras' layout, with or without the classifier.

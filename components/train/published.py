@@ -16,6 +16,7 @@ import keras
 
 from components.errors import WeightsError
 
+REMEDY = "Give a file with --set model.weights=PATH, or train efficientnet_lite0, whose weights are installed"
 _ANSWER_SECONDS = 15  # until a server is taken for unreachable
 _STALL_SECONDS = 30  # without a byte until a download is given up
 
@@ -39,7 +40,7 @@ class Published:
         return self.url.rpartition("/")[2]
 
 
-def fetch(published: Published, remedy: str) -> Path:
+def fetch(published: Published, remedy: str = REMEDY) -> Path:
     """Returns the file from Keras' cache, or else from its server.
 
     Args:
@@ -57,8 +58,7 @@ def fetch(published: Published, remedy: str) -> Path:
             file.unlink(missing_ok=True)
             with _stalls_end():
                 # Where it cannot write to its home, Keras takes another place.
-                told = keras.utils.get_file(published.name, published.url, cache_dir=home, cache_subdir="models")
-            file = Path(told)
+                file = Path(keras.utils.get_file(published.name, published.url, cache_dir=home, cache_subdir="models"))
             if not _is_whole(file, published.digest):
                 file.unlink(missing_ok=True)
                 raise ValueError(f"{published.url} is not what was published")

@@ -48,8 +48,7 @@ def load_imagenet(trunk: keras.Model) -> None:
     Raises:
         WeightsError: they cannot be fetched.
     """
-    remedy = "Give a file with --set model.weights=PATH, or train efficientnet_lite0, whose weights are installed"
-    load_torch_weights(trunk, fetch(PUBLISHED, remedy))
+    load_torch_weights(trunk, fetch(PUBLISHED))
 
 
 def load_torch_weights(trunk: keras.Model, path: Path) -> None:
