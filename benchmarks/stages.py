@@ -24,7 +24,6 @@ SETTINGS = (
 
 
 _DRAWN, _QUICK_DRAWN = 3000, 300
-_EVALUATED = 256  # pictures at a time
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     from components.evaluate.figures import figures
     from components.train.callbacks import read_history
     from components.train.data import open_pictures
-    from components.train.fit import fit
+    from components.train.fit import answers_of, fit
     from components.train.job import Job
     from components.train.network import prior_shift
     from components.train.strategy import make_strategy
@@ -172,8 +171,7 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     )
     cost = Cost(time.perf_counter() - began, peak_memory())
     history = [epoch for stage in ("head", "finetune") for epoch in read_history(work / f"{stage}.csv")]
-    answers = np.concatenate([network(batch, training=False)[0] for batch, _ in evaluated.batches(_EVALUATED)])
-    reached = figures(evaluated.labels, answers, classes)
+    reached = figures(evaluated.labels, answers_of(network, evaluated), classes)
     recalls = reached.classes["recall"][reached.classes["support"] > 0]
     return Training(
         cost=cost,

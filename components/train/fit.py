@@ -26,6 +26,7 @@ from components.train.callbacks import (
     read_history,
     save_weights,
 )
+from components.train.data import Pictures
 from components.train.folding import fold_batch_norms
 from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
 from components.train.job import Job
@@ -86,6 +87,13 @@ def fit_head(job: Job) -> np.ndarray:
         _fit_on_features(job, stage, head)
         _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
         return head.predict(eval_batches, verbose=0)
+
+
+def answers_of(network: keras.Model, pictures: Pictures) -> np.ndarray:
+    """What a network from `fit` makes of a split: probabilities float32 [n, k]."""
+    # Not by Keras' predict, which takes four times as long to begin.
+    answer = tf.function(lambda batch: network(batch, training=False)[0], reduce_retracing=True)
+    return np.concatenate([answer(batch).numpy() for batch, _ in pictures.batches(BATCH)])
 
 
 def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
@@ -228,9 +236,7 @@ def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarr
     if job.train.finetune is None and not job.model.test_time_flip:  # the trunk's part in it is at hand
         features = open_split(job, FEATURES, "eval").values[0]
         return np.concatenate([head(part) for part in np.array_split(features, -(-len(features) // 4096))])
-    # Not by Keras' predict, which takes four times as long to begin.
-    answer = tf.function(lambda pictures: network(pictures, training=False)[0], reduce_retracing=True)
-    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(BATCH)])
+    return answers_of(network, job.eval_pictures)
 
 
 def _steps(job: Job) -> int:

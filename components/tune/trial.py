@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from components.errors import RecipeError
 from components.evaluate.figures import figures
 from components.reading import explain
-from components.train.fit import Diverged, fit, fit_head
+from components.train.fit import Diverged, answers_of, fit, fit_head
 from components.train.job import Job
 from components.train.trainer import TrainerConfig, digest_of, features_folder, make_job
 from components.tune.space import Tune, Value, with_values
@@ -119,6 +119,4 @@ def _probabilities(job: Job) -> np.ndarray:
     """What the best network of a training makes of the eval split: float32 [n, k]."""
     if job.train.finetune is None:
         return fit_head(job)
-    network = fit(job)
-    answer = tf.function(lambda pictures: network(pictures)[0], reduce_retracing=True)
-    return np.concatenate([answer(pictures).numpy() for pictures, _ in job.eval_pictures.batches(64)])
+    return answers_of(fit(job), job.eval_pictures)
