@@ -3,9 +3,9 @@
     python -m benchmarks.learning_curve [--data archive.zip] [--recipe article_type] [--set KEY=VALUE ...]
                                         [--shares 0.125 0.25 0.5 1]
 
-A share holds the smaller ones, and the eval split is the same for each.
-Where the curve still rises at its end, more pictures are worth more than another network. Weights are those of
-EfficientNet-Lite0. Fine-tuning takes an hour where there are many pictures: `--set train.finetune=null` leaves it out.
+A share holds the smaller ones, and the eval split is the same for each. Where the curve still rises at its end, more
+pictures are worth more than another network. Weights are those of EfficientNet-Lite0. Fine-tuning takes an hour where
+there are many pictures: `--set train.finetune=null` leaves it out.
 """
 
 import hashlib
