@@ -3,24 +3,14 @@
 A missing value (empty or `NA` in the catalogue) is an absent feature, never a placeholder.
 """
 
+ID = "id"  # bytes: digits, the name of the picture
+YEAR = "year"
 NAME = "productDisplayName"  # the one column that describes a product in words
 
-# The columns of styles.csv that describe a product; all are bytes except the year, which is int64.
-TEXT_COLUMNS = (
-    "gender",
-    "masterCategory",
-    "subCategory",
-    "articleType",
-    "baseColour",
-    "season",
-    "usage",
-    NAME,
-)
-YEAR = "year"
-COLUMNS = ("id", "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage",
-           NAME)  # fmt: skip
+# The columns of styles.csv, in its order. All that describe a product are bytes, except the year, which is int64.
+COLUMNS = (ID, "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage", NAME)
+TEXT_COLUMNS = tuple(column for column in COLUMNS if column not in (ID, YEAR))
 
-ID = "id"  # bytes: digits, the name of the picture
 IMAGE_BYTES = "image_bytes"  # bytes: encoded JPEG, RGB or grey, at most stored_side on its longer side
 PICTURE_HASH = "picture_hash"  # bytes: hex digest of the picture as it lay in the catalogue
 WIDTH, HEIGHT = "width", "height"  # int64: pixels of the picture as it lay in the catalogue
