@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -73,7 +73,7 @@ class Row:
         recipe: its name.
         changes: settings that the recipe as it comes with the project has otherwise.
         results: the runs, seeds ascending.
-        reason: why there are none; "" where there are.
+        reason: why there are none; "" where there are, and where none was tried.
     """
 
     recipe: str
@@ -84,15 +84,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Records:
-    """What the roots remember.
+    """What is remembered of runs.
 
     Attributes:
-        results: of finished runs, the latest last.
-        failures: recipe to why its latest failed run failed.
+        results: of finished runs.
+        failures: recipe to why its latest failed run failed, a sentence.
     """
 
     results: tuple[Result, ...]
     failures: Mapping[str, str]
+
+    def __or__(self, newer: Self) -> Self:
+        """Both; of what both remember, what the newer does."""
+        results = {result.run: result for result in (*self.results, *newer.results)}
+        return type(self)(tuple(results.values()), {**self.failures, **newer.failures})
 
 
 def read_records(places: Iterable[Paths]) -> Records:
@@ -113,8 +118,8 @@ def read_records(places: Iterable[Paths]) -> Records:
                 results[run.id] = result
             for stage in run.stages.values():
                 if stage.error:
-                    failures[run.recipe] = stage.error
-    return Records(tuple(sorted(results.values(), key=lambda result: result.began)), failures)
+                    failures[run.recipe] = _sentence(stage.error)
+    return Records(tuple(results.values()), failures)
 
 
 def rows(records: Records) -> list[Row]:
@@ -124,7 +129,7 @@ def rows(records: Records) -> list[Row]:
     """
     shipped = recipe_names()
     groups: dict[str, dict[str, list[Result]]] = {name: {} for name in shipped}
-    for result in records.results:
+    for result in sorted(records.results, key=lambda result: result.began):
         told = {key: value for key, value in result.settings.items() if key != _SEED}
         key = json.dumps([told, result.data, result.digest], sort_keys=True)
         groups.setdefault(result.recipe, {}).setdefault(key, []).append(result)
@@ -133,8 +138,7 @@ def rows(records: Records) -> list[Row]:
         own = settings_of(load_recipe(name).as_yaml()) if name in shipped else None
         of_recipe = [_row(name, variant, own) for variant in variants.values()]
         if own is not None and all(row.changes for row in of_recipe):
-            reason = records.failures.get(name, "no run of it has come to its end")
-            of_recipe.insert(0, Row(name, {}, reason=reason))
+            of_recipe.insert(0, Row(name, {}, reason=records.failures.get(name, "")))
         found += sorted(of_recipe, key=lambda row: len(row.changes))
     return found
 
@@ -227,6 +231,11 @@ def _makers(runs: Iterable[Run]) -> Mapping[int, StageRun]:
         for made in (made for of in stage.outputs.values() for made in of):
             makers.setdefault(made.id, stage)  # later ones have but found it, as the baseline is found
     return makers
+
+
+def _sentence(error: str) -> str:
+    """The first sentence, on one line."""
+    return " ".join(error.split()).partition(". ")[0].rstrip(".")
 
 
 def _total(stages: Iterable[StageRun | None]) -> float | None:

@@ -61,7 +61,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     name = "<br>".join([f"`{row.recipe}`", *(f"`{path}={_value(value)}`" for path, value in row.changes.items())])
     results = row.results
     if not results:
-        return (name, f"not run here: {_sentence(row.reason)}", *("" for _ in _COLUMNS[2:]))
+        return (name, f"not run here: {row.reason or 'no run of it has come to its end'}", *("" for _ in _COLUMNS[2:]))
     if any(result.refused for result in results):
         name += "<br>refused by its gate"
     return (
@@ -136,8 +136,3 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _value(value: object) -> str:
     return "null" if value is None else str(value)
-
-
-def _sentence(reason: str) -> str:
-    """The first sentence, on one line."""
-    return " ".join(reason.split()).partition(". ")[0].rstrip(".")

@@ -23,8 +23,13 @@ from pipeline.commands.training import metadata_option
     type=click.Path(path_type=Path, dir_okay=False),
     help="Put the table into this file, in place of the one between its marks.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also what this file remembers of runs that are gone; what the runs say is added to it.",
+)
 @metadata_option
-def results(roots: tuple[Path, ...], file: Path | None, database: str | None) -> None:
+def results(roots: tuple[Path, ...], file: Path | None, record: Path | None, database: str | None) -> None:
     """Tell what finished runs have reached, as a Markdown table.
 
     Every figure is read from metadata and reports. Runs that differ in their seeds alone share a row, and a recipe that
@@ -33,13 +38,19 @@ def results(roots: tuple[Path, ...], file: Path | None, database: str | None) ->
     \b
       fashion results
       fashion results --root runs --root /data/nightly --write README.md
+      fashion results --record docs/results.jsonl --write README.md
     """
     from pipeline.paths import Paths
     from pipeline.results import read_records, rows
+    from pipeline.results_record import read_record, write_record
     from pipeline.results_table import as_markdown, write_between_marks
 
     places = [Paths(root.absolute(), root.absolute(), database) for root in roots]
-    table = as_markdown(rows(read_records(places)))
+    records = read_records(places)
+    found = rows(read_record(record) | records if record else records)
+    table = as_markdown(found)
+    if record:
+        write_record(found, record)
     if file is None:
         click.echo(table, nl=False)
     else:

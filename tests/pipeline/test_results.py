@@ -193,6 +193,68 @@ def test_a_file_without_one_place_for_the_table_is_refused_and_left_as_it_is(tmp
     assert file.read_text() == text
 
 
+def written(root: Path, record: Path) -> str:
+    """The table that the command prints with a record."""
+    options = ["--root", str(root), "--record", str(record)]
+    return CliRunner().invoke(results, options, catch_exceptions=False).stdout
+
+
+def test_a_record_keeps_what_runs_have_reached_when_they_are_gone(tmp_path):
+    for name, overrides in (("one", ("train.seed=1",)), ("two", ("train.seed=2",))):
+        (tmp_path / name).mkdir()
+        run(Database(tmp_path / name), name, overrides, accuracy=0.98765)
+    one, two, record = tmp_path / "one", tmp_path / "two", tmp_path / "results.jsonl"
+    alone = written(one, record)
+    assert alone == CliRunner().invoke(results, ["--root", str(one)]).stdout
+    joined = written(two, record)
+    assert "| `six_class` | small.zip | picture 80/10/10 | 1, 2 | 98.8 ± 0.0 % of 2,652 |" in joined
+    assert written(two, record) == joined
+    assert joined == CliRunner().invoke(results, ["--root", str(one), "--root", str(two)]).stdout
+
+
+def test_a_record_holds_one_run_for_each_seed_the_latest_and_why_a_recipe_has_none(database, tmp_path):
+    record = tmp_path / "results.jsonl"
+    run(database, "a", accuracy=0.5)
+    database.run("q", "quickstart-abc").stage("train", FAILED, {"error": "no weights. Give a file."})
+    written(tmp_path, record)
+    run(database, "b", accuracy=0.97)
+    written(tmp_path, record)
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [line["run"] for line in lines if "run" in line] == ["b"]
+    assert [line for line in lines if "reason" in line] == [{"recipe": "quickstart", "reason": "no weights"}]
+
+
+def test_a_row_of_a_record_names_what_the_recipe_has_otherwise_by_now(database, tmp_path):
+    record = tmp_path / "results.jsonl"
+    run(database, "r")
+    written(tmp_path, record)
+    record.write_text(record.read_text().replace('"picture.size":160', '"picture.size":96'))
+    (tmp_path / "other").mkdir()
+    run(Database(tmp_path / "other"), "s", recipe="quickstart")
+    assert "| `six_class`<br>`picture.size=96` |" in written(tmp_path / "other", record)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("half a li", "it is not a JSON object"),
+        ("[1]", "it is not a JSON object"),
+        ('{"run": "r"}', "began: Field required"),
+    ],
+)
+def test_a_wrong_line_of_a_record_is_named_and_nothing_is_written(database, tmp_path, line, problem):
+    record = tmp_path / "results.jsonl"
+    run(database, "r")
+    written(tmp_path, record)
+    text = record.read_text() + line
+    record.write_text(text)
+    done = CliRunner().invoke(results, ["--root", str(tmp_path), "--record", str(record)])
+    assert done.exit_code == RecipeError.exit_code
+    number = len(text.splitlines())
+    assert f"line {number}: no result of a run: {problem}; `fashion results` writes one a line" in done.stderr
+    assert record.read_text() == text
+
+
 # In a process of its own: where much has been imported, what is freed may stay with the process.
 STAGES_IN_TURN = """
 from pipeline import footprint

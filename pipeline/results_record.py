@@ -1,0 +1,70 @@
+"""What finished runs have reached, in a file of its own: kept when the runs are gone, or were another machine's."""
+
+import json
+import os
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from components.errors import RecipeError
+from pipeline.results import Records, Result, Row
+
+
+def read_record(file: Path) -> Records:
+    """Reads what `write_record` has written; a file that is not there yet holds nothing.
+
+    Raises:
+        RecipeError: the file cannot be read; or naming the line that holds neither a result nor a reason.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"--record {file}: it cannot be read: {error}") from None
+    results: list[Result] = []
+    failures: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            told = json.loads(line)
+            if told.keys() == {"recipe", "reason"}:
+                failures[told["recipe"]] = told["reason"]
+            else:
+                results.append(_adapter().validate_python(told))
+        except (ValueError, AttributeError) as error:
+            problem = _first(error) if isinstance(error, ValidationError) else "it is not a JSON object"
+            raise RecipeError(
+                f"--record {file}, line {number}: no result of a run: {problem}; `fashion results` writes one a line. "
+                "Mend or remove the line"
+            ) from None
+    return Records(tuple(results), failures)
+
+
+def write_record(rows: Iterable[Row], file: Path) -> None:
+    """Writes the runs of a table's rows, one a line, and why others have none.
+
+    Raises:
+        RecipeError: the file cannot be written.
+    """
+    lines: list[str] = []
+    for row in rows:
+        lines += [_adapter().dump_json(result).decode() for result in row.results]
+        if row.reason:
+            lines.append(json.dumps({"recipe": row.recipe, "reason": row.reason}, ensure_ascii=False))
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        raise RecipeError(f"--record {file}: it cannot be written: {error}") from None
+
+
+@cache
+def _adapter() -> TypeAdapter[Result]:
+    return TypeAdapter(Result)
+
+
+def _first(error: ValidationError) -> str:
+    problem: Any = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
