@@ -1,7 +1,6 @@
 """What finished runs have reached, in a file of its own: kept when the runs are gone, or were another machine's."""
 
 import json
-import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.errors import RecipeError
 from pipeline.results import Records, Result, Row
+from pipeline.textfile import read_text, replace_text
 
 
 def read_record(file: Path) -> Records:
@@ -19,13 +19,12 @@ def read_record(file: Path) -> Records:
     Raises:
         RecipeError: the file cannot be read; or naming the line that holds neither a result nor a reason.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--record {file}: it cannot be read: {error}") from None
+    lines = read_text("--record", file).split("\n") if file.exists() else []
     results: list[Result] = []
     failures: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
             told = json.loads(line)
             if told.keys() == {"recipe", "reason"}:
@@ -52,12 +51,7 @@ def write_record(rows: Iterable[Row], file: Path) -> None:
         lines += [_adapter().dump_json(result).decode() for result in row.results]
         if row.reason:
             lines.append(json.dumps({"recipe": row.recipe, "reason": row.reason}, ensure_ascii=False))
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(partial, file)
-    except OSError as error:
-        raise RecipeError(f"--record {file}: it cannot be written: {error}") from None
+    replace_text("--record", file, "".join(f"{line}\n" for line in lines))
 
 
 @cache

@@ -1,13 +1,13 @@
 """The table of results as Markdown, and its place in a README."""
 
 import math
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components.errors import RecipeError
 from pipeline.results import Result, Row
+from pipeline.textfile import read_text, replace_text
 
 BEGIN, END = "<!-- results: written by `fashion results`, not by hand -->", "<!-- end of results -->"
 
@@ -39,22 +39,14 @@ def write_between_marks(text: str, file: Path) -> None:
     Raises:
         RecipeError: the file cannot be read or written, or does not hold each mark once.
     """
-    try:
-        before = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--write {file}: it cannot be read: {error}") from None
+    before = read_text("--write", file)
     head, begin, rest = before.partition(f"{BEGIN}\n")
     _, end, tail = rest.partition(f"{END}\n")
     if not begin or not end or BEGIN in rest or END in head + tail:
         raise RecipeError(
             f"--write {file}: the table has no place there; write these two lines where it is to stand:\n{BEGIN}\n{END}"
         )
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_text(f"{head}{begin}{text}{end}{tail}", encoding="utf-8")
-        os.replace(partial, file)
-    except OSError as error:
-        raise RecipeError(f"--write {file}: it cannot be written: {error}") from None
+    replace_text("--write", file, f"{head}{begin}{text}{end}{tail}")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -1,0 +1,32 @@
+"""A text file that an option names, read and replaced as a whole: never half written."""
+
+import os
+from pathlib import Path
+
+from components.errors import RecipeError
+
+
+def read_text(option: str, file: Path) -> str:
+    """What the file holds, UTF-8.
+
+    Raises:
+        RecipeError: naming the option and the file, which cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{option} {file}: it cannot be read: {error}") from None
+
+
+def replace_text(option: str, file: Path, text: str) -> None:
+    """Puts the text there in one step.
+
+    Raises:
+        RecipeError: naming the option and the file, which cannot be written.
+    """
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    except OSError as error:
+        raise RecipeError(f"{option} {file}: it cannot be written: {error}") from None
