@@ -19,7 +19,7 @@ def pack(recipe: Recipe) -> str:
     Raises:
         RecipeError: the recipe's taxonomy cannot be read.
     """
-    packed = {"recipe": recipe.model_dump(mode="json", exclude_none=True)}
+    packed = {"recipe": recipe.model_dump(mode="json")}  # a null is a choice: `head: null` is no head stage
     if recipe.labels.taxonomy:
         taxonomy = load_taxonomy(recipe.labels.taxonomy)
         packed["recipe"]["labels"]["taxonomy"] = taxonomy.name

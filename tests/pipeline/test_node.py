@@ -9,7 +9,7 @@ from components.errors import MetadataError, RecipeError
 from pipeline.kubeflow.packing import pack, unpack
 from pipeline.node import run_node
 from pipeline.paths import Paths
-from pipeline.recipe import load_recipe
+from pipeline.recipe import load_recipe, recipe_names
 from tests.pipeline.nodes import Ended, House
 
 
@@ -44,6 +44,16 @@ def test_a_recipe_and_its_taxonomy_come_out_of_a_package_as_they_went_in(tmp_pat
     assert first == second
     assert first.model_dump(exclude={"labels"}) == recipe.model_dump(exclude={"labels"})
     assert load_taxonomy(first.labels.taxonomy) == load_taxonomy(str(taxonomy))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [*((name, []) for name in recipe_names()), ("six_class", ["train.finetune=null"]), ("six_class", ["train.head=null"])],
+)
+def test_recipe_comes_out_of_a_package_as_it_went_in_nulls_too(tmp_path: Path, name: str, overrides: list[str]) -> None:
+    recipe = load_recipe(name, overrides)
+    unpacked = unpack(pack(recipe), tmp_path)
+    assert unpacked.model_dump(exclude={"labels": {"taxonomy"}}) == recipe.model_dump(exclude={"labels": {"taxonomy"}})
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"recipe": 1}', '{"recipe": {"name": "x", "labls": {}}}', "[]"])
