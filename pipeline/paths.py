@@ -37,9 +37,9 @@ class Paths:
         return self.root / "work"
 
     @property
-    def taxonomies(self) -> Path:
-        """Those that came in packages."""
-        return self.root / "taxonomies"
+    def packed(self) -> Path:
+        """Taxonomies and schemas that came in packages."""
+        return self.root / "packed"
 
     @property
     def logs(self) -> Path:

@@ -69,7 +69,7 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
     from pipeline.recipe import load_recipe
 
     paths = Paths(data.absolute(), root.absolute(), database)
-    return unpack(recipe, paths.taxonomies) if recipe.startswith("{") else load_recipe(recipe), paths
+    return unpack(recipe, paths.packed) if recipe.startswith("{") else load_recipe(recipe), paths
 
 
 @click.command("compile", cls=Command)

@@ -1,37 +1,44 @@
-"""How an experiment travels in a package: recipe and taxonomy as one text, so that one's own need no other image."""
+"""How an experiment travels in a package: recipe, taxonomy and schema as one text, so that one's own need no image."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from components.errors import RecipeError
 from components.reading import explain
 from components.transform.taxonomy import load_taxonomy
+from components.validate.reviewed import find_schema
 from pipeline.recipe import Recipe
+from pipeline.textfile import read_text
 
 
 def pack(recipe: Recipe) -> str:
-    """A recipe and its taxonomy as JSON, on one line: kfp breaks packages whose texts have several.
+    """A recipe, its taxonomy and its schema as JSON, on one line: kfp breaks packages whose texts have several.
 
     Raises:
-        RecipeError: the recipe's taxonomy cannot be read.
+        RecipeError: the recipe's taxonomy or schema cannot be read.
     """
-    packed = {"recipe": recipe.model_dump(mode="json")}  # a null is a choice: `head: null` is no head stage
+    packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}  # nulls too: `head: null` is no head stage
     if recipe.labels.taxonomy:
         taxonomy = load_taxonomy(recipe.labels.taxonomy)
         packed["recipe"]["labels"]["taxonomy"] = taxonomy.name
         packed["taxonomy"] = taxonomy.model_dump(mode="json", exclude_none=True)
+    if recipe.validation.schema_file.endswith(".pbtxt"):  # one of the project's lies in every image
+        schema = find_schema(recipe.validation.schema_file)
+        packed["recipe"]["validation"]["schema_file"] = schema.name
+        packed["schema"] = read_text("validation.schema_file", schema)
     return json.dumps(packed, ensure_ascii=False)
 
 
 def unpack(text: str, folder: Path) -> Recipe:
-    """Reads what `pack` wrote; the taxonomy becomes a file below `folder`, the same one for the same text.
+    """Reads what `pack` wrote; taxonomy and schema become files below `folder`, the same ones for the same text.
 
     Raises:
-        RecipeError: the text is something else, or the file cannot be written.
+        RecipeError: the text is something else, or a file cannot be written.
     """
     try:
         packed = json.loads(text)
@@ -40,6 +47,10 @@ def unpack(text: str, folder: Path) -> Recipe:
         raise RecipeError(explain(error, Recipe, "recipe")) from None
     except (ValueError, KeyError, TypeError):
         raise RecipeError(f"recipe {text[:40]}…: is no recipe out of a package. Compile the package again") from None
+    if schema := packed.get("schema"):
+        path = _kept(schema, folder, recipe.validation.schema_file)
+        validation = recipe.validation.model_copy(update={"schema_file": str(path)})
+        recipe = recipe.model_copy(update={"validation": validation})
     if taxonomy := packed.get("taxonomy"):
         path = _kept(json.dumps(taxonomy, ensure_ascii=False), folder, f"{recipe.labels.taxonomy}.yaml")
         labels = recipe.labels.model_copy(update={"taxonomy": str(path)})

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import MetadataError, RecipeError
+from components.validate.reviewed import find_schema
 from pipeline.kubeflow.packing import pack, unpack
 from pipeline.node import run_node
 from pipeline.paths import Paths
@@ -48,12 +49,30 @@ def test_a_recipe_and_its_taxonomy_come_out_of_a_package_as_they_went_in(tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "overrides"),
-    [*((name, []) for name in recipe_names()), ("six_class", ["train.finetune=null"]), ("six_class", ["train.head=null"])],
+    [
+        *((name, []) for name in recipe_names()),
+        ("six_class", ["train.finetune=null"]),
+        ("six_class", ["train.head=null"]),
+    ],
 )
 def test_recipe_comes_out_of_a_package_as_it_went_in_nulls_too(tmp_path: Path, name: str, overrides: list[str]) -> None:
     recipe = load_recipe(name, overrides)
     unpacked = unpack(pack(recipe), tmp_path)
     assert unpacked.model_dump(exclude={"labels": {"taxonomy"}}) == recipe.model_dump(exclude={"labels": {"taxonomy"}})
+
+
+def test_a_schema_of_ones_own_travels_in_the_package(tmp_path: Path) -> None:
+    schema = tmp_path / "mine.pbtxt"
+    schema.write_text('feature {\n  name: "ü"\n}\n')
+    recipe = load_recipe("six_class", [f"validation.schema_file={schema}"])
+    text = pack(recipe)
+    assert "\n" not in text
+    schema.unlink()
+    kept = find_schema(unpack(text, tmp_path / "kept").validation.schema_file)
+    assert kept.is_relative_to(tmp_path / "kept")
+    assert kept.read_text() == 'feature {\n  name: "ü"\n}\n'
+    with pytest.raises(RecipeError, match=r"mine\.pbtxt: there is no such file"):
+        pack(recipe)
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '{"recipe": 1}', '{"recipe": {"name": "x", "labls": {}}}', "[]"])
