@@ -139,7 +139,7 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
-        if self.weights in ("imagenet", "efficientnet_lite0") and not PROFILES[self.backbone].published:
+        if self.weights in ("imagenet", "efficientnet_lite0") and not PROFILES[self.backbone].starts:
             raise ValueError(f"there are no pretrained weights for {self.backbone}; set weights to none")
         return self
 
@@ -205,7 +205,7 @@ class Finetune(Stage):
 class Train(Settings):
     """How the network is fitted."""
 
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # as numpy takes them
     batch_size: Count = 32
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection
+from pathlib import Path
 
 # Nothing is imported from tfx.v1: that loads the clients of Google Cloud's AI Platform too, for seconds, in every
 # run and every task.
@@ -17,7 +18,7 @@ from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 
-from components.digest import source_digest
+from components.digest import content_digest, source_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.infra.component import ServingValidator
@@ -210,4 +211,5 @@ def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> Trainer
         code=source_digest(
             "components/train", "components/tune/space.py", "serving/decode.py", "serving/signatures.py"
         ),
+        start=content_digest(Path(recipe.model.weights)),
     )

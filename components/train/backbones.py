@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 
-from components.errors import RecipeError, WeightsError
+from components.errors import RecipeError
 from components.reading import choices
 from components.train import b0, cnn, edgenet, lite0, resnet18, transformer
 from components.train.applications import APPLICATIONS
 from components.train.earlier import load_earlier
-from components.train.networks import PROFILES, check_size, part_of, read_unfreeze
+from components.train.networks import PROFILES, check_size, part_of, read_unfreeze, weights_path
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Backbone:
 
     Attributes:
         build: side of the input in pixels to a trunk with random weights, whose layers are named after its parts.
-        starts: name of pretrained weights to what loads them into a trunk.
+        starts: name of pretrained weights, as in `networks.PROFILES`, to what loads them into a trunk.
         load: reads a file in the layout in which this network's weights are published; None where none are.
     """
 
@@ -79,7 +79,7 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
     except ValueError as error:
         raise RecipeError(str(error)) from None
     entry = BACKBONES[backbone]
-    path = None if weights in ("none", *entry.starts) else _existing(weights, backbone, entry)
+    path = weights_path(backbone, weights)
     trunk = entry.build(size)
     if path and path.is_dir():
         load_earlier(trunk, path)
@@ -131,17 +131,3 @@ def set_trainable_from(trunk: keras.Model, backbone: str, where: str, *, batch_n
 def feature_width(trunk: keras.Model) -> int:
     """The number of channels of a trunk's feature map."""
     return int(trunk.output_shape[-1])
-
-
-def _existing(weights: str, backbone: str, entry: Backbone) -> Path:
-    path = Path(weights)
-    if path.is_dir():
-        return path
-    if not PROFILES[backbone].published:
-        raise WeightsError(f"model.weights: there are none for {backbone}; train it from nothing: model.weights=none")
-    if path.is_file():
-        return path
-    known = choices(weights, ("none", *entry.starts))
-    raise WeightsError(
-        f"model.weights: {weights!r} is neither a file, a model's folder nor known for {backbone}; {known}"
-    )

@@ -10,6 +10,7 @@ import yaml
 
 from components.errors import RecipeError, WeightsError
 from components.settings import Model, Split
+from components.train.networks import weights_path
 
 if TYPE_CHECKING:
     import keras
@@ -18,17 +19,17 @@ RECIPE = "assets.extra/recipe.yaml"
 
 
 def check_earlier(model: Model, split: Split) -> None:
-    """Refuses a start that would spoil the evaluation, or cannot be taken; anything but a folder is not looked at.
+    """Refuses a start that would spoil the evaluation, or cannot be taken; what a file holds is not looked at.
 
     Light on purpose: nothing here needs TensorFlow, so that it is said before anything is trained.
 
     Raises:
         RecipeError: its products were divided otherwise, so it may have been trained on pictures that this split
             tests on.
-        WeightsError: it is no published model, or of another network.
+        WeightsError: there are no such weights, or the folder is no published model, or of another network.
     """
-    folder = Path(model.weights)
-    if not folder.is_dir():
+    folder = weights_path(model.backbone, model.weights)
+    if folder is None or not folder.is_dir():
         return
     try:
         recipe = yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8"))

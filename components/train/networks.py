@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from components.errors import WeightsError
 from components.reading import choices
 
 
@@ -15,14 +17,14 @@ class Profile:
         smallest: smallest side it can take, pixels.
         parts: names of its parts in the order a picture passes them; its layers are named after them.
         step: the side has to be a multiple of this, pixels.
-        published: whether there are pretrained weights.
+        starts: names of the pretrained weights that it can start from.
     """
 
     own_size: int
     smallest: int
     parts: tuple[str, ...]
     step: int = 1
-    published: bool = True
+    starts: tuple[str, ...] = ("imagenet",)
 
 
 LOGITS = "logits"  # the one layer with numbers of the head that all of them get
@@ -32,13 +34,14 @@ def _numbered(name: str, first: int, last: int) -> tuple[str, ...]:
     return tuple(f"{name}{number}" for number in range(first, last + 1))
 
 
+_LITE0 = ("imagenet", "efficientnet_lite0")
 _EFFICIENTNET = ("stem", *_numbered("block", 1, 7), "top")
 _RESIDUAL = ("stem", *_numbered("conv", 2, 5))
 
 # The first part is everywhere called stem: from there upwards the whole network is trained.
 PROFILES = {
-    "efficientnet_b0": Profile(224, 32, _EFFICIENTNET),
-    "efficientnet_lite0": Profile(224, 32, _EFFICIENTNET),
+    "efficientnet_b0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0),
+    "efficientnet_lite0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0),
     "efficientnet_v2m": Profile(480, 32, _EFFICIENTNET),
     "nasnet_large": Profile(331, 32, ("stem", "normal1", "reduction1", "normal2", "reduction2", "normal3")),
     "resnet18": Profile(224, 32, _RESIDUAL),
@@ -47,8 +50,8 @@ PROFILES = {
     "inception_v3": Profile(299, 75, ("stem", *_numbered("mixed", 0, 10))),
     "densenet201": Profile(224, 32, _RESIDUAL),
     "vit_tiny": Profile(224, 16, ("stem", *_numbered("block", 1, 12), "top"), step=16),
-    "cnn": Profile(28, 16, ("stem", "conv2", "conv3", "top"), published=False),
-    "resnet_small": Profile(28, 16, ("stem", "conv2", "conv3", "conv4"), published=False),
+    "cnn": Profile(28, 16, ("stem", "conv2", "conv3", "top"), starts=()),
+    "resnet_small": Profile(28, 16, ("stem", "conv2", "conv3", "conv4"), starts=()),
 }
 
 
@@ -74,6 +77,32 @@ def check_size(backbone: str, size: int) -> None:
             f"picture.size: {backbone} cuts pictures into squares of {profile.step} pixels, and {size} is no multiple "
             f"of that; give {below} or {below + profile.step}"
         )
+
+
+def weights_path(backbone: str, weights: str) -> Path | None:
+    """The file or the model's folder that `model.weights` names; None where it is `none` or the name of a start.
+
+    Args:
+        backbone: a name in `PROFILES`.
+        weights: what the recipe says.
+
+    Raises:
+        WeightsError: it is none of these, or there can be no such file for this network.
+    """
+    known = ("none", *PROFILES[backbone].starts)
+    path = Path(weights)
+    if weights in known:
+        return None
+    if path.is_dir():
+        return path
+    if not PROFILES[backbone].starts:
+        raise WeightsError(f"model.weights: there are none for {backbone}; train it from nothing: model.weights=none")
+    if path.is_file():
+        return path
+    raise WeightsError(
+        f"model.weights: {weights!r} is neither a file, a model's folder nor known for {backbone}; "
+        f"{choices(weights, known)}"
+    )
 
 
 def read_unfreeze(backbone: str, where: str) -> int | tuple[str, ...]:

@@ -30,6 +30,7 @@ class TrainerConfig(Settings):
         classes: names, in the order of the labels.
         work: folder for unfinished work.
         code: digest of the sources, so that an edit trains again.
+        start: likewise of the file or folder that `model.weights` names; "" where it is none.
     """
 
     picture: Picture
@@ -38,6 +39,7 @@ class TrainerConfig(Settings):
     classes: tuple[str, ...]
     work: str
     code: str
+    start: str = ""
 
 
 def run_fn(fn_args: Any) -> None:
@@ -107,7 +109,7 @@ def features_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
         "augment": train.augment.model_dump(exclude={"mixup"}),  # which is for fine-tuning only
         "views": train.head.views if train.head else 0,
         "picture": config.picture.model_dump(),
-        "train": [train.seed, train.mixed_precision, config.code],
+        "train": [train.seed, train.mixed_precision, config.code, config.start],
     }
     return Path(config.work) / f"features-{digest_of(json.dumps(told), *files)}"
 

@@ -1,11 +1,11 @@
-"""The graph as it is named: what shares a name shares its cache and its baselines."""
+"""The graph as it is named and keyed: what shares its cache and its baselines, and what is made anew."""
 
 from pathlib import Path
 
 import pytest
 
 from pipeline.paths import Paths
-from pipeline.recipe import load_recipe
+from pipeline.recipe import Recipe, load_recipe
 
 
 @pytest.mark.slow
@@ -23,3 +23,22 @@ def test_models_are_compared_where_classes_and_split_are_the_same_and_only_there
     assert {each.rpartition("-")[0] for each in same} == {"six_class"}
     others = name("split.by=year"), name("split={train: 70, eval: 10, test: 20}"), name(f"labels.taxonomy={few}")
     assert len({*same, *others}) == 4
+
+
+@pytest.mark.slow
+def test_other_weights_under_the_same_name_are_trained_from_anew(tmp_path):
+    from pipeline.graph import create_pipeline
+
+    def key(recipe: Recipe) -> str:
+        nodes = create_pipeline(recipe, Paths(Path("nowhere"), tmp_path), []).components
+        [trainer] = [node for node in nodes if node.id == "train"]
+        return trainer.exec_properties["custom_config"]
+
+    file, folder = tmp_path / "weights.pth", tmp_path / "model"
+    folder.mkdir()
+    for start, content in ((file, file), (folder, folder / "variables")):
+        recipe = load_recipe("quickstart", [f"model.weights={start}"])
+        content.write_bytes(b"1")
+        first, again = key(recipe), key(recipe)
+        content.write_bytes(b"2")
+        assert first == again != key(recipe)

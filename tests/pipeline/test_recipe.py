@@ -51,6 +51,8 @@ def test_a_recipe_cannot_be_changed_once_read() -> None:
         ("train.head.epochs", "--set train.head.epochs: give it as key=value"),
         ("=3", "--set =3: give it as key=value"),
         ("model.backbone.size=3", "model.backbone.size=3: backbone is a text, it has no keys below it"),
+        ("train.seed=-1", "train.seed: -1 should be greater than or equal to 0"),
+        ("train.seed=4294967296", "train.seed: 4294967296 should be less than 4294967296"),
         ("model.weights=[", "--set model.weights, line 1: not valid YAML"),
     ],
 )

@@ -61,6 +61,20 @@ def test_weights_that_are_no_folder_are_left_to_others():
 
 
 @pytest.mark.parametrize(
+    ("backbone", "weights", "answer"),
+    [
+        ("efficientnet_b0", "imagnet", "'imagnet' is neither .*; did you mean 'imagenet'"),
+        ("efficientnet_b0", "no/weights.h5", "'no/weights.h5' is neither a file, a model's folder nor known"),
+        ("resnet18", "runs/serving/article_type/1", "is neither a file, a model's folder nor known for resnet18"),
+        ("resnet_small", __file__, "there are none for resnet_small"),
+    ],
+)
+def test_weights_that_cannot_be_had_are_refused_before_anything_is_built(backbone, weights, answer):
+    with pytest.raises(WeightsError, match=answer):
+        check_earlier(Model(backbone=backbone, weights=weights), Split())
+
+
+@pytest.mark.parametrize(
     ("changes", "error", "answer"),
     [
         ({"split": {"train": 8, "eval": 1, "test": 1}}, RecipeError, "by picture, 8/1/1.*may have seen what is tested"),

@@ -25,6 +25,9 @@ def smallest(name: str) -> int:
 
 def test_every_backbone_of_a_recipe_is_described_and_can_be_built():
     assert set(get_args(Backbone)) == set(PROFILES) == set(BACKBONES)
+    assert {name: set(profile.starts) for name, profile in PROFILES.items()} == {
+        name: set(backbone.starts) for name, backbone in BACKBONES.items()
+    }
 
 
 @pytest.mark.parametrize(
