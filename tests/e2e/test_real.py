@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from components.publish.store import versions
-from tests import HOUSE
+from tests import PUBLISHED
 
 pytestmark = pytest.mark.slow
 
-DATA = HOUSE.parent / "shared" / "data" / "fashion-product-images-small.zip"
 GIGABYTE = 1e9
 SECONDS = 3600
 
-if not DATA.is_file():
-    pytest.skip(f"there is no real catalogue at {DATA}", allow_module_level=True)
+if not PUBLISHED.is_file():
+    pytest.skip(
+        f"there is no real catalogue at {PUBLISHED}; FASHION_DATA=archive.zip names one", allow_module_level=True
+    )
 
 
 def train_on(data: Path, place):
@@ -32,15 +33,15 @@ def store(place) -> Path:
 
 @pytest.fixture(scope="module")
 def good(shared_place):
-    return train_on(DATA, shared_place)
+    return train_on(PUBLISHED, shared_place)
 
 
 @pytest.fixture(scope="module")
 def spoiled(shared_place, good, tmp_path_factory: pytest.TempPathFactory):
     """The next run, on a catalogue in which every second piece of jewelry is filed under eyewear."""
-    copy = tmp_path_factory.mktemp("spoiled") / DATA.name
+    copy = tmp_path_factory.mktemp("spoiled") / PUBLISHED.name
     jewelry = 0
-    with zipfile.ZipFile(DATA) as source, zipfile.ZipFile(copy, "w") as target:
+    with zipfile.ZipFile(PUBLISHED) as source, zipfile.ZipFile(copy, "w") as target:
         for entry in source.infolist():
             content = source.read(entry)
             if entry.filename == "styles.csv":

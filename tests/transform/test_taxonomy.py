@@ -11,9 +11,8 @@ import pytest
 
 from components.errors import RecipeError
 from components.transform.taxonomy import NO_LABEL, Taxonomy, load_taxonomy
-from tests import HOUSE
+from tests import PUBLISHED
 
-PUBLISHED = HOUSE.parent / "shared/data/fashion-product-images-small.zip"
 SHIRTS_AND_SHOES = """
 classes: [shirts, shoes]
 rules:
@@ -176,7 +175,7 @@ def test_unknown_taxonomy_is_told_with_those_at_hand(tmp_path):
         load_taxonomy(str(tmp_path / "gone.yaml"))
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="needs the public catalogue")
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="FASHION_DATA names no published catalogue")
 def test_public_catalogue_falls_into_its_six_classes(six):
     rows = list(real_rows())
     classes = [six.class_of(row) for row in rows]
@@ -191,7 +190,7 @@ def test_public_catalogue_falls_into_its_six_classes(six):
     assert Counter(classes) == {**expected, None: len(rows) - sum(expected.values())}
 
 
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="needs the public catalogue")
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="FASHION_DATA names no published catalogue")
 @pytest.mark.parametrize(
     ("missing", "agreement"),
     [({"subCategory"}, 0.999), ({"articleType"}, 0.999), ({"subCategory", "articleType"}, 0.98)],

@@ -11,11 +11,10 @@ from components import features
 from components.ingest.idx import COLUMN, FASHION_MNIST_NAMES
 from components.ingest.table import Row, read_rows
 from components.transform.taxonomy import load_taxonomy
-from tests import HOUSE
+from tests import HOUSE, PUBLISHED
 from tests.validate.examples import Product, product
 
 SCHEMA = text_format.Parse((HOUSE / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema())
-PUBLISHED = HOUSE.parent / "shared" / "data" / "fashion-product-images-small.zip"
 
 
 def products(faulty: int = 0, **changes: object) -> list[Product]:
@@ -167,7 +166,7 @@ def published_product(row: Row) -> Product:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not PUBLISHED.exists(), reason="the published catalogue is not at hand")
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="FASHION_DATA names no published catalogue")
 @pytest.mark.parametrize("only_six_classes", [True, False], ids=["its six classes", "all of it"])
 def test_the_published_catalogue_has_no_anomaly(published, only_six_classes):
     taxonomy = load_taxonomy("six_class")
