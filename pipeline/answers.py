@@ -136,6 +136,11 @@ class Vectors(Writer):
 
     def write(self, row: Row) -> None:
         vector = row["embedding"]
+        if vector and self._width not in (0, len(vector)):
+            raise AnswerError(
+                f"{self._path}: holds vectors of {self._width} numbers, and this model's have {len(vector)}. Ask the "
+                "model that began it (--model-version), or give another --out."
+            )
         with _explained(self._path):
             if vector and not self._width:
                 self._width = len(vector)

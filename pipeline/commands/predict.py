@@ -34,7 +34,7 @@ _OPTIONS = (
         "--model",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help=f"Load a SavedModel, or the newest below DIR. [default: {SERVING}]",
+        help=f"Load a SavedModel, or the newest version of the one model below DIR. [default: {SERVING}]",
     ),
     click.option("--model-version", "version", type=click.IntRange(min=0), help="Its version. [default: the newest]"),
     click.option("--model-label", "label", metavar="LABEL", help="Its version by label, e.g. canary; with --server."),
@@ -62,7 +62,8 @@ def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | Non
 
     One picture is answered with a table, several as CSV or JSON lines, one row each. A picture that cannot be
     answered has its error there, and stops no other. A command that was stopped goes on where it was when it is
-    given again: pictures that --out names already are left out.
+    given again: pictures that --out names already are left out. Where a newer model may be published meanwhile,
+    --model-version keeps one for all.
 
     \b
       fashion predict shoe.jpg
@@ -97,7 +98,7 @@ def embed(images: tuple[str, ...], out: Path | None, form: str | None, **model: 
     An embedding is a vector of length 1; pictures that look alike have vectors that lie close. --out vectors.npy
     holds float32 [n, d], one row for each picture, and vectors.pictures.csv beside it names them. A picture that
     cannot be answered has its error there and a row of zeros. A command that was stopped goes on where it was when it
-    is given again.
+    is given again; where a newer model may be published meanwhile, --model-version keeps one for all.
 
     \b
       fashion embed shoe.jpg

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,15 @@ def test_full_disk_is_told_and_loses_nothing(server):
     assert "Traceback" not in done.stderr
     assert asked("predict", "shop", *server, "--out", "out.csv").exit_code == 0
     assert [row["label"] for row in rows_of("out.csv")] == [f"class{number}" for number in range(200)]
+
+
+def test_vectors_of_another_length_are_refused_and_what_is_there_stays(tmp_path):
+    path = tmp_path / "vectors.npy"
+    first = Vectors(path)
+    first.write({"picture": "a.jpg", "embedding": array("f", [1, 2, 3, 4]), "error": ""})
+    first.close()
+    again = Vectors(path)
+    with pytest.raises(AnswerError, match=r"holds vectors of 4 numbers, and this model's have 2"):
+        again.write({"picture": "b.jpg", "embedding": array("f", [1, 2]), "error": ""})
+    again.close()
+    assert np.load(path).tolist() == [[1, 2, 3, 4]]
