@@ -40,11 +40,8 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
     help="Of the files.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
-@click.option("--runner", default="FnApiRunner", show_default=True, help="Beam's, e.g. FlinkRunner or SparkRunner.")
-@click.argument("beam_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM_OPTION...]")
-def batch(
-    data: Path, model: Path, out: Path, form: str, overwrite: bool, runner: str, beam_args: tuple[str, ...]
-) -> None:
+@click.option("--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]")
+def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: str) -> None:
     """Ask a model about every product of a catalogue.
 
     --out gets files of about a thousand lines, one for each row of styles.csv in its order: row, id, label, confidence,
@@ -55,7 +52,7 @@ def batch(
       fashion batch --data shop/ --model runs/serving/six_class --out labels
       fashion batch --data shop.zip --model runs/serving/six_class/1795237860 --out labels
       fashion batch --data /mnt/shop --model /mnt/models/six_class --out /mnt/labels \\
-        --runner FlinkRunner -- --flink_master=flink:8081 --parallelism=16
+        --beam '{runner: flink, options: {flink_master: "flink:8081", parallelism: 16}}'
 
     Workers on other machines have to see all three places under the same paths.
     """
@@ -67,6 +64,7 @@ def batch(
     from pipeline.paths import short
     from pipeline.view import RunView, quiet
 
+    beam_args = _beam_args(beam)
     open_catalogue(str(data))
     version = _version_of(model)
     log = out.with_name(f"{out.name}.log")
@@ -84,7 +82,7 @@ def batch(
             began = time.monotonic()
             view.started("batch")
             with listen(view.progress):
-                done = run_batch(data, version, out, form, [f"--runner={runner}", *beam_args], overwrite)
+                done = run_batch(data, version, out, form, beam_args, overwrite)
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)
@@ -96,6 +94,19 @@ def batch(
         console.print(Text(f"\nanswers     {short(out.absolute())}"))
     if not labelled:
         raise CatalogueError(f"{data}: none of its {done.rows:,} rows could be labelled; {out} says why of each.")
+
+
+def _beam_args(text: str) -> list[str]:
+    from pydantic import ValidationError
+
+    from components.errors import RecipeError
+    from components.reading import explain, parse_yaml
+    from pipeline.beam import Beam, beam_args
+
+    try:
+        return beam_args(Beam.model_validate(parse_yaml(text, "--beam")))
+    except ValidationError as error:
+        raise RecipeError(explain(error, Beam, "--beam")) from None
 
 
 def _version_of(model: Path) -> Path:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from components.batch.answers import COLUMNS, REFUSED
-from components.errors import CatalogueError
+from components.errors import CatalogueError, RecipeError
 from tests import HOUSE
 from tests.data.faults import (
     draw,
@@ -345,3 +346,20 @@ def test_command_shows_what_came_of_it(model, tmp_path):
     assert "1  missing picture" in done.stdout
     assert len(lines(work / "labels", "csv")) == 4
     assert sorted(path.name for path in work.iterdir()) == ["labels", "labels.log", "shop"]
+
+
+@pytest.mark.parametrize(
+    ("beam", "answer"),
+    [
+        ("{runner: flnk}", "--beam: runner: 'flnk' should be 'local', 'flink'"),
+        ("{runner: flink}", "--beam: runner flink needs options.flink_master or options.job_endpoint"),
+        ("{options: {flink_mastr: x}}", "Beam has no such option; did you mean 'flink_master'?"),
+        ("[", "--beam, line 1: not valid YAML"),
+    ],
+)
+def test_a_wrong_place_to_run_is_refused_by_name(beam, answer):
+    from pipeline.commands.batch import batch
+
+    done = CliRunner().invoke(batch, ["--data", "shop", "--model", "model", "--out", "out", "--beam", beam])
+    assert done.exit_code == RecipeError.exit_code
+    assert answer in done.stderr
