@@ -1,5 +1,7 @@
 """The errors a user can cause or mend. Anything else that is raised is a bug and keeps its traceback."""
 
+from collections.abc import Iterator
+
 
 class FashionError(Exception):
     """Names the thing, the rule it broke and the remedy. The command prints it and exits with `exit_code`."""
@@ -53,3 +55,10 @@ class AnswerError(FashionError):
     """Answers about pictures cannot be had from a model or a server, or cannot be written."""
 
     exit_code = 10
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error itself and what lies behind it, the nearest first: Beam and TFX put their own around what is raised."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -15,7 +15,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
-from components.errors import FashionError, RecipeError
+from components.errors import FashionError, RecipeError, causes
 from components.progress import report
 from pipeline import footprint
 from pipeline.record import CompiledRun, NodeResult, note_recipe, read_result, record_failure
@@ -146,16 +146,10 @@ def _launch(run: CompiledRun, node: pipeline_pb2.PipelineNode) -> int:
             custom_driver_spec=runner_utils.extract_custom_driver_spec(run.deployment, name),
         ).launch()
     except Exception as error:
-        for cause in _causes(error):
+        for cause in causes(error):
             if isinstance(cause, FashionError):
                 raise cause from error
         raise
     if info is None or info.execution_id is None:
         raise RuntimeError(f"TFX did not run {name}: its inputs are not there; the log says which")
     return info.execution_id
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from components.batch.shards import ROWS_PER_SHARD, Batch, infer
 from components.digest import source_digest
-from components.errors import AnswerError, CatalogueError, FashionError
+from components.errors import AnswerError, CatalogueError, FashionError, causes
 from components.ingest.source import open_catalogue
 from components.ingest.table import TABLE, read_rows
 from components.publish.store import model_digest
@@ -161,11 +161,9 @@ def _run(batch: Batch, beam_args: Sequence[str]) -> None:
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             infer(pipeline, batch)
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in causes(error):
             if isinstance(cause, FashionError | OSError):
                 raise cause from error
-            cause = cause.__cause__ or cause.__context__
         raise
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from components.errors import PublishError
 from serving import releases
+from serving.versions import find_versions
 
 EXTRAS = "assets.extra"
 PROVENANCE = "provenance.json"
@@ -27,8 +28,6 @@ PROVENANCE = "provenance.json"
 _LOCK = ".lock"
 _STAGING = ".staging-"
 _REMOVED = ".removed-"
-
-_LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving keeps versions as int64 and passes over larger names
 
 _OCCUPIED = "Move the file that is in the way, or publish elsewhere."
 _FULL = "Free some space, or keep fewer versions."
@@ -114,14 +113,7 @@ def publish(
 
 def versions(store: Path) -> dict[int, Path]:
     """Every version a server sees, ascending, with its folder; empty where there is no store."""
-    if not store.is_dir():
-        return {}
-    found = {
-        int(path.name): path
-        for path in store.iterdir()
-        if path.name.isascii() and path.name.isdecimal() and int(path.name) <= _LARGEST_VERSION and path.is_dir()
-    }
-    return dict(sorted(found.items()))
+    return find_versions(store) if store.is_dir() else {}
 
 
 def latest(store: Path) -> int | None:

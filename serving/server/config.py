@@ -13,6 +13,7 @@ from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.server.batching_proto import empty_parameters
 from serving.server.errors import ServingError
+from serving.versions import find_versions
 
 __all__ = [
     "Batching",
@@ -20,7 +21,6 @@ __all__ = [
     "ModelServerConfig",
     "Options",
     "check_on_disk",
-    "find_versions",
     "model_base",
     "models_of",
     "read_batching",
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 _PLATFORM = "tensorflow"
-_LARGEST_VERSION = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -120,23 +119,6 @@ class Model:
         if self.latest:
             return newest[: self.latest]
         return [version for version in newest if self.specific is None or version in self.specific]
-
-
-def find_versions(base_path: Path) -> dict[int, Path]:
-    """Every version in a model's folder, with its own folder; staging folders and other names are passed over.
-
-    Raises:
-        OSError: the folder is not there, or cannot be read.
-    """
-    with os.scandir(base_path) as entries:
-        return {
-            int(entry.name): Path(entry.path)
-            for entry in entries
-            if entry.name.isascii()
-            and entry.name.isdecimal()
-            and int(entry.name) <= _LARGEST_VERSION
-            and entry.is_dir()
-        }
 
 
 def read_model_config(path: Path) -> ModelServerConfig:

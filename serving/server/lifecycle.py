@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import grpc
 
-from serving.server.config import Model, Options, find_versions
+from serving.server.config import Model, Options
 from serving.server.errors import ServingError, first_line
 from serving.server.metrics import Metrics
 from serving.server.servable import Servable
+from serving.versions import find_versions
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ import pytest
 
 from serving.server.config import (
     Batching,
-    find_versions,
     model_base,
     models_of,
     read_batching,
@@ -13,6 +12,7 @@ from serving.server.config import (
     single_model,
 )
 from serving.server.errors import ServingError, http_status
+from serving.versions import find_versions
 
 
 @pytest.fixture
