@@ -3,10 +3,7 @@ VENV ?= .venv
 export VENV
 
 # The servers are measured where a model has been published.
-BENCH = set -e; $(VENV)/bin/python -m benchmarks.fixed_costs $(QUICK); \
-	for each in ingest training time_to_accuracy pareto scale; do \
-	  $(VENV)/bin/python -m benchmarks.$$each $(QUICK) $(if $(DATA),--data "$(DATA)"); \
-	done; $(if $(wildcard runs/serving/*/*),$(MAKE) bench-serving ARGS=$(QUICK))
+BENCHMARKS = fixed_costs ingest training time_to_accuracy pareto scale $(if $(wildcard runs/serving/*/*),serving)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check e2e image e2e-kubeflow bench bench-quick bench-serving results picture lock clean
@@ -29,7 +26,7 @@ check: install ## lint, formatting, types, import rules
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
-e2e: install ## whole runs, half an hour; those on real data where ../shared/data has it
+e2e: install ## whole runs, half an hour; FASHION_DATA=archive.zip for those on real data
 	@$(VENV)/bin/python -m pytest tests/e2e $(ARGS)
 
 image: install ## the container image, with docker or podman; TARGET=gpu for the one with CUDA
@@ -38,12 +35,14 @@ image: install ## the container image, with docker or podman; TARGET=gpu for the
 e2e-kubeflow: install ## the package for Kubeflow, really run: one container per task, MariaDB for the metadata
 	@scripts/e2e_kubeflow.sh
 
-bench: install ## all benchmarks, more than an hour; DATA=archive.zip for real pictures
-	@$(BENCH)
+bench: install ## all benchmarks; DATA=archive.zip for real pictures; one alone: make bench-scale
+	@$(MAKE) --no-print-directory --jobs=1 $(BENCHMARKS:%=bench-%)
 
-bench-quick: QUICK = --quick
-bench-quick: install ## the same tables in small, to see that they work
-	@$(BENCH)
+bench-quick: install ## the same tables in small, two at a time, to see that they work
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(BENCHMARKS:%=bench-%) ARGS=--quick
+
+bench-%: install
+	@$(VENV)/bin/python -m benchmarks.$* $(if $(filter-out fixed_costs,$*),$(if $(DATA),--data "$(DATA)")) $(ARGS)
 
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
 	@$(VENV)/bin/python -m benchmarks.serving --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))" $(ARGS)
