@@ -47,8 +47,8 @@ bench-%: install
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
 	@$(VENV)/bin/python -m benchmarks.serving --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))" $(ARGS)
 
-results: install ## the table of results in README.md, from runs; ROOTS="runs /data/nightly" for other places
-	@$(VENV)/bin/fashion results $(foreach root,$(or $(ROOTS),runs),--root "$(root)") --record docs/results.jsonl --write README.md
+results: install ## the table of results in README.md; ROOTS="/data/a /data/b" for runs elsewhere
+	@$(VENV)/bin/fashion results $(foreach root,$(ROOTS),--root "$(root)") --record docs/results.jsonl --write README.md
 
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture

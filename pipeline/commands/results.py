@@ -14,8 +14,7 @@ from pipeline.commands.training import metadata_option
     "roots",
     type=click.Path(path_type=Path),
     multiple=True,
-    default=[Path("runs")],
-    help="As in `fashion run`; repeatable.  [default: runs]",
+    help="As in `fashion run`; repeatable.  [default: runs; with --record alone, none is needed]",
 )
 @click.option(
     "--write",
@@ -45,6 +44,9 @@ def results(roots: tuple[Path, ...], file: Path | None, record: Path | None, dat
     from pipeline.results_record import read_record, write_record
     from pipeline.results_table import as_markdown, write_between_marks
 
+    usual = Path("runs")
+    if not roots and (usual.exists() or not record):
+        roots = (usual,)
     places = [Paths(root.absolute(), root.absolute(), database) for root in roots]
     records = read_records(places)
     found = rows(read_record(record) | records if record else records)

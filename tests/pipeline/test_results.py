@@ -234,6 +234,16 @@ def test_a_row_of_a_record_names_what_the_recipe_has_otherwise_by_now(database, 
     assert "| `six_class`<br>`picture.size=96` |" in written(tmp_path / "other", record)
 
 
+def test_the_table_of_the_readme_is_that_of_the_record_in_the_words_of_todays_recipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there are no runs
+    record = tmp_path / "results.jsonl"
+    record.write_bytes((HOUSE / "docs" / "results.jsonl").read_bytes())
+    printed = CliRunner().invoke(results, ["--record", str(record)], catch_exceptions=False).stdout
+    table = (HOUSE / "README.md").read_text().partition(f"{BEGIN}\n")[2].partition(END)[0]
+    assert table.splitlines() == printed.splitlines()
+    assert record.read_bytes() == (HOUSE / "docs" / "results.jsonl").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
