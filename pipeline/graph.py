@@ -82,9 +82,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         ),
     ).with_id("ingest")
     reviewed = find_schema(recipe.validation.schema_file)
-    schema = ReviewedSchema(
-        file=str(reviewed), digest=hashlib.blake2b(reviewed.read_bytes(), digest_size=8).hexdigest()
-    ).with_id("schema")
+    schema = ReviewedSchema(file=str(reviewed), digest=content_digest(reviewed)).with_id("schema")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
         schema=schema.outputs["schema"],
@@ -143,7 +141,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         examples=ingest.outputs["examples"],
         name=recipe.name,
         settings=recipe.serving,
-        code=source_digest("components/infra", "serving/server"),
+        code=source_digest("components/infra", "serving/server", "serving/versions.py"),
     ).with_id("infra")
     publish = Publisher(
         model=train.outputs["model"],
