@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,14 +38,20 @@ _PICTURES, _QUICK_PICTURES = 128, 64
 _BATCH = 32
 _CLASSES = 6
 _FEATURES = 4096  # rows for the head, which is many times faster than the rest
-_ALONE = 1024  # pictures for the input pipeline alone, likewise
+_ALONE = 4096  # pictures for the input pipeline alone, likewise: opening files is no part of its rate
 _LOWEST = {"tail": "block6", "full": "stem"}
 _CACHED, _INPUT = "cached tail", "input alone"
 _TARGET = "≤ 5 %"
 
 
-def write_examples(data: Path, file: Path, count: int) -> None:
-    """Writes the first pictures of a catalogue that can be decoded, as Transform would."""
+def write_examples(data: Path, pictures: int, files: Mapping[Path, int]) -> None:
+    """Writes the first pictures of a catalogue that can be decoded, as Transform would.
+
+    Args:
+        data: the catalogue.
+        pictures: how many of it.
+        files: what is written, and how many examples into each: the pictures over and over.
+    """
     import tensorflow as tf
 
     from components.features import IMAGE_BYTES, LABEL, REPEAT
@@ -54,17 +60,30 @@ def write_examples(data: Path, file: Path, count: int) -> None:
 
     checked = (check_picture(picture, Picture()) for picture in catalogues.pictures_of(data))
     sound = (picture.data for picture in checked if isinstance(picture, CheckedPicture))
-    with tf.io.TFRecordWriter(str(file), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for number, picture in enumerate(islice(sound, count)):
-            example = tf.train.Example()
-            example.features.feature[IMAGE_BYTES].bytes_list.value.append(picture)
-            example.features.feature[LABEL].int64_list.value.append(number % _CLASSES)
-            example.features.feature[REPEAT].int64_list.value.append(1)
-            writer.write(example.SerializeToString())
+    chosen = list(islice(sound, pictures))
+    for file, count in files.items():
+        with tf.io.TFRecordWriter(str(file), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for number, picture in enumerate(islice(cycle(chosen), count)):
+                example = tf.train.Example()
+                example.features.feature[IMAGE_BYTES].bytes_list.value.append(picture)
+                example.features.feature[LABEL].int64_list.value.append(number % _CLASSES)
+                example.features.feature[REPEAT].int64_list.value.append(1)
+                writer.write(example.SerializeToString())
 
 
-def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str, float]:
-    """Measures one network at one size; returns pictures a second of every way of training, and of the input alone."""
+def rates_of(backbone: str, size: int, examples: Path, alone: Path, rounds: int) -> dict[str, float]:
+    """Measures one network at one size.
+
+    Args:
+        backbone: its name.
+        size: side of its input, pixels.
+        examples: file to train on.
+        alone: file for the input pipeline alone.
+        rounds: how often each is measured.
+
+    Returns:
+        Pictures a second of every way of training, and of the input alone.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -77,7 +96,7 @@ def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str,
     pictures = open_pictures([str(examples)], balanced=True, size=size)
     batches = pictures.batches(_BATCH)
     one_hot = batches.map(lambda batch, labels: (batch, tf.one_hot(labels, _CLASSES)))
-    passes = -(-_ALONE // len(pictures))
+    stream = open_pictures([str(alone)], balanced=True, size=size)
     with precision("auto"):
         trunks = {way: pooled_trunk(model, size) for way in ("features", *_LOWEST, _CACHED)}
         width = trunks["features"].output_shape[-1]
@@ -89,7 +108,7 @@ def rates_of(backbone: str, size: int, examples: Path, rounds: int) -> dict[str,
         for way in _LOWEST:
             ways[way] = _finetuning(trunks[way], heads[way], way, one_hot), len(pictures)
         ways[_CACHED] = _cached_tail(trunks[_CACHED], heads[_CACHED], pictures), len(pictures)
-    ways[_INPUT] = (lambda: [None for _ in batches.repeat(passes)]), passes * len(pictures)
+    ways[_INPUT] = (lambda: [None for _ in stream.batches(_BATCH)]), len(stream)
     for run, _ in ways.values():
         run()  # traces the network, which is not counted
     taken = take_turns({way: partial(_seconds, run) for way, (run, _) in ways.items()}, rounds)
@@ -193,11 +212,12 @@ def main() -> None:
     rows = []
     with scratch() as folder:
         data = options.data or catalogues.drawn(folder / "drawn.zip", count + count // 10)
-        apart(write_examples, data.absolute(), folder / "examples", count)
+        examples, alone = folder / "examples", folder / "alone"
+        apart(write_examples, data.absolute(), count, {examples: count, alone: _ALONE})
         for size in sizes:
             for backbone in backbones:
                 say(f"{backbone} at {size} pixels")
-                rates = apart(rates_of, backbone, size, folder / "examples", rounds)
+                rates = apart(rates_of, backbone, size, examples, alone, rounds)
                 rows += rows_of(backbone, size, rates)
     show(
         f"Training throughput: {said(rounds)}, {count} pictures, batches of {_BATCH}",
