@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from components.errors import RecipeError, WeightsError
+from components.errors import RecipeError, WeightsError, causes
 from components.progress import Progress, listen
 from components.settings import Finetune, Head, Model, Picture, Train
 from components.tune.space import Tune, with_values
@@ -252,7 +252,6 @@ def test_a_search_in_which_every_trial_fails_is_refused(tmp_path):
 @pytest.mark.slow
 def test_what_no_settings_can_mend_ends_the_search_with_its_own_error(tmp_path, monkeypatch):
     from components.tune.trial import Trials
-    from pipeline.local import _causes
 
     def unreachable(*_: object) -> None:
         raise WeightsError("no weights")
@@ -261,7 +260,7 @@ def test_what_no_settings_can_mend_ends_the_search_with_its_own_error(tmp_path, 
     search = search_of(tmp_path, tune({DROPOUT: {"values": [0.1, 0.2]}}, trials=2), [])
     with pytest.raises(Exception, match="no weights") as raised:
         search.search()
-    assert any(isinstance(cause, WeightsError) for cause in _causes(raised.value))
+    assert any(isinstance(cause, WeightsError) for cause in causes(raised.value))
 
 
 @pytest.mark.slow
