@@ -313,6 +313,21 @@ def test_a_reader_sees_first_what_is_worst() -> None:
     assert "below the 99.9\u202f% asked for" in findings(below)[0].sentence
 
 
+def test_a_class_with_too_few_products_to_be_judged_by_itself_is_not_shown_as_failing(tmp_path: Path) -> None:
+    full = full_facts()
+    assert full.quality is not None
+    [lowest] = [of for of in full.quality.classes if of.name == full.verdict.lowest_recall_class]
+    gate = {"recall": 0.999, "support": lowest.support + 1.0}
+    rare = dataclasses.replace(full, verdict=dataclasses.replace(full.verdict, gate=gate))
+    told = [each for each in findings(rare) if each.sentence.startswith("Lowest recall")]
+    assert [each.level for each in told] == ["warn"]
+    assert "too few test products to be judged by itself" in told[0].sentence
+    shown = write_page(rare, tmp_path).read_text()
+    assert f"✕ {percent(lowest.recall)}" not in shown
+    enough = dataclasses.replace(full, verdict=dataclasses.replace(full.verdict, gate={**gate, "support": 1.0}))
+    assert f"✕ {percent(lowest.recall)}" in write_page(enough, tmp_path).read_text()
+
+
 @pytest.mark.parametrize(
     ("accuracies", "threshold"),
     [((0.9, 0.94, 0.96), 2), ((0.9, 0.95), 1), ((0.9, 0.94), None), ((1.0, 1.0), None), ((), None)],

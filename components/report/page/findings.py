@@ -1,10 +1,19 @@
 """What a reader should look at first: the few things of a run that stand out, as sentences with a place to go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.report.facts import Coverage, DataFacts, Gap, QualityFacts, RunFacts, SliceQuality, VerdictFacts
+from components.report.facts import (
+    ClassQuality,
+    Coverage,
+    DataFacts,
+    Gap,
+    QualityFacts,
+    RunFacts,
+    SliceQuality,
+    VerdictFacts,
+)
 from components.report.page.formats import percent, points, whole
 
 Level = Literal["bad", "warn", "info"]
@@ -77,6 +86,11 @@ class Gaps:
         return tuple(gap for gap in self._gaps if gap.section == section and gap not in self._told)
 
 
+def judged(quality: QualityFacts, gate: Mapping[str, float]) -> tuple[ClassQuality, ...]:
+    """The classes that the gate judges each by itself: those with enough test products."""
+    return tuple(of for of in quality.classes if of.support >= gate.get("support", 0))
+
+
 def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Finding]:
     recall, name, gate = verdict.lowest_recall, verdict.lowest_recall_class, verdict.gate or {}
     if recall is None or name is None:
@@ -86,7 +100,10 @@ def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Fi
         yield Finding("info", "Every product of every class was recognised.", "classes")
         return
     sentence = f"Lowest recall: {name}, {percent(recall)}"
-    if needed and recall < needed:
+    rare = quality is not None and name not in {of.name for of in judged(quality, gate)}
+    if needed and recall < needed and rare:
+        yield Finding("warn", f"{sentence}, of too few test products to be judged by itself.", "classes")
+    elif needed and recall < needed:
         yield Finding("bad", f"{sentence}, below the {percent(needed)} asked for.", "classes")
     else:
         margin = f", {100 * (recall - needed):.1f} points above the gate" if needed else ""
