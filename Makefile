@@ -47,12 +47,12 @@ bench-%: install
 bench-serving: install ## the servers against the bare SavedModel; MODEL=runs/serving/<model>/<version>
 	@$(VENV)/bin/python -m benchmarks.serving --model "$(or $(MODEL),$(lastword $(sort $(wildcard runs/serving/*/*))))" $(ARGS)
 
-results: install ## the table of results in README.md; RECIPES="six_class ..." DATA=archive.zip to run them first
+results: install ## the table in docs/results.md; RECIPES="six_class ..." DATA=archive.zip to run them first
 	@# A refused model, and weights that cannot be had, are results too.
 	@for recipe in $(RECIPES); do \
 	  $(VENV)/bin/fashion run --recipe "$$recipe" $(if $(DATA),--data "$(DATA)") $(ARGS) || case $$? in 5|6) ;; *) exit 1 ;; esac; \
 	done
-	@$(VENV)/bin/fashion results $(foreach root,$(ROOTS),--root "$(root)") --record docs/results.jsonl --write README.md
+	@$(VENV)/bin/fashion results $(foreach root,$(ROOTS),--root "$(root)") --record docs/results.jsonl --write docs/results.md
 
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture

@@ -22,6 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from components.errors import FashionError
 from components.report.environment import checkout, versions
 
 HOUSE = Path(__file__).parents[1]
@@ -129,13 +130,16 @@ def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         **kwargs: likewise.
 
     Raises:
-        Exception: whatever the function raises, after the last lines that were printed.
+        SystemExit: with what a user can mend.
+        Exception: whatever else the function raises, after the last lines that were printed.
     """
     spawning = multiprocessing.get_context("spawn")
     with tempfile.NamedTemporaryFile(prefix="fashion-bench-", suffix=".log") as log:
         try:
             with ProcessPoolExecutor(1, mp_context=spawning, initializer=_print_to, initargs=(log.name,)) as pool:
                 return pool.submit(function, *args, **kwargs).result()
+        except FashionError as error:
+            raise SystemExit(f"error: {error}") from None
         except Exception:
             for line in Path(log.name).read_text(errors="replace").splitlines()[-_LOG_LINES:]:
                 say(line)

@@ -1,4 +1,4 @@
-"""The table of results as Markdown, and its place in a README."""
+"""The table of results as Markdown, and its place in a file."""
 
 import math
 import statistics
@@ -34,7 +34,7 @@ def write_between_marks(text: str, file: Path) -> None:
 
     Args:
         text: what is to stand there.
-        file: e.g. README.md; it holds the lines `BEGIN` and `END`.
+        file: e.g. docs/results.md; it holds the lines `BEGIN` and `END`.
 
     Raises:
         RecipeError: the file cannot be read or written, or does not hold each mark once.

@@ -25,6 +25,7 @@ from benchmarks import (
 from benchmarks.measure import Cost
 from benchmarks.notebook import Outcome
 from benchmarks.pareto import Choice
+from components.ingest.source import open_catalogue
 
 BENCHMARKS = (
     "fixed_costs", "ingest", "label_noise", "learning_curve", "pareto", "scale", "serving", "time_to_accuracy",
@@ -94,6 +95,21 @@ def test_peak_memory_forgets_what_was_before_the_reset() -> None:
 
 def test_function_runs_in_a_process_of_its_own() -> None:
     assert measure.apart(os.getpid) != os.getpid()
+
+
+def test_what_a_user_can_mend_ends_a_benchmark_with_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: no/such\.zip: "):
+        measure.apart(open_catalogue, "no/such.zip")
+
+
+def test_a_wrong_setting_ends_a_benchmark_with_a_sentence() -> None:
+    with pytest.raises(SystemExit, match=r"^error: six_class\.yaml: picture\.sise: unknown key"):
+        stages.recipe_of("six_class", "picture.sise=96")
+
+
+def test_rare_classes_of_a_recipe_do_not_end_a_benchmark() -> None:
+    asked = stages.recipe_of("sub_category").validation
+    assert (asked.quarantine, asked.scarce) == (1.0, "note")
 
 
 def test_time_outside_epochs_counts_before_the_first() -> None:

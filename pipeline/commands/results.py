@@ -36,8 +36,8 @@ def results(roots: tuple[Path, ...], file: Path | None, record: Path | None, dat
 
     \b
       fashion results
-      fashion results --root runs --root /data/nightly --write README.md
-      fashion results --record docs/results.jsonl --write README.md
+      fashion results --root runs --root /data/nightly --write results.md
+      fashion results --record results.jsonl --write results.md
     """
     from pipeline.paths import Paths
     from pipeline.results import read_records, rows

@@ -173,7 +173,7 @@ def test_other_data_are_another_row(database, tmp_path):
 
 def test_the_table_is_put_between_the_marks_and_nothing_else_is_touched(database, tmp_path):
     run(database, "r")
-    file = tmp_path / "README.md"
+    file = tmp_path / "results.md"
     file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
         done = CliRunner().invoke(results, ["--root", str(tmp_path), "--write", str(file)], catch_exceptions=False)
@@ -186,7 +186,7 @@ def test_the_table_is_put_between_the_marks_and_nothing_else_is_touched(database
 
 @pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}\n{BEGIN}\n{END}\n"])
 def test_a_file_without_one_place_for_the_table_is_refused_and_left_as_it_is(tmp_path, text):
-    file = tmp_path / "README.md"
+    file = tmp_path / "results.md"
     file.write_text(text)
     with pytest.raises(RecipeError, match="the table has no place there; write these two lines"):
         write_between_marks("| new |\n", file)
@@ -234,12 +234,12 @@ def test_a_row_of_a_record_names_what_the_recipe_has_otherwise_by_now(database, 
     assert "| `six_class`<br>`picture.size=96` |" in written(tmp_path / "other", record)
 
 
-def test_the_table_of_the_readme_is_that_of_the_record_in_the_words_of_todays_recipes(tmp_path, monkeypatch):
+def test_the_projects_table_is_that_of_its_record_in_the_words_of_todays_recipes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where there are no runs
     record = tmp_path / "results.jsonl"
     record.write_bytes((HOUSE / "docs" / "results.jsonl").read_bytes())
     printed = CliRunner().invoke(results, ["--record", str(record)], catch_exceptions=False).stdout
-    table = (HOUSE / "README.md").read_text().partition(f"{BEGIN}\n")[2].partition(END)[0]
+    table = (HOUSE / "docs" / "results.md").read_text().partition(f"{BEGIN}\n")[2].partition(END)[0]
     assert table.splitlines() == printed.splitlines()
     assert record.read_bytes() == (HOUSE / "docs" / "results.jsonl").read_bytes()
 
