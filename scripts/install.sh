@@ -2,10 +2,11 @@
 # Makes .venv with everything the pipeline needs, or leaves nothing. Run by `make install`; run again, it does nothing.
 # With the word `lock` it writes constraints.txt anew from the ranges in setup.py instead, and makes no .venv.
 #
-#   PYTHON=/path/to/python3.11   the interpreter to build on (default: the first Python 3.11 found)
+#   PYTHON=/path/to/python3.11   the interpreter to build on (default: the first Python 3.11 found; where there is none,
+#                                uv fetches one)
 #   VENV=.venv                   where to build
 #
-# pip's own settings (pip.conf, PIP_*) and proxies are honoured. No root, no prompts.
+# The settings of pip (pip.conf, PIP_*) and uv (UV_PYTHON_INSTALL_MIRROR), and proxies, are honoured. No root, no prompts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 unset PYTHONHOME PYTHONPATH
@@ -15,6 +16,8 @@ VENV=${VENV:-.venv}
 [[ $VENV = /* ]] || VENV=$PWD/$VENV
 # The wheels of ml-metadata and tensorflow-data-validation 1.21 are built against this C library.
 GLIBC_NEEDED=2.38
+UV=uv==0.13.9
+UV_PYTHONS=${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}
 
 say() { printf 'install: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -30,13 +33,30 @@ is_installed() {
 find_python() {
   local candidate
   for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3 python "$HOME"/.pyenv/versions/3.11.*/bin/python \
-    "$HOME"/.local/share/uv/python/cpython-3.11.*/bin/python3.11; do
+    "$UV_PYTHONS"/cpython-3.11.*/bin/python3.11; do
     "$candidate" -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit(1); print(sys._base_executable)' 2>/dev/null && return
-    [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not a Python 3.11, and TFX 1.21 with Kubeflow support runs on no other"
+    [ -z "${PYTHON:-}" ] || return 1
   done
-  fail "Python 3.11 was not found, and TFX 1.21 with Kubeflow support runs on no other: install it" \
-    "(pyenv install 3.11, or uv python install 3.11) or name it (make install PYTHON=/path/to/python3.11)"
+  return 1
 }
+
+# Ubuntu 24.04 and Debian 13 have no Python 3.11. uv keeps the one it fetches in a folder of its own, for later set-ups.
+fetch_python() { # FOLDER: for uv itself, where the machine has none
+  local uv=uv log=$1/log
+  local missing="Python 3.11 was not found, and TFX 1.21 with Kubeflow support runs on no other"
+  local remedy="install Python 3.11 or name it (make install PYTHON=/path/to/python3.11)"
+  say "Python 3.11 was not found: fetching one with uv (about 30 MB)"
+  if ! command -v uv >/dev/null; then
+    uv=$1/bin/uv
+    python3 -m pip install --quiet --no-input --disable-pip-version-check --retries 1 --target "$1" "$UV" >"$log" 2>&1 ||
+      fail "$missing; uv, which fetches it, could not be installed ($(last_line "$log")): $remedy"
+  fi
+  "$uv" python install --no-bin 3.11 >"$log" 2>&1 ||
+    fail "$missing; uv could not fetch it ($(last_line "$log")): check the network and UV_PYTHON_INSTALL_MIRROR, or $remedy"
+  UV_PYTHONS=$("$uv" python dir)
+}
+
+last_line() { tail -n 1 "$1" | sed 's/^ *//'; }
 
 glibc_of() { "$1" -c 'import os; print(os.confstr("CS_GNU_LIBC_VERSION").split()[1])' 2>/dev/null; }
 
@@ -79,6 +99,8 @@ fetch_glibc() { # FOLDER: the packages of the archive entries in FOLDER/sources,
 
 point_python_at() { # LIBS PATCHELF
   local libs=$1 patchelf=$2 python=$VENV/bin/python3.11 loader folder rpath
+  # One binary under three names: what is set in one of them holds for all.
+  ln -sf python3.11 "$VENV/bin/python3" && ln -sf python3.11 "$VENV/bin/python"
   loader=$(find "$libs" -name 'ld-linux*.so*' -type f | head -n 1)
   folder=$(dirname "$(find "$libs" -name libc.so.6 | head -n 1)")
   rpath=$("$patchelf" --print-rpath "$python")
@@ -119,10 +141,10 @@ make_venv() {
   rm -rf "$VENV"
   mkdir -p "$VENV" && touch "$VENV/.half-made"
   say "building $VENV on $BASE"
-  "$BASE" -m venv --copies "$VENV" >/dev/null 2>&1 ||
+  local copies=()
+  at_least "$glibc" "$GLIBC_NEEDED" || copies=(--copies)
+  "$BASE" -m venv "${copies[@]}" "$VENV" >/dev/null 2>&1 ||
     fail "$BASE cannot make virtual environments (on Debian and Ubuntu: apt install python3.11-venv)"
-  # One binary under three names, so that a C library brought along is set in one place.
-  ln -sf python3.11 "$VENV/bin/python3" && ln -sf python3.11 "$VENV/bin/python"
   # Small and needed by all that follows, so an index out of reach shows here, in seconds.
   local tools
   mapfile -t tools < <(grep -E '^(setuptools|wheel)==' constraints.txt)
@@ -146,7 +168,8 @@ lock() {
 
 [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] ||
   fail "ml-metadata and TFDV publish wheels for Linux on x86_64 only, this is $(uname -s) on $(uname -m):" \
-    "use the project's Docker image with --platform linux/amd64"
+    "use the project's image: docker build --platform linux/amd64 --tag fashion . &&" \
+    "docker run --rm --platform linux/amd64 --volume fashion:/data fashion run"
 ! is_installed || exit 0
 
 # One set-up at a time. What is locked is the checkout's folder, so no lock file stays behind, and a pip that outlives
@@ -155,7 +178,15 @@ exec 9<.
 flock --nonblock 9 || { say "another set-up is under way here, waiting for it"; flock 9; }
 ! is_installed || exit 0
 
-BASE=$(find_python)
+if ! BASE=$(find_python); then
+  [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not a Python 3.11, and TFX 1.21 with Kubeflow support runs on no other"
+  tool=$(mktemp -d)
+  trap 'rm -rf "$tool"' EXIT
+  fetch_python "$tool"
+  BASE=$(find_python) || fail "the Python 3.11 that uv fetched into $UV_PYTHONS does not start here:" \
+    "name another one (make install PYTHON=/path/to/python3.11)"
+  rm -rf "$tool"
+fi
 glibc=$(glibc_of "$BASE") || fail "$BASE is not built on glibc, and ml-metadata and TFDV publish wheels for glibc only"
 [ ! -e "$VENV" ] || [ -e "$VENV/pyvenv.cfg" ] || [ -e "$VENV/.half-made" ] || rmdir "$VENV" 2>/dev/null ||
   fail "VENV=$VENV holds something else than a virtual environment: name another folder"

@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name
 from tests import HOUSE
 
 INPUTS = ("scripts/install.sh", "setup.py", "constraints.txt")
-TOOLS = ("bash", "cat", "dirname", "flock", "grep", "head", "ln", "mkdir", "rm", "rmdir", "sha256sum", "sleep", "sort",
-         "tail", "touch", "uname")  # fmt: skip
+TOOLS = ("bash", "cat", "dirname", "flock", "grep", "head", "ln", "mkdir", "mktemp", "rm", "rmdir", "sed", "sha256sum",
+         "sleep", "sort", "tail", "touch", "uname")  # fmt: skip
 
 PYTHON = """case "$2" in
   *_base_executable*) echo "$0" ;;
@@ -31,6 +31,14 @@ NO_ENSUREPIP = PYTHON.format(libc="echo 2.41", venv="exit 1")
 MUSL = PYTHON.format(libc="exit 1", venv="exit 1")
 SLOW = PYTHON.format(libc="echo 2.41", venv="exec sleep 60")
 OTHER_PYTHON = "exit 1\n"
+UV_OFFLINE = """echo '  cause: failed to lookup address information' >&2; exit 2"""
+# A download as uv leaves it: of a Python that is on no PATH, and gets no further than the virtual environment.
+UV = """folder="$UV_PYTHON_INSTALL_DIR/cpython-3.11.18-linux-x86_64-gnu/bin"
+case "$2" in
+  dir) echo "$UV_PYTHON_INSTALL_DIR" ;;
+  install) mkdir -p "$folder"; ln -s "$(dirname "$0")/hidden" "$folder/python3.11" ;;
+esac
+"""
 
 FAULTS = {
     "ARM": (
@@ -44,7 +52,13 @@ FAULTS = {
         "this is Darwin on x86_64: use the project's",
     ),
     "no Python": ({}, {}, "Python 3.11 was not found"),
-    "another Python": ({"python3": OTHER_PYTHON}, {}, "Python 3.11 was not found"),
+    "another Python": ({"python3": OTHER_PYTHON}, {}, "uv, which fetches it, could not be installed"),
+    "uv offline": ({"uv": UV_OFFLINE}, {}, "uv could not fetch it (cause: failed to lookup"),
+    "uv fetches": (
+        {"uv": UV, "hidden": NO_ENSUREPIP},
+        {},
+        "gnu/bin/python3.11 cannot make virtual environments",
+    ),
     "another Python named": ({}, {"PYTHON": "/bin/false"}, "PYTHON=/bin/false is not a Python 3.11"),
     "no such Python named": ({}, {"PYTHON": "/no/python"}, "PYTHON=/no/python is not a Python 3.11"),
     "musl": ({"python3.11": MUSL}, {}, "is not built on glibc"),
@@ -105,7 +119,12 @@ class Checkout:
             (self.bin / name).chmod(0o755)
         return subprocess.Popen(
             [self.root / "scripts/install.sh"],
-            env={"PATH": str(self.bin), "HOME": str(self.root.parent)} | env,
+            env={
+                "PATH": str(self.bin),
+                "HOME": str(self.root.parent),
+                "UV_PYTHON_INSTALL_DIR": str(self.root.parent / "uv"),
+            }
+            | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
