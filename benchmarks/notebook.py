@@ -141,7 +141,7 @@ def _dataset(images: Path, split: Labelled, size: int) -> "tf.data.Dataset":
 def _network(classes: int, size: int, model: Model) -> "keras.Model":
     import keras
 
-    from components.train.backbones import build_trunk
+    from components.networks.backbones import build_trunk
 
     trunk = build_trunk(model.backbone, model.weights, size)
     trunk.trainable = False

@@ -152,11 +152,11 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
     import numpy as np
 
     from components.evaluate.figures import figures
+    from components.networks.classifier import prior_shift
     from components.train.callbacks import read_history
     from components.train.data import open_pictures
     from components.train.fit import answers_of, fit
     from components.train.job import Job
-    from components.train.network import prior_shift
     from components.train.strategy import make_strategy
 
     strategy = make_strategy(train.strategy)

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks import catalogues
 from benchmarks.measure import add_data, apart, parser_of, percent, ratio, said, say, scratch, show, take_turns
+from components.networks.profiles import PROFILES
 from components.settings import Augment, Finetune, Head, Model, Train
-from components.train.networks import PROFILES
 
 if TYPE_CHECKING:
     import keras
@@ -87,9 +87,9 @@ def rates_of(backbone: str, size: int, examples: Path, alone: Path, rounds: int)
     import numpy as np
     import tensorflow as tf
 
+    from components.networks.classifier import pooled_trunk, softmax_head
+    from components.networks.folding import fold_batch_norms
     from components.train.data import open_pictures
-    from components.train.folding import fold_batch_norms
-    from components.train.network import pooled_trunk, softmax_head
     from components.train.strategy import precision
 
     model = Model.model_validate({"backbone": backbone, "weights": "none"})
@@ -137,8 +137,8 @@ def _head(head: "keras.Model", width: int) -> Callable[[], object]:
 def _finetuning(
     trunk: "keras.Model", head: "keras.Model", way: str, batches: "tf.data.Dataset"
 ) -> Callable[[], object]:
+    from components.networks.classifier import training_network
     from components.train.augment import changes
-    from components.train.network import training_network
 
     stage = _unfreeze(trunk, way)
     network = training_network(trunk, head, changes(Augment(), 1))
@@ -150,8 +150,8 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
     import keras
     import numpy as np
 
+    from components.networks.layers import divide
     from components.train.features import CachedBatches, Features
-    from components.train.layers import divide
 
     stage = _unfreeze(trunk, "tail")
     divided = divide(trunk)
@@ -166,7 +166,7 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
 
 
 def _unfreeze(trunk: "keras.Model", way: str) -> Finetune:
-    from components.train.backbones import set_trainable_from
+    from components.networks.backbones import set_trainable_from
 
     stage = Finetune(unfreeze_from=_LOWEST[way], schedule="constant")
     set_trainable_from(trunk, trunk.name, stage.unfreeze_from)  # a pooled trunk has its backbone's name
@@ -176,7 +176,7 @@ def _unfreeze(trunk: "keras.Model", way: str) -> Finetune:
 def _compile(network: "keras.Model", stage: Head | Finetune) -> None:
     import keras
 
-    from components.train.network import compile_network
+    from components.networks.classifier import compile_network
 
     compile_network(network, Train(), stage, 1, keras.losses.CategoricalCrossentropy())
 

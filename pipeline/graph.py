@@ -207,7 +207,11 @@ def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> Trainer
         classes=taxonomy.classes,
         work=str(paths.work),
         code=source_digest(
-            "components/train", "components/tune/space.py", "serving/decode.py", "serving/signatures.py"
+            "components/networks",
+            "components/train",
+            "components/tune/space.py",
+            "serving/decode.py",
+            "serving/signatures.py",
         ),
         start=content_digest(Path(recipe.model.weights)),
     )

@@ -11,6 +11,7 @@ import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
+from components.networks.profiles import PROFILES, check_size, read_unfreeze
 from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
 from components.settings import (
     Balance,
@@ -27,7 +28,6 @@ from components.settings import (
     Train,
     Validation,
 )
-from components.train.networks import PROFILES, check_size, read_unfreeze
 from components.tune.space import Tune, check_space
 from pipeline.beam import Beam
 

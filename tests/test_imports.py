@@ -15,6 +15,7 @@ LIGHT = (
     "components.ingest.source",
     "components.ingest.split",
     "components.ingest.table",
+    "components.networks.profiles",
     "components.progress",
     "components.reading",
     "components.publish.store",

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
 from components.report.facts import Block, Epoch, Network, Stage
 from components.settings import Model, Picture, Train
-from components.train.networks import LOGITS, PROFILES, part_of, read_unfreeze
 
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk

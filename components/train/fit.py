@@ -11,9 +11,19 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import RecipeError
+from components.networks.backbones import set_trainable_from
+from components.networks.classifier import (
+    compile_network,
+    pooled_trunk,
+    serving_network,
+    soften,
+    softmax_head,
+    training_network,
+)
+from components.networks.folding import fold_batch_norms
+from components.networks.layers import divide
 from components.settings import Finetune, Head
 from components.train.augment import changes, mixing
-from components.train.backbones import set_trainable_from
 from components.train.calibration import best_temperature
 from components.train.callbacks import (
     MONITOR,
@@ -27,18 +37,8 @@ from components.train.callbacks import (
     save_weights,
 )
 from components.train.data import Pictures
-from components.train.folding import fold_batch_norms
 from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
 from components.train.job import Job
-from components.train.layers import divide
-from components.train.network import (
-    compile_network,
-    pooled_trunk,
-    serving_network,
-    soften,
-    softmax_head,
-    training_network,
-)
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
 

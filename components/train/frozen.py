@@ -5,9 +5,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from components.networks.folding import fold_batch_norms
 from components.train.augment import changes
 from components.train.features import CachedBatches, Features, compute_features, open_features
-from components.train.folding import fold_batch_norms
 from components.train.job import Job
 from components.train.workers import is_chief, wait_for_all
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.features import IMAGE_BYTES
+from components.networks.classifier import prior_shift
 from components.settings import Model, Picture, Settings, Train
 from components.train.data import open_pictures
 from components.train.fit import fit
 from components.train.job import Job
-from components.train.network import prior_shift
 from components.train.strategy import make_strategy
 from components.train.workers import is_chief
 from components.tune.space import VALUES_FILE, Value, with_values

@@ -206,9 +206,9 @@ def test_a_model_without_a_pooled_map_costs_the_overlays_and_no_more(tmp_path):
 def test_a_network_that_looks_at_mirror_images_too_is_explained_like_any_other(tmp_path):
     import tensorflow as tf
 
+    from components.networks.classifier import pooled_trunk, serving_network, softmax_head
     from components.report.network import ExportedNetwork
     from components.settings import Model
-    from components.train.network import pooled_trunk, serving_network, softmax_head
     from tests.train.exporting import export
 
     settings = Model(backbone="resnet_small", weights="none")

@@ -16,8 +16,8 @@ import tensorflow_transform as tft
 from PIL import Image
 from tensorflow_transform.tf_metadata import metadata_io
 
+from components.networks.classifier import pooled_trunk, serving_network, softmax_head
 from components.settings import Balance, Model
-from components.train.network import pooled_trunk, serving_network, softmax_head
 from serving.decode import decode_trusted
 from serving.server.errors import ServingError
 from serving.server.servable import Servable

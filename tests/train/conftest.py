@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture(scope="module")
 def small_backbone() -> Iterator[None]:
     """A small trunk under a real one's name."""
-    from components.train import backbones
+    from components.networks import backbones
     from tests.train.small import put_small_trunk
 
     real = backbones.BACKBONES["efficientnet_lite0"]

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.networks import backbones
 from components.settings import Augment, Finetune, Head, Model, Train
-from components.train import backbones
 from components.train.data import Pictures, open_pictures
 from components.train.job import Job
 from components.train.strategy import make_strategy

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head
 from components.settings import Model
 from components.train.calibration import best_temperature
-from components.train.network import pooled_trunk, serving_network, soften, softmax_head
 
 CLASSES = 5
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from components.errors import RecipeError, WeightsError
+from components.networks.backbones import build_trunk
+from components.networks.classifier import pooled_trunk, serving_network, softmax_head
+from components.networks.folding import fold_batch_norms
 from components.settings import Model, Split
-from components.train.backbones import build_trunk
 from components.train.earlier import RECIPE, check_earlier
-from components.train.folding import fold_batch_norms
-from components.train.network import pooled_trunk, serving_network, softmax_head
 from tests.train.exporting import export
 
 SIZE = 32

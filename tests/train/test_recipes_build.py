@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.networks.backbones import set_trainable_from
+from components.networks.classifier import (
+    compile_network,
+    pooled_trunk,
+    serving_network,
+    softmax_head,
+    training_network,
+)
+from components.networks.profiles import PROFILES
 from components.settings import Model
 from components.train.augment import changes, mixing
-from components.train.backbones import set_trainable_from
 from components.train.losses import make_loss
-from components.train.network import compile_network, pooled_trunk, serving_network, softmax_head, training_network
-from components.train.networks import PROFILES
 from pipeline.recipe import Recipe, load_recipe, recipe_names
 from tests.train.exporting import assert_answers_alike, export
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from components.train.published import Published, fetch
-from components.train.scaling import standardised
-from components.train.torch_layout import load_torch_layout
+from components.networks.scaling import standardised
+from components.networks.weights.published import Published, fetch
+from components.networks.weights.torch_layout import load_torch_layout
 
 PUBLISHED = Published(
     "https://download.pytorch.org/models/resnet18-f37072fd.pth",

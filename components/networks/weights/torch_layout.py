@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers
 
 from components.errors import WeightsError
-from components.train.checkpoint import read_torch_checkpoint
+from components.networks.weights.torch_checkpoint import read_torch_checkpoint
 
 State = Mapping[str, np.ndarray]
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.networks.backbones import build_trunk
+from components.networks.edgenet import with_edgenet
+from components.networks.profiles import LOGITS
 from components.settings import Finetune, Head, Model, Train
-from components.train.backbones import build_trunk
-from components.train.edgenet import with_edgenet
-from components.train.networks import LOGITS
 
 _OPTIMIZERS = {
     "adam": keras.optimizers.Adam,

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from components.train.scaling import to_one
+from components.networks.scaling import to_one
 
 _MOMENTUM = 0.9  # of batch norms: with Keras' 0.99 their statistics lag behind a short training
 

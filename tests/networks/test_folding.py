@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 
+from components.networks.classifier import pooled_trunk
+from components.networks.edgenet import with_edgenet
+from components.networks.folding import fold_batch_norms, unfold_batch_norms
 from components.settings import Model
-from components.train.edgenet import with_edgenet
-from components.train.folding import fold_batch_norms, unfold_batch_norms
-from components.train.network import pooled_trunk
 
 SIZE = 48
 

@@ -13,11 +13,12 @@ import tensorflow as tf
 from keras.src.legacy.saving import legacy_h5_format
 
 from components.errors import WeightsError
-from components.train import resnet18, torch_layout, transformer
-from components.train.applications import APPLICATIONS
-from components.train.backbones import BACKBONES, build_trunk
-from components.train.networks import PROFILES
-from components.train.published import Published, fetch
+from components.networks import resnet18, transformer
+from components.networks.applications import APPLICATIONS
+from components.networks.backbones import BACKBONES, build_trunk
+from components.networks.profiles import PROFILES
+from components.networks.weights import torch_layout
+from components.networks.weights.published import Published, fetch
 from tests.train.small import drawn
 
 

@@ -14,9 +14,10 @@ from keras.src.applications import efficientnet
 from keras.src.legacy.saving import legacy_h5_format
 
 from components.errors import RecipeError, WeightsError
-from components.train import b0, lite0, published, torch_layout
-from components.train.backbones import BACKBONES, build_trunk, feature_width, set_trainable_from
-from components.train.networks import PROFILES
+from components.networks import b0, lite0
+from components.networks.backbones import BACKBONES, build_trunk, feature_width, set_trainable_from
+from components.networks.profiles import PROFILES
+from components.networks.weights import published, torch_layout
 
 SIZE = 64
 NAMES = ("efficientnet_b0", "efficientnet_lite0")

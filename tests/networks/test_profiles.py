@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 
 from components.errors import RecipeError
+from components.networks.backbones import BACKBONES, build_trunk, set_trainable_from
+from components.networks.classifier import (
+    compile_network,
+    pooled_trunk,
+    serving_network,
+    softmax_head,
+    training_network,
+)
+from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze
 from components.settings import Backbone, Finetune, Model, Train
-from components.train.backbones import BACKBONES, build_trunk, set_trainable_from
 from components.train.losses import make_loss
-from components.train.network import compile_network, pooled_trunk, serving_network, softmax_head, training_network
-from components.train.networks import PROFILES, check_size, part_of, read_unfreeze
 from tests.train.exporting import assert_answers_alike, export
 from tests.train.small import CLASSES, drawn
 

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from components.train.published import Published, fetch
-from components.train.scaling import standardised
-from components.train.torch_layout import State, keras_arrays, load_torch_layout
+from components.networks.scaling import standardised
+from components.networks.weights.published import Published, fetch
+from components.networks.weights.torch_layout import State, keras_arrays, load_torch_layout
 
 PUBLISHED = Published("https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth", "a1311bcf")
 PATCH = 16  # pixels

@@ -8,11 +8,11 @@ from pathlib import Path
 import keras
 
 from components.errors import RecipeError
+from components.networks import b0, cnn, edgenet, lite0, resnet18, transformer
+from components.networks.applications import APPLICATIONS
+from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze, weights_path
+from components.networks.weights.saved_model import load_trunk
 from components.reading import choices
-from components.train import b0, cnn, edgenet, lite0, resnet18, transformer
-from components.train.applications import APPLICATIONS
-from components.train.earlier import load_earlier
-from components.train.networks import PROFILES, check_size, part_of, read_unfreeze, weights_path
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
     path = weights_path(backbone, weights)
     trunk = entry.build(size)
     if path and path.is_dir():
-        load_earlier(trunk, path)
+        load_trunk(trunk, path)
     elif path and entry.load:
         entry.load(trunk, path)
     elif weights != "none":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from components.train.layers import inputs_of, producer_of
+from components.networks.layers import inputs_of, producer_of
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.train import lite0
-from components.train.published import Published, fetch, load_h5
+from components.networks import lite0
+from components.networks.weights.published import Published, fetch, load_h5
 
 PUBLISHED = Published(
     "https://storage.googleapis.com/keras-applications/efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d"

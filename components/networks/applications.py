@@ -8,9 +8,9 @@ from pathlib import Path
 
 import keras
 
-from components.train import scaling
-from components.train.networks import part_of
-from components.train.published import Published, fetch, load_h5
+from components.networks import scaling
+from components.networks.profiles import part_of
+from components.networks.weights.published import Published, fetch, load_h5
 
 _SERVER = "https://storage.googleapis.com/tensorflow/keras-applications/"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from components.errors import WeightsError
-from components.train.checkpoint import read_torch_checkpoint
+from components.networks.weights.torch_checkpoint import read_torch_checkpoint
 
 PROTO, STOP, MARK = b"\x80\x02", b".", b"("
 ORDERED_DICT = b"ccollections\nOrderedDict\n)R"

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 
 from components.errors import WeightsError
-from components.train.torch_layout import load_torch_layout
+from components.networks.weights.torch_layout import load_torch_layout
 
 # As TensorFlow trained the published weights. Catalogue pictures agree: scaled so, the stem's variances are 0.6 of
 # those seen in training and a linear head on six classes finds 98.2 % right; with ImageNet's mean and deviation, which

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.networks.backbones import set_trainable_from
+from components.networks.classifier import pooled_trunk
+from components.networks.edgenet import with_edgenet
 from components.settings import Model
-from components.train.backbones import set_trainable_from
-from components.train.edgenet import with_edgenet
-from components.train.network import pooled_trunk
 from tests.train.small import drawn
 
 
