@@ -274,7 +274,9 @@ class Serving(Settings):
         default="local", description="the local server, or TensorFlow Serving's image in a container"
     )
     image: Annotated[str, AfterValidator(_image)] = "tensorflow/serving:2.19.1"
-    examples: Annotated[int, Field(ge=1, le=64, description="real pictures that it is asked about")] = 16
+    examples: Annotated[
+        int, Field(ge=1, le=1024, description="pictures of the test split whose answers have to reach gate.accuracy")
+    ] = 128
     batch: Annotated[
         int,
         Field(ge=1, le=256, description="rows that models come warmed up for; at most the servers' max_batch_size"),

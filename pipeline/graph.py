@@ -140,8 +140,12 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         model_blessing=evaluate.outputs["blessing"],
         examples=ingest.outputs["examples"],
         name=recipe.name,
+        taxonomy=taxonomy,
+        accuracy=recipe.gate.accuracy,
         settings=recipe.serving,
-        code=source_digest("components/infra", "serving/server", "serving/versions.py"),
+        code=source_digest(
+            "components/infra", "components/transform/taxonomy.py", "serving/server", "serving/versions.py"
+        ),
     ).with_id("infra")
     publish = Publisher(
         model=train.outputs["model"],

@@ -83,7 +83,7 @@ def _published(console: Console, pushed: Output, store: Path, held: Collection[i
         serves = "nothing serves yet" if serving is None else f"version {serving} still serves"
         if reason := pushed.properties.get("unservable"):
             return PublishError(
-                f"{store.name} was approved, but a server cannot serve it: {reason}. Nothing was published; {serves}."
+                f"{store.name} was approved, but fails in a server: {reason}. Nothing was published; {serves}."
             )
         return ModelRefused(
             f"{store.name} refused: its evaluation did not approve it. Nothing was published; {serves}."

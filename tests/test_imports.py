@@ -10,6 +10,7 @@ HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
 LIGHT = (
     "components.errors",
     "components.features",
+    "components.infra.names",
     "components.ingest.labels",
     "components.ingest.picture",
     "components.ingest.source",

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
 from components.errors import PublishError
+from components.infra.names import JUDGED, Answer
+from components.infra.requests import Question
 
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 60.0
@@ -29,17 +32,19 @@ _NO_VERDICT = (
 _State = get_model_status_pb2.ModelVersionStatus.State
 
 
-def ask(runner: base_runner.BaseModelServerRunner, model: str, requests: Iterable[Any], seconds: float) -> list[float]:
-    """Sends requests to a server that was started, and stops it.
+def ask(
+    runner: base_runner.BaseModelServerRunner, model: str, questions: Iterable[Question], seconds: float
+) -> list[Answer]:
+    """Asks a server that was started, and stops it.
 
     Args:
         runner: the server.
         model: the name it serves the model under.
-        requests: PredictRequests about pictures that a good model accepts.
+        questions: about pictures that a good model accepts.
         seconds: that the server has until the model is loaded.
 
     Returns:
-        How long each answer took, seconds.
+        An answer to each, whole and without an error.
 
     Raises:
         ValidationFailed: the server cannot serve the model, and says why.
@@ -51,7 +56,7 @@ def ask(runner: base_runner.BaseModelServerRunner, model: str, requests: Iterabl
         with grpc.insecure_channel(runner.GetEndpoint()) as channel:
             _wait_until_loaded(model_service_pb2_grpc.ModelServiceStub(channel), model, deadline)
             service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            return [_answer_seconds(service, request) for request in requests]
+            return [_answer(service, question) for question in questions]
     except error_types.GracefulShutdown:
         raise
     except error_types.DeadlineExceeded as error:
@@ -92,25 +97,30 @@ def _wait_until_loaded(service: Any, model: str, deadline: float) -> None:
     raise error_types.DeadlineExceeded(said)
 
 
-def _answer_seconds(service: Any, request: Any) -> float:
+def _answer(service: Any, question: Question) -> Answer:
     """Asks, and holds the answer against what was asked: one row for each picture, none with an error."""
-    signature = request.model_spec.signature_name
-    [fed] = request.inputs.values()
+    signature, rows = question.signature, question.rows
     began = time.monotonic()
     try:
-        response = service.Predict(request, timeout=_ANSWER_SECONDS)
+        response = service.Predict(question.request, timeout=_ANSWER_SECONDS)
     except grpc.RpcError as error:
         said = f"{signature}: {error.code().name}: {_first_line(error.details())}"
         if error.code() in _NO_VERDICT:
             raise error_types.JobAborted(f"it gave no answer, {said}") from error
         raise error_types.ValidationFailed(said) from error
     seconds = time.monotonic() - began
-    errors = tf.make_ndarray(response.outputs["error"]).ravel() if "error" in response.outputs else ()
-    if len(errors) != len(fed.string_val):
-        raise error_types.ValidationFailed(f"{signature}: {len(fed.string_val)} pictures get {len(errors)} answers")
-    if refusals := [refusal.decode(errors="replace") for refusal in errors if refusal]:
+    outputs = {name: _array(tensor) for name, tensor in response.outputs.items()}
+    answered = outputs.get("probabilities" if signature == JUDGED else "error", ())
+    if any(len(values) != len(rows) for values in (answered, *outputs.values())):
+        raise error_types.ValidationFailed(f"{signature}: {len(rows)} pictures get {len(answered)} answers")
+    if refusals := [refusal for refusal in outputs.get("error", ()) if refusal]:
         raise error_types.ValidationFailed(f"{signature}: a picture of the catalogue is refused: {refusals[0]}")
-    return seconds
+    return Answer(signature, rows, outputs, seconds)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    values = tf.make_ndarray(tensor)
+    return np.char.decode(values.astype(bytes), "utf-8", "replace") if values.dtype == object else values
 
 
 def _first_line(text: str | None) -> str:

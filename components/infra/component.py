@@ -25,11 +25,13 @@ from tfx.utils.model_paths import tf_serving_flavor
 
 from components.evaluate.baseline import BLESSED, MODEL_ID
 from components.infra.client import ask
-from components.infra.requests import SIGNATURES, WARMUP, build_requests, picture_of, read_records, write_warmup
+from components.infra.names import find_mistake
+from components.infra.requests import SIGNATURES, WARMUP, build_questions, picture_of, read_records, write_warmup
 from components.infra.runner import start
 from components.settings import Serving
+from components.transform.taxonomy import Taxonomy
 
-_MODEL_BLESSING, _BATCH = "model_blessing", "batch"
+_MODEL_BLESSING, _BATCH, _TAXONOMY, _ACCURACY = "model_blessing", "batch", "taxonomy", "accuracy"
 _SPLIT = "test"
 _POD_SPARE_SECONDS = 900  # for the requests, once the model is loaded; after that Kubernetes ends what was left behind
 
@@ -43,7 +45,8 @@ class Executor(InfraValidatorExecutor):
         if not is_model_blessed(artifact_utils.get_single_instance(input_dict[_MODEL_BLESSING])):
             _record(blessing, reason="not tried: its evaluation did not approve it")
             return
-        self._batch = exec_properties[_BATCH]
+        self._batch, self._accuracy = exec_properties[_BATCH], exec_properties[_ACCURACY]
+        self._taxonomy = Taxonomy.model_validate_json(exec_properties[_TAXONOMY])
         before = signal.getsignal(signal.SIGTERM)
         try:
             super().Do(input_dict, output_dict, exec_properties)
@@ -58,21 +61,25 @@ class Executor(InfraValidatorExecutor):
         self, model: Any, examples: Any, blessing: Any, serving_spec: Any, validation_spec: Any, request_spec: Any
     ) -> None:
         name, split = serving_spec.model_name, artifact_utils.get_split_uri([examples], request_spec.split_name)
-        records = read_records(sorted(fileio.glob(os.path.join(split, "*"))), request_spec.num_examples)
-        requests = list(build_requests(name, records))
+        files, count = sorted(fileio.glob(os.path.join(split, "*"))), request_spec.num_examples
+        records, truth = read_records(files, self._taxonomy, count)
         model_path = self._PrepareModelPath(model, serving_spec)
         warmup = path_utils.warmup_file_path(model_path)
         fileio.makedirs(os.path.dirname(warmup))
         write_warmup(warmup, name, map(picture_of, records), self._batch)
         try:
             server = start(Path(model_path), serving_spec)
-            seconds = ask(server, name, requests, validation_spec.max_loading_time_seconds)
+            questions = build_questions(name, records, self._batch)
+            answers = ask(server, name, questions, validation_spec.max_loading_time_seconds)
+            if mistake := find_mistake(answers, self._taxonomy.classes, truth[:count], self._accuracy):
+                raise error_types.ValidationFailed(mistake)
         except error_types.ValidationFailed as failure:
             logging.error("%s cannot be served: %s", name, failure)
             _record(blessing, reason=str(failure).replace(f"{model_path}: ", "").replace(f"{model_path}/", ""))
             return
         fileio.copy(warmup, os.path.join(blessing.uri, WARMUP))
-        _record(blessing, pictures=len(records), answered=len(requests), milliseconds=1000 * statistics.median(seconds))
+        middle = statistics.median(answer.seconds for answer in answers if len(answer.rows) == 1)
+        _record(blessing, pictures=len(records), answered=len(answers), milliseconds=1000 * middle)
 
     def _PrepareModelPath(self, model: Any, serving_spec: Any) -> str:
         """Copies the model to where it can be given warm-up requests, as `<model>/<version>/`."""
@@ -96,6 +103,8 @@ class _Spec(specs.InfraValidatorSpec):
     PARAMETERS: ClassVar[dict[str, Any]] = {
         **specs.InfraValidatorSpec.PARAMETERS,
         _BATCH: component_spec.ExecutionParameter(type=int),
+        _TAXONOMY: component_spec.ExecutionParameter(type=str),
+        _ACCURACY: component_spec.ExecutionParameter(type=float),
         "code": component_spec.ExecutionParameter(type=str),
     }
     INPUTS: ClassVar[dict[str, Any]] = {
@@ -105,11 +114,11 @@ class _Spec(specs.InfraValidatorSpec):
 
 
 class ServingValidator(base_component.BaseComponent):
-    """Has a server load a model and answer requests about real pictures.
+    """Has a server load a model and answer requests about real pictures, and holds the names against their classes.
 
     Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `current_model_id`, `reason`
-    (what the server said against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the
-    median answer).
+    (what speaks against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the median
+    answer about one picture).
     In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation did not approve
     is not tried, and not blessed.
 
@@ -125,6 +134,8 @@ class ServingValidator(base_component.BaseComponent):
         model_blessing: BaseChannel,
         examples: BaseChannel,
         name: str,
+        taxonomy: Taxonomy,
+        accuracy: float,
         settings: Serving,
         code: str = "",
     ) -> None:
@@ -135,6 +146,8 @@ class ServingValidator(base_component.BaseComponent):
             model_blessing: whether the evaluation approved it.
             examples: ingest's; those of the split test are asked about.
             name: the model, as clients call it.
+            taxonomy: gives the classes of the products.
+            accuracy: that the gate asks for.
             settings: which server, and what it is asked.
             code: digest of the sources, for the cache to notice their change.
         """
@@ -153,6 +166,8 @@ class ServingValidator(base_component.BaseComponent):
                     make_warmup=True,
                 ),
                 batch=settings.batch,
+                taxonomy=taxonomy.model_dump_json(),
+                accuracy=accuracy,
                 code=code,
                 blessing=Channel(type=standard_artifacts.InfraBlessing),
             )

@@ -2,25 +2,70 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from components.features import IMAGE_BYTES
+from components.features import ID, IMAGE_BYTES
+from components.infra.names import JUDGED, choose
+from components.transform.taxonomy import Taxonomy
 
 WARMUP = "tf_serving_warmup_requests"  # in assets.extra/, where TensorFlow Serving looks for it
 
 _EXAMPLES = "examples"
 SIGNATURES = {"serving_default": IMAGE_BYTES, _EXAMPLES: _EXAMPLES, "embed": IMAGE_BYTES}  # name to its input
+_INPUTS = {**SIGNATURES, JUDGED: _EXAMPLES}
 
+_ALONE = 16  # pictures that are asked about one by one as well
 _WARMUP_BYTES = 200_000
 _WARMUP_PICTURES = 4
 
 
-def read_records(files: Sequence[str], count: int) -> list[bytes]:
-    """The first serialized tf.train.Examples of gzipped TFRecord files, at most `count`."""
-    return list(tf.data.TFRecordDataset(list(files), compression_type="GZIP").take(count).as_numpy_iterator())
+@dataclass(frozen=True)
+class Question:
+    """A request about some pictures, by their positions among all that are asked about."""
+
+    request: predict_pb2.PredictRequest
+    rows: range
+
+    @property
+    def signature(self) -> str:
+        return str(self.request.model_spec.signature_name)
+
+
+def read_records(files: Sequence[str], taxonomy: Taxonomy, count: int) -> tuple[list[bytes], list[str]]:
+    """Reads the products to ask about, see `components.infra.names.choose`.
+
+    Args:
+        files: gzipped TFRecord files of ingest's.
+        taxonomy: gives their classes, by the rules that Transform applies too.
+        count: how many stand for all.
+
+    Returns:
+        Serialized tf.train.Examples, and the class name of each.
+    """
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    products = {
+        at: known for at, record in enumerate(records.as_numpy_iterator()) if (known := _known(record, taxonomy))
+    }
+    places = list(products)
+    chosen = [places[at] for at in choose(list(products.values()), count)]
+    wanted = set(chosen)  # read again, because all pictures of a large catalogue do not fit into memory
+    found = {at: record for at, record in enumerate(records.as_numpy_iterator()) if at in wanted}
+    return [found[at] for at in chosen], [products[at][1] for at in chosen]
+
+
+def _known(record: bytes, taxonomy: Taxonomy) -> tuple[str, str] | None:
+    """Id and class name of a product; None for one of no class."""
+    feature = tf.train.Example.FromString(record).features.feature
+    texts = {
+        name: feature[name].bytes_list.value[0] for name in (ID, *taxonomy.fields) if feature[name].bytes_list.value
+    }
+    decoded = {name: text.decode("utf-8", "surrogateescape") for name, text in texts.items()}
+    name = taxonomy.class_of(decoded)
+    return (decoded[ID], name) if name else None
 
 
 def picture_of(record: bytes) -> bytes:
@@ -28,21 +73,23 @@ def picture_of(record: bytes) -> bytes:
     return tf.train.Example.FromString(record).features.feature[IMAGE_BYTES].bytes_list.value[0]
 
 
-def build_requests(model: str, records: Sequence[bytes]) -> Iterator[predict_pb2.PredictRequest]:
-    """Requests about real products: through each signature one by one, then all at once.
+def build_questions(model: str, records: Sequence[bytes], batch: int) -> Iterator[Question]:
+    """Asks about real products: through each signature some one by one, then all in batches; at last what was judged.
 
     TFX's own builder would send serialized examples to every signature, and only one by one.
 
     Args:
         model: the name it is served under.
         records: serialized tf.train.Examples with a picture, at least one.
+        batch: most rows of a request.
     """
     pictures = [picture_of(record) for record in records]
-    for signature in SIGNATURES:
-        rows = records if signature == _EXAMPLES else pictures
-        for row in rows:
-            yield _request(model, signature, [row], 1)
-        yield _request(model, signature, rows, len(rows))
+    alone = [range(at, at + 1) for at in range(min(_ALONE, len(records)))]
+    together = [range(at, min(at + batch, len(records))) for at in range(0, len(records), batch)]
+    asked = [*itertools.product(SIGNATURES, (*alone, *together)), *itertools.product((JUDGED,), together)]
+    for signature, part in asked:
+        rows = (records if _INPUTS[signature] == _EXAMPLES else pictures)[part.start : part.stop]
+        yield Question(_request(model, signature, rows, len(rows)), part)
 
 
 def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -> None:
@@ -76,7 +123,7 @@ def _request(model: str, signature: str, rows: Sequence[bytes], count: int) -> p
     request.model_spec.signature_name = signature
     shape = tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=count)])
     tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=rows)
-    request.inputs[SIGNATURES[signature]].CopyFrom(tensor)
+    request.inputs[_INPUTS[signature]].CopyFrom(tensor)
     return request
 
 

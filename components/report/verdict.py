@@ -41,7 +41,7 @@ def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequenc
         return replace(found, outcome="published", sentence=sentence, version=version, serving=serving)
     if pushed:
         unservable = pushed.get("unservable")
-        why = f"A server cannot serve it: {unservable}." if unservable else "Its evaluation did not approve it."
+        why = f"It fails in a server: {unservable}." if unservable else "Its evaluation did not approve it."
         sentence = f"{why} Nothing was published."
         return replace(found, outcome="model refused", sentence=sentence, serving=_serving(sources))
     return replace(found, sentence=f"The run has not come to its end: {_reached(sources)}.")

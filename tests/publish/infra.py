@@ -5,9 +5,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from tests.serving.serving_model import write_model
+from components.transform.taxonomy import Taxonomy
+from tests.serving.serving_model import LABELS, write_model
 
 NAME = "six_class"
+TAXONOMY = Taxonomy(name="tiny", classes=LABELS, column="articleType", values={label: label for label in LABELS})
 
 
 def drawn(number, side=24):
@@ -18,19 +20,20 @@ def drawn(number, side=24):
     return tf.io.encode_jpeg(noise, quality=95).numpy()
 
 
-def product(picture, title=b"Blue shirt"):
+def product(picture, title=b"Blue shirt", number=0, label=LABELS[0]):
     import tensorflow as tf
 
     def feature(value):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
     features = {"image_bytes": feature(picture), "productDisplayName": feature(title)}
+    features |= {"id": feature(str(number).encode()), "articleType": feature(label.encode())}
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
 @pytest.fixture(scope="module")
 def records():
-    return [product(drawn(number)) for number in range(5)]
+    return [product(drawn(number), number=number, label=LABELS[number]) for number in range(5)]
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 
 from components.errors import PublishError
 from components.settings import Serving
-from tests.publish.infra import NAME, local_server, without_weights
+from tests.publish.infra import NAME, TAXONOMY, local_server, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
+from tests.serving.serving_model import LABELS, write_model
 
 DIGEST = f"sha256:{'0a' * 32}"
 
@@ -67,12 +68,14 @@ def tried(tmp_path, records):
 
         return tfx.dsl.Channel(type=kind)
 
-    def run(model_dir, approved=True, **settings):
+    def run(model_dir, approved=True, accuracy=0.0, **settings):
         node = ServingValidator(
             model=channel(standard_artifacts.Model),
             model_blessing=channel(standard_artifacts.ModelBlessing),
             examples=channel(standard_artifacts.Examples),
             name=NAME,
+            taxonomy=TAXONOMY,
+            accuracy=accuracy,
             settings=Serving(**settings),
         )
         parameters = {
@@ -121,8 +124,8 @@ def test_model_that_the_local_server_serves_is_blessed_with_its_warmup(tried, mo
     assert signal.getsignal(signal.SIGTERM) is before
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_string_custom_property("reason") == ""
-    assert blessing.get_int_custom_property("pictures") == 3
-    assert blessing.get_int_custom_property("answered") == 12
+    assert blessing.get_int_custom_property("pictures") == 5  # three, and one more of each class that is not among them
+    assert blessing.get_int_custom_property("answered") == 3 * (5 + 2) + 2
     assert 0 < blessing.get_float_custom_property("milliseconds") < 60_000
     assert set(contents(tmp_path / "blessing")) == {"INFRA_BLESSED", "tf_serving_warmup_requests"}
     assert contents(tmp_path / "trained" / "Format-Serving") == contents(model)
@@ -193,6 +196,30 @@ def test_model_that_no_server_can_serve_is_not_blessed_and_the_reason_is_kept(tr
     assert docker.stopped == 1
     assert "six_class cannot be served: it cannot be loaded" in caplog.text
     assert "what the container wrote" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("labels", "accuracy", "reason"),
+    [
+        (
+            LABELS[::-1],
+            0.0,
+            "serving_default names eyewear at 1.000 for a picture where evaluate, which the gate judged",
+        ),
+        (
+            LABELS,
+            0.97,
+            "serving_default names the right class of 1 of 5 pictures of the test split (20.0%, 95 % interval",
+        ),
+    ],
+)
+def test_model_that_names_other_classes_than_the_gate_judged_is_not_blessed(tried, tmp_path, labels, accuracy, reason):
+    sure = write_model(tmp_path / NAME / "1", labels, bias=100.0)
+    blessing = tried(sure, accuracy=accuracy)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_string_custom_property("reason").startswith(reason)
+    assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
 
 
 @pytest.mark.slow

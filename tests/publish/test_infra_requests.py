@@ -7,19 +7,21 @@ from tests.publish.infra import records as records
 
 
 @pytest.mark.slow
-def test_every_signature_is_asked_about_each_product_and_about_all_at_once(records):
-    from components.infra.requests import build_requests, picture_of
+def test_every_signature_is_asked_about_products_one_by_one_and_in_batches(records):
+    from components.infra.requests import build_questions, picture_of
 
     asked = {}
-    for request in build_requests(NAME, records):
-        assert request.model_spec.name == NAME
-        [(name, tensor)] = request.inputs.items()
-        asked.setdefault((request.model_spec.signature_name, name), []).append(list(tensor.string_val))
+    for question in build_questions(NAME, records, 3):
+        assert question.request.model_spec.name == NAME
+        [(name, tensor)] = question.request.inputs.items()
+        assert len(tensor.string_val) == len(question.rows)
+        asked.setdefault((question.signature, name), []).append(list(tensor.string_val))
     pictures = [picture_of(record) for record in records]
     assert asked == {
-        ("serving_default", "image_bytes"): [*([picture] for picture in pictures), pictures],
-        ("examples", "examples"): [*([record] for record in records), records],
-        ("embed", "image_bytes"): [*([picture] for picture in pictures), pictures],
+        ("serving_default", "image_bytes"): [*([picture] for picture in pictures), pictures[:3], pictures[3:]],
+        ("examples", "examples"): [*([record] for record in records), records[:3], records[3:]],
+        ("embed", "image_bytes"): [*([picture] for picture in pictures), pictures[:3], pictures[3:]],
+        ("evaluate", "examples"): [records[:3], records[3:]],
     }
 
 
