@@ -24,12 +24,12 @@ class Writer(ABC):
     """Where answers go.
 
     Attributes:
-        pictures: names of those that were answered before this writer was made.
-        failed: how many of these have an error.
+        pictures: names of those that were answered without an error before this writer was made.
+        failed: names of those that had an error then, with the number of their row; a new answer takes its place.
     """
 
     pictures: set[str]
-    failed: int
+    failed: dict[str, int]
 
     @abstractmethod
     def write(self, row: Row) -> None:
@@ -41,39 +41,51 @@ class Writer(ABC):
 
 
 class Lines(Writer):
-    """CSV with a header, or JSON lines.
+    """CSV with a header, or JSON lines. One of the columns is `model`, the same in all rows.
 
     A last line without its end was half-written when a process was killed: it is cut off.
     """
 
-    def __init__(self, file: Path | BinaryIO, form: str, columns: Sequence[str]) -> None:
+    def __init__(self, file: Path | BinaryIO, form: str, columns: Sequence[str], model: str) -> None:
         """Opens the file, and reads what it holds already.
 
         Args:
             file: is made if missing; or a stream, which is only written to.
             form: "csv" or "jsonl".
             columns: keys of the rows, in their order.
+            model: who answers.
 
         Raises:
-            AnswerError: it cannot be written, is in use, or holds something else.
+            AnswerError: it cannot be written, is in use, or holds something else or answers of another model.
         """
-        self.pictures, self.failed = set(), 0
-        self._form, self._columns = form, tuple(columns)
+        self.pictures, self.failed = set(), {}
+        self._form, self._columns, self._model = form, tuple(columns), model
+        self._mended: dict[int, bytes] = {}
         self._path = file if isinstance(file, Path) else None
         self._file = _opened(file) if isinstance(file, Path) else file
-        begun = self._path is not None and self._resume(self._path)
+        try:
+            begun = self._path is not None and self._resume(self._path)
+        except AnswerError:
+            self._file.close()
+            raise
         if not begun and form == "csv":
             self._put(_csv_line(self._columns))
 
     def write(self, row: Row) -> None:
-        values = {name: row[name] for name in self._columns}
+        values = {name: self._model if name == "model" else row[name] for name in self._columns}
         if self._form == "csv":
-            self._put(_csv_line(values.values()))
+            line = _csv_line(values.values())
         else:
-            self._put((json.dumps(values, ensure_ascii=False, default=_as_list) + "\n").encode())
+            line = (json.dumps(values, ensure_ascii=False, default=_as_list) + "\n").encode()
+        if row["picture"] in self.failed:
+            self._mended[self.failed[row["picture"]]] = line
+        else:
+            self._put(line)
 
     def close(self) -> None:
         if self._path is not None:
+            with _explained(self._path):
+                self._mend(self._path)
             _close(self._path, self._file)
 
     def _put(self, line: bytes) -> None:
@@ -81,34 +93,60 @@ class Lines(Writer):
             self._file.write(line)
             self._file.flush()
 
+    def _mend(self, path: Path) -> None:
+        """Puts the answers about pictures that had an error in the places of these, in one step."""
+        if not self._mended:
+            return
+        self._file.seek(0)
+        mended, lines = path.with_name(f".{path.name}.mended"), enumerate(self._file, start=-(self._form == "csv"))
+        with open(mended, "wb") as file:
+            file.writelines(self._mended.get(number, line) for number, line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(mended, path.resolve())
+
     def _resume(self, path: Path) -> bool:
+        whole = 0
         with _explained(path):
-            content = self._file.read()
-            whole = content.rfind(b"\n") + 1
-        try:
-            for row in self._parsed(content[:whole].decode()):
-                self.pictures.add(row["picture"])
-                self.failed += bool(row["error"])
-        except (ValueError, TypeError, csv.Error) as error:
-            raise AnswerError(
-                f"{path}: holds something other than these answers. Remove it, or give another --out."
-            ) from error
-        with _explained(path):
+            for number, line in enumerate(self._file, start=-(self._form == "csv")):
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                try:
+                    row = self._parsed(line.decode(), number)
+                except (ValueError, TypeError, csv.Error) as error:
+                    raise AnswerError(
+                        f"{path}: holds something other than these answers. Remove it, or give another --out."
+                    ) from error
+                if row:
+                    self._keep(path, row, number)
             self._file.seek(whole)
             self._file.truncate()
         return whole > 0
 
-    def _parsed(self, text: str) -> list[Row]:
-        """The rows of a file, or ValueError."""
+    def _keep(self, path: Path, row: Row, number: int) -> None:
+        if row["model"] != self._model:
+            raise AnswerError(
+                f"{path}: holds answers of {row['model']}, and now {self._model} answers. Ask the former again, with "
+                "--model-version, or give another --out."
+            )
+        if row["error"]:
+            self.failed[row["picture"]] = number
+        else:
+            self.pictures.add(row["picture"])
+
+    def _parsed(self, line: str, number: int) -> Row | None:
+        """One row of a file, None for its header, or ValueError."""
         if self._form == "csv":
-            rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-            if rows and tuple(rows[0]) != self._columns:
+            [values] = csv.reader([line], strict=True)
+            row: Row = dict(zip(self._columns, values, strict=True))
+            if number < 0 and tuple(values) != self._columns:
                 raise ValueError("other columns")
-            return [dict(zip(self._columns, row, strict=True)) for row in rows[1:]]
-        objects = [json.loads(line) for line in text.split("\n")[:-1]]
-        if any(tuple(row) != self._columns for row in objects):
+            return row if number >= 0 else None
+        row = json.loads(line)
+        if tuple(row) != self._columns:
             raise ValueError("other keys")
-        return objects
+        return row
 
 
 class Vectors(Writer):
@@ -118,38 +156,35 @@ class Vectors(Writer):
     numpy can load the file at any time; none is needed to write it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: str) -> None:
         """Opens both files, and reads what they hold already.
 
         Raises:
             AnswerError: as for `Lines`, or the two do not belong together.
         """
-        self._path, self._file = path, _opened(path)
         self._names = path.with_suffix(".pictures.csv")
-        self._lines = Lines(self._names, "csv", ("picture", "error"))
+        self._lines = Lines(self._names, "csv", ("picture", "model", "error"), model)
+        self._path, self._file = path, _opened(path)
         self.pictures, self.failed = self._lines.pictures, self._lines.failed
-        self._count, self._width = len(self.pictures), 0
+        self._count, self._width = len(self.pictures) + len(self.failed), 0
         with _explained(path):
-            if self._count > self.failed:  # or no vector was ever written, whose width could be known
+            if self.pictures:  # or no vector was ever written, whose width could be known
                 self._width = self._read_width()
             self._cut()
 
     def write(self, row: Row) -> None:
-        vector = row["embedding"]
+        vector, place = row["embedding"], self.failed.get(row["picture"], self._count)
         if vector and self._width not in (0, len(vector)):
-            raise AnswerError(
-                f"{self._path}: holds vectors of {self._width} numbers, and this model's have {len(vector)}. Ask the "
-                "model that began it (--model-version), or give another --out."
-            )
+            raise AnswerError(f"{self._path}: holds vectors of {self._width} numbers, not {len(vector)}. Remove it.")
+        self._count = max(self._count, place + 1)
         with _explained(self._path):
-            if vector and not self._width:
-                self._width = len(vector)
-                self._file.write(_npy_header(0, self._width) + bytes(4 * self._width * self._count))
+            self._width = self._width or len(vector)
             if self._width:
-                self._file.write(vector.tobytes() if vector else bytes(4 * self._width))
-                self._file.flush()
-                os.pwrite(self._file.fileno(), _npy_header(self._count + 1, self._width), 0)
-        self._count += 1
+                # What is left out before it the file system fills with zeros.
+                content = vector.tobytes() if vector else bytes(4 * self._width)
+                os.pwrite(self._file.fileno(), content, _NPY_HEAD + 4 * self._width * place)
+                os.ftruncate(self._file.fileno(), _NPY_HEAD + 4 * self._width * self._count)
+                os.pwrite(self._file.fileno(), _npy_header(self._count, self._width), 0)
         # After the vector: a process killed between the two leaves one too many, which is cut off when it goes on.
         self._lines.write(row)
 

@@ -6,7 +6,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from components.errors import AnswerError, CatalogueError
-from components.publish.store import versions
+from components.publish.store import model_digest, versions
 from pipeline.answers import Row, Writer, plain
 
 _LISTED = 5  # errors, and files passed over, that are named at the end
@@ -135,6 +135,28 @@ def _loaded(folder: Path, batches: Batches) -> Client:
         os.close(kept)
 
 
+def identify(asked: Asked) -> tuple[Asked, str]:
+    """Finds out which version answers.
+
+    Args:
+        asked: which model; a version need not be named.
+
+    Returns:
+        The same with that version, whatever is published meanwhile; and its name, which no other model has: as in
+        `six_class/1795228152`, with a digest of the files where these can be read.
+
+    Raises:
+        AnswerError, click.UsageError: see `asking`.
+    """
+    if asked.server is None:
+        folder = find_model(asked.model, asked.model_name, asked.version)
+        name = "/".join(folder.resolve().parts[-2:])
+        return replace(asked, model=folder), f"{name}@{model_digest(folder)[:12]}"
+    with asking(asked) as client:
+        known = client.metadata()
+    return replace(asked, version=known.version, label=None), f"{known.model}/{known.version}"
+
+
 def find_model(folder: Path, name: str | None, version: int | None) -> Path:
     """Finds a SavedModel: `folder` itself, or the newest version of the one model below it.
 
@@ -174,18 +196,18 @@ def answer_all(
     writer: Writer,
     target: Path | None,
 ) -> bool:
-    """Asks about all pictures that `writer` does not have yet, and writes the answers as they come.
+    """Asks about all pictures that `writer` has no answer for yet, and writes the answers as they come.
 
     Args:
         pictures: what to ask about.
-        asked: which model; if `writer` has all pictures, it is not even connected to.
+        asked: which version of which model; if `writer` has all answers, it is not even loaded.
         ask: `Client.predict_each` or `Client.embed_each`.
         row: makes the columns of an answer, without `picture` and `error`.
         writer: takes the answers.
         target: where that is, None for the screen.
 
     Returns:
-        Whether all were answered without an error, now and earlier.
+        Whether all were answered without an error.
 
     Raises:
         AnswerError: the model cannot be asked, or the answers cannot be written; those so far are.
@@ -197,27 +219,27 @@ def answer_all(
     try:
         with asking(asked) if left else nullcontext() as client:
             for answer in _shown(ask(client, left), len(left), console) if client else ():
-                name = plain(answer.source)
-                writer.write({**row(answer), "picture": name, "error": answer.error})
+                name, error = plain(answer.source), None if answer.error is None else plain(answer.error)
+                writer.write({**row(answer), "picture": name, "error": error})
                 written += 1
-                if answer.error is not None:
-                    failed[name] = answer.error
-    except AnswerError as error:
+                if error is not None:
+                    failed[name] = error
+    except AnswerError as fault:
         if not written:
             raise
         again = " Give the same command again to go on." if target else ""
-        raise AnswerError(f"{error} {written:,} of {len(left):,} pictures were answered before.{again}") from error
+        raise AnswerError(f"{fault} {written:,} of {len(left):,} pictures were answered before.{again}") from fault
     earlier = len(pictures.sources) - len(left)
-    console.print(_counts(len(left), len(failed), earlier, writer.failed, time.monotonic() - began, target))
+    console.print(_counts(len(left), len(failed), earlier, time.monotonic() - began, target))
     _list(console, "error", [f"{name}: {error}" for name, error in failed.items()])
     _list(console, "passed over, no picture by its suffix", pictures.skipped)
-    return not failed and not writer.failed
+    return not failed
 
 
-def _counts(asked: int, failed: int, earlier: int, failed_earlier: int, seconds: float, target: Path | None) -> str:
+def _counts(asked: int, failed: int, earlier: int, seconds: float, target: Path | None) -> str:
     parts = [f"{asked:,} {'picture' if asked == 1 else 'pictures'} in {seconds:.1f} s", f"{failed:,} with an error"]
     if earlier:
-        parts.append(f"{earlier:,} were there before, {failed_earlier:,} of them with an error")
+        parts.append(f"{earlier:,} were answered before")
     return f"{target}: {' · '.join(parts)}" if target else " · ".join(parts)
 
 

@@ -61,9 +61,8 @@ def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | Non
     """Say what pictures show: JPEG and PNG files, or folders and zips of them.
 
     One picture is answered with a table, several as CSV or JSON lines, one row each. A picture that cannot be
-    answered has its error there, and stops no other. A command that was stopped goes on where it was when it is
-    given again: pictures that --out names already are left out. Where a newer model may be published meanwhile,
-    --model-version keeps one for all.
+    answered has its error there, and stops no other. Given again, a command goes on where it was, and asks again about
+    pictures that had an error. One version answers all, whatever is published meanwhile; its name stands in each row.
 
     \b
       fashion predict shoe.jpg
@@ -75,7 +74,7 @@ def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | Non
     asked = _asked(**model)
     from fashion_client import Client
 
-    from pipeline.asking import answer_all, asking, find_pictures
+    from pipeline.asking import answer_all, asking, find_pictures, identify
 
     pictures = find_pictures(images)
     sources = pictures.sources
@@ -84,7 +83,8 @@ def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | Non
             fine = _show(client.predict(sources)[0], top)
     else:
         as_row, columns = (_nested, _NESTED) if form == "jsonl" else (_flat, _flat_columns(top))
-        with _writer(out, form or "csv", columns) as writer:
+        asked, name = identify(asked)
+        with _writer(out, form or "csv", columns, name) as writer:
             fine = answer_all(pictures, asked, Client.predict_each, lambda answer: as_row(answer, top), writer, out)
     sys.exit(0 if fine else 1)
 
@@ -97,8 +97,8 @@ def embed(images: tuple[str, ...], out: Path | None, form: str | None, **model: 
 
     An embedding is a vector of length 1; pictures that look alike have vectors that lie close. --out vectors.npy
     holds float32 [n, d], one row for each picture, and vectors.pictures.csv beside it names them. A picture that
-    cannot be answered has its error there and a row of zeros. A command that was stopped goes on where it was when it
-    is given again; where a newer model may be published meanwhile, --model-version keeps one for all.
+    cannot be answered has its error there and a row of zeros. Given again, a command goes on where it was, and asks
+    again about pictures that had an error. One version answers all, whatever is published meanwhile.
 
     \b
       fashion embed shoe.jpg
@@ -111,10 +111,11 @@ def embed(images: tuple[str, ...], out: Path | None, form: str | None, **model: 
     asked = _asked(**model)
     from fashion_client import Client
 
-    from pipeline.asking import answer_all, find_pictures
+    from pipeline.asking import answer_all, find_pictures, identify
 
     pictures = find_pictures(images)
-    with _writer(out, form, ("picture", "embedding", "error")) as writer:
+    asked, name = identify(asked)
+    with _writer(out, form, ("picture", "model", "embedding", "error"), name) as writer:
         fine = answer_all(pictures, asked, Client.embed_each, lambda answer: {"embedding": answer.vector}, writer, out)
     sys.exit(0 if fine else 1)
 
@@ -143,21 +144,21 @@ def _asked(
 
 
 @contextmanager
-def _writer(out: Path | None, form: str, columns: tuple[str, ...]) -> Iterator["Writer"]:
+def _writer(out: Path | None, form: str, columns: tuple[str, ...], model: str) -> Iterator["Writer"]:
     from pipeline.answers import Lines, Vectors
 
     if form == "npy":
         assert out is not None
-        writer: Writer = Vectors(out)
+        writer: Writer = Vectors(out, model)
     else:
-        writer = Lines(out or sys.stdout.buffer, form, columns)
+        writer = Lines(out or sys.stdout.buffer, form, columns, model)
     try:
         yield writer
     finally:
         writer.close()
 
 
-_NESTED = ("picture", "label", "confidence", "top", "error")
+_NESTED = ("picture", "model", "label", "confidence", "top", "error")
 
 
 def _nested(answer: "Prediction", top: int) -> dict[str, object]:
@@ -167,7 +168,7 @@ def _nested(answer: "Prediction", top: int) -> dict[str, object]:
 
 def _flat_columns(top: int) -> tuple[str, ...]:
     further = [f"{name}_{place}" for place in range(2, top + 1) for name in ("label", "confidence")]
-    return ("picture", "label", "confidence", *further, "error")
+    return ("picture", "model", "label", "confidence", *further, "error")
 
 
 def _flat(answer: "Prediction", top: int) -> dict[str, object]:

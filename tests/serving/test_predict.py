@@ -34,12 +34,20 @@ def test_json_gives_one_object_a_line(server):
     assert [json.loads(line) for line in shown.stdout.splitlines()] == [
         {
             "picture": names[0],
+            "model": "tiny/3",
             "label": "class0",
             "confidence": 0.75,
             "top": [{"label": "class0", "confidence": 0.75}],
             "error": None,
         },
-        {"picture": names[1], "label": "", "confidence": 0.0, "top": [], "error": "this is no picture"},
+        {
+            "picture": names[1],
+            "model": "tiny/3",
+            "label": "",
+            "confidence": 0.0,
+            "top": [],
+            "error": "this is no picture",
+        },
     ]
 
 
@@ -49,10 +57,10 @@ def test_several_pictures_are_rows_on_the_screen_and_all_else_is_on_stderr(serve
     shown = asked("predict", "shop", *server, "--top", "2")
     assert shown.exit_code == 1
     assert shown.stdout.splitlines() == [
-        "picture,label,confidence,label_2,confidence_2,error",
-        f"{names[0]},class0,0.750000,other,0.250000,",
-        f"{names[1]},,,,,this is no picture",
-        f"{names[2]},class2,0.750000,other,0.250000,",
+        "picture,model,label,confidence,label_2,confidence_2,error",
+        f"{names[0]},tiny/3,class0,0.750000,other,0.250000,",
+        f"{names[1]},tiny/3,,,,,this is no picture",
+        f"{names[2]},tiny/3,class2,0.750000,other,0.250000,",
     ]
     said = shown.stderr.splitlines()
     assert said[0].startswith("3 pictures in ")

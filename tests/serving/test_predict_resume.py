@@ -1,5 +1,6 @@
 """`fashion predict` and `fashion embed`: files survive whatever ends the command, and it goes on where it was."""
 
+import dataclasses
 import json
 import os
 import resource
@@ -15,8 +16,9 @@ import pytest
 
 from components.errors import AnswerError
 from pipeline.answers import Lines, Vectors
+from pipeline.asking import Asked, identify
+from tests.serving import fake_server
 from tests.serving.commands import ENVIRONMENT, asked, rows_of, shop, started
-from tests.serving.fake_server import rest_server
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -29,23 +31,75 @@ def test_a_stopped_command_goes_on_where_it_was(server, behaviour, form, keep):
     assert asked("predict", "shop", *server, "--out", out).exit_code == 1
     whole = out.read_bytes()
     out.write_bytes(whole[: int(len(whole) * keep)])
-    left = 20 - max(out.read_bytes().count(b"\n") - (form == "csv"), 0)
+    answered = [line for line in out.read_bytes().splitlines(keepends=True)[form == "csv" :] if line.endswith(b"\n")]
+    left = 20 - sum(b"this is no picture" not in line for line in answered)
     behaviour.asked.clear()
     again = asked("predict", "shop", *server, "--out", out)
-    assert again.exit_code == 1  # also where the error was found earlier
+    assert again.exit_code == 1
     assert out.read_bytes() == whole
     assert sum(len(pictures) for _, pictures in behaviour.asked) == left
     assert f"{out}: {left} picture" in again.stderr
     assert len(names) == 20
 
 
-def test_nothing_is_asked_where_all_is_answered(behaviour):
+def test_nothing_is_asked_where_all_is_answered(server, behaviour):
     shop(3)
-    with rest_server(behaviour) as address:
-        server = ["--server", address, "--model-name", "tiny"]
-        asked("predict", "shop", *server, "--out", "out.csv")
-    assert asked("predict", "shop", *server, "--out", "out.csv").exit_code == 0
-    assert asked("predict", "shop", "--out", "out.csv", "--model", "none").exit_code == 0
+    asked("predict", "shop", *server, "--out", "out.csv")
+    behaviour.asked.clear()
+    again = asked("predict", "shop", *server, "--out", "out.csv")
+    assert (again.exit_code, behaviour.asked) == (0, [])
+    assert "out.csv: 0 pictures in" in again.stderr
+    assert "3 were answered before" in again.stderr
+
+
+FORMS = {"out.csv": "predict", "out.jsonl": "predict", "vectors.jsonl": "embed", "vectors.npy": "embed"}
+
+
+def outputs(out):
+    return [path.read_bytes() for path in (Path(out), Path(out).with_suffix(".pictures.csv")) if path.exists()]
+
+
+@pytest.mark.parametrize(("out", "command"), FORMS.items())
+@pytest.mark.parametrize("bad", [[0], [1, 3], range(5)], ids=["first", "some", "all"])
+def test_pictures_that_had_an_error_are_asked_again_and_take_their_place(server, behaviour, out, command, bad):
+    shop(5)
+    assert asked(command, "shop", *server, "--out", "fresh" + out).exit_code == 0
+    shop(5, bad)
+    assert asked(command, "shop", *server, "--out", out).exit_code == 1
+    shop(5)
+    behaviour.asked.clear()
+    assert asked(command, "shop", *server, "--out", out).exit_code == 0
+    assert sum(len(pictures) for _, pictures in behaviour.asked) == len(bad)
+    assert outputs(out) == outputs("fresh" + out)
+
+
+@pytest.mark.parametrize(("out", "command"), FORMS.items())
+def test_answers_of_two_versions_are_never_mixed(server, behaviour, monkeypatch, out, command):
+    names = shop(4)
+    asked(command, *names[:2], *server, "--out", out)
+    before = outputs(out)
+    monkeypatch.setitem(fake_server.SPEC, "version", 4)
+    for pictures in (names, names[:2]):  # also where all is answered
+        refused = asked(command, *pictures, *server, "--out", out)
+        assert refused.exit_code == 10
+        assert "holds answers of tiny/3, and now tiny/4 answers. Ask the former again, with --model-version" in (
+            refused.stderr
+        )
+    assert outputs(out) == before
+
+
+def test_one_version_answers_all_whatever_is_published_meanwhile(server, tmp_path):
+    newest = Asked(server[1], "tiny", Path(), None, "canary", 32, 5.0)
+    assert identify(newest) == (dataclasses.replace(newest, version=3, label=None), "tiny/3")
+    for version in ("1", "2"):
+        (tmp_path / "tiny" / version).mkdir(parents=True)
+        (tmp_path / "tiny" / version / "saved_model.pb").write_bytes(version.encode())
+    here = Asked(None, None, tmp_path, None, None, 32, 5.0)
+    pinned, name = identify(here)
+    assert pinned.model == tmp_path / "tiny" / "2"
+    assert name.startswith("tiny/2@")
+    (tmp_path / "tiny" / "2" / "saved_model.pb").write_bytes(b"other")
+    assert identify(here)[1] != name
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "npy"])
@@ -78,7 +132,7 @@ def test_kill_loses_nothing_that_was_written_and_repeats_nothing(server, behavio
 
 def test_server_that_fails_midway_leaves_what_was_answered(server, behaviour):
     shop(12)
-    behaviour.faults = ["", "", "internal"]
+    behaviour.faults = ["", "", "", "internal"]
     command = ("predict", "shop", *server, "--out", "out.csv", "--batch-size", "2")
     shown = asked(*command)
     assert shown.exit_code == 10
@@ -107,11 +161,11 @@ def test_a_stopped_matrix_goes_on_where_it_was(server, bad, rows):
 
 
 def test_two_commands_do_not_write_one_file(tmp_path):
-    first = Lines(tmp_path / "out.csv", "csv", ("picture", "error"))
+    first = Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
     with pytest.raises(AnswerError, match="another command is writing it"):
-        Lines(tmp_path / "out.csv", "csv", ("picture", "error"))
+        Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
     first.close()
-    Lines(tmp_path / "out.csv", "csv", ("picture", "error")).close()
+    Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3").close()
 
 
 def test_matrix_and_names_that_do_not_belong_together_are_refused(server):
@@ -119,7 +173,7 @@ def test_matrix_and_names_that_do_not_belong_together_are_refused(server):
     asked("embed", "shop", *server, "--out", "vectors.npy")
     Path("vectors.npy").write_bytes(b"")
     with pytest.raises(AnswerError, match=r"fewer vectors than vectors\.pictures\.csv has pictures"):
-        Vectors(Path("vectors.npy"))
+        Vectors(Path("vectors.npy"), "tiny/3")
 
 
 def test_names_that_are_no_text_of_one_line_are_kept_apart_and_found_again(server, behaviour):
@@ -156,11 +210,11 @@ def test_full_disk_is_told_and_loses_nothing(server):
 
 def test_vectors_of_another_length_are_refused_and_what_is_there_stays(tmp_path):
     path = tmp_path / "vectors.npy"
-    first = Vectors(path)
+    first = Vectors(path, "tiny/3")
     first.write({"picture": "a.jpg", "embedding": array("f", [1, 2, 3, 4]), "error": ""})
     first.close()
-    again = Vectors(path)
-    with pytest.raises(AnswerError, match=r"holds vectors of 4 numbers, and this model's have 2"):
+    again = Vectors(path, "tiny/3")
+    with pytest.raises(AnswerError, match=r"holds vectors of 4 numbers, not 2"):
         again.write({"picture": "b.jpg", "embedding": array("f", [1, 2]), "error": ""})
     again.close()
     assert np.load(path).tolist() == [[1, 2, 3, 4]]
