@@ -15,6 +15,7 @@ from components.report.facts import Gap, RunFacts, from_json, to_json
 from components.report.reading import PREDICTIONS_FILE, Reading
 from components.report.sources import Sources
 from components.report.statistics import drift_between
+from components.report.training import seconds_of
 from components.report.verdict import verdict_facts
 from pipeline.history import History, Run
 from pipeline.paths import Paths, short
@@ -144,8 +145,7 @@ def completed(facts: RunFacts, sources: Sources, folder: Path) -> RunFacts:
     elif data:
         gaps.append(Gap("data", "drift", "There are no earlier data of this recipe to compare with."))
     if training:
-        seconds = next((stage.seconds for stage in sources.stages if stage.name == "train"), None)
-        training = dataclasses.replace(training, seconds=seconds)
+        training = dataclasses.replace(training, seconds=seconds_of(sources.stages))
     if provenance:
         provenance = dataclasses.replace(
             provenance,

@@ -31,6 +31,7 @@ from components.report.sources import Sources
 from components.report.statistics import anomaly_facts, drift_between
 from components.report.thumbnail import thumbnail
 from components.report.verdict import quality_of_answers, quality_of_verdict, verdict_facts
+from components.settings import Train
 
 RECIPE_FILE, FACTS_FILE = "recipe.yaml", "facts.json"
 
@@ -86,7 +87,10 @@ def data_facts(reading: Reading) -> DataFacts | None:
         )
     with_table = _with_table(reading, facts)
     return dataclasses.replace(
-        with_table, anomalies=None if anomalies is None else anomaly_facts(anomalies), drift=_drift(reading)
+        with_table,
+        anomalies=None if anomalies is None else anomaly_facts(anomalies),
+        drift=_drift(reading),
+        notes=reading.judgement.notes if reading.judgement else (),
     )
 
 
@@ -100,8 +104,9 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
     stages = reading.attempt("training", "epochs", lambda: training.read_stages(folder, train, pictures)) or ()
     if not any(stage.seconds for stage in stages):
         reading.miss("training", "throughput", "Training did not record how long its epochs took.")
-    seconds = next((stage.seconds for stage in reading.sources.stages if stage.name == "train"), None)
-    return TrainingFacts(stages, _network(reading), seconds)
+    dropped = any(stage.name == "finetune" and not stage.kept for stage in stages)
+    kept = train.model_copy(update={"finetune": None}) if dropped else train
+    return TrainingFacts(stages, _network(reading, kept), training.seconds_of(reading.sources.stages), train.calibrate)
 
 
 def quality_facts(reading: Reading) -> tuple[QualityFacts | None, PictureFacts | None]:
@@ -211,10 +216,9 @@ def _drift(reading: Reading) -> DriftFacts | None:
     return reading.attempt("data", "drift", lambda: drift_between(before, now, reading.sources.earlier_run))
 
 
-def _network(reading: Reading) -> Network | None:
-    network, told = reading.network, reading.told
-    model, picture, train = told.model, told.picture, told.train
-    if network is None or model is None or picture is None or train is None:
+def _network(reading: Reading, train: Train) -> Network | None:
+    network, model, picture = reading.network, reading.told.model, reading.told.picture
+    if network is None or model is None or picture is None:
         return None
     return reading.attempt(
         "training", "network", lambda: training.network_of(network.shapes, model, picture, train, network.features)

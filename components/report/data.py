@@ -98,10 +98,13 @@ def duplicates_of(
     table: Table, groups: Sequence[NDArray[np.intp]], classes: Sequence[str], picture_of: Pictures
 ) -> Duplicates:
     """Sums up groups from `duplicate_rows`, and shows the first of them."""
+    across = [rows for rows in groups if len(np.unique(table.splits[rows])) > 1]
     return Duplicates(
         groups=len(groups),
         products=sum(map(len, groups)),
         contradictory=sum(_contradictory(table, rows) for rows in groups),
+        across=len(across),
+        tested=sum(int((table.splits[rows] == "test").sum()) for rows in across),
         samples=tuple(
             DuplicateGroup(
                 picture_of(str(table.ids[rows[0]])),

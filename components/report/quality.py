@@ -56,13 +56,15 @@ def coverage_of(labels: Labels, probabilities: Probabilities) -> tuple[Coverage,
 
 
 def slices_of(correct: NDArray[np.bool_], texts: Mapping[str, NDArray[np.object_]]) -> tuple[SliceQuality, ...]:
-    """Accuracy among the examples with one value of a column, for its most frequent values.
+    """Accuracy among the examples with one value of a column, for its most frequent values; empty columns are left out.
 
     Args:
         correct: bool [n].
         texts: column to object [n]; "" for a missing value.
     """
-    return tuple(part for column in SLICED for part in _slices(column, correct, texts[column]))
+    return tuple(
+        part for column in SLICED if (texts[column] != "").any() for part in _slices(column, correct, texts[column])
+    )
 
 
 def wilson(correct: int, examples: int) -> tuple[float, float]:

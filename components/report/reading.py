@@ -18,6 +18,7 @@ from components.report.predictions import Predictions, load_predictions, predict
 from components.report.sources import Sources
 from components.tune.space import read_values, with_values
 from components.validate.gate import Anomaly, Summary, judge
+from components.validate.gate import Verdict as Judgement
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import Verdict
@@ -103,14 +104,18 @@ class Reading:
         return self.attempt("data", "anomalies", lambda: statistics.read_anomalies(folder))
 
     @cached_property
-    def problems(self) -> tuple[str, ...]:
-        """Why the data gate refuses the data, by its own rules; it leaves nothing behind when it does."""
+    def judgement(self) -> Judgement | None:
+        """What the data gate says of the data, by its own rules; it leaves nothing behind when it refuses them."""
         found, summary, limits = self.anomalies, self.summary, self.told.validation
         if found is None or summary is None or limits is None:
-            return ()
+            return None
         lists = str(self.folders.quarantine)
-        judged = self.attempt("data", "data gate", lambda: judge(found, summary, limits, self.classes, lists))
-        return judged.problems if judged else ()
+        return self.attempt("data", "data gate", lambda: judge(found, summary, limits, self.classes, lists))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why the data gate refuses the data."""
+        return self.judgement.problems if self.judgement else ()
 
     @cached_property
     def verdict(self) -> "Verdict | None":

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
-from components.report.facts import Block, Epoch, Network, Stage
+from components.report.facts import Block, Epoch, Network, Stage, StageTime
 from components.settings import Model, Picture, Train
 
 _SCALING = "normalization"
@@ -31,6 +31,11 @@ def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage
     return tuple(_stage(name, of, planned[name], name == kept, pictures) for name, of in epochs.items() if of)
 
 
+def seconds_of(stages: Sequence[StageTime]) -> float | None:
+    """How long training took in this run; None where that is not known, or the cache has it from another run."""
+    return next((stage.seconds for stage in stages if stage.name == "train" and stage.state != "cached"), None)
+
+
 def network_of(
     shapes: Mapping[str, Sequence[int]], model: Model, picture: Picture, train: Train, features: int
 ) -> Network:
@@ -48,8 +53,16 @@ def network_of(
     for name, shape in shapes.items():
         numbers[_part(name, known)] += math.prod(shape)
     parts = [part for part in (_FRONT, *known, "other", "head") if numbers[part]]
-    blocks = (Block(part, numbers[part], _trained(part, model, train)) for part in parts)
-    return Network(model.backbone, model.weights, picture.size, features, tuple(blocks))
+    return Network(
+        backbone=model.backbone,
+        weights=model.weights,
+        size=picture.size,
+        features=features,
+        blocks=tuple(Block(part, numbers[part], _trained(part, model, train)) for part in parts),
+        front=model.front,
+        reference=PROFILES[model.backbone].reference,
+        layers=unfrozen if isinstance(unfrozen := _unfrozen(model, train), int) else None,
+    )
 
 
 def _part(variable: str, known: tuple[str, ...]) -> str:
@@ -64,13 +77,14 @@ def _trained(part: str, model: Model, train: Train) -> tuple[str, ...]:
     """The stages that train a part, or some of it."""
     if part == "head":
         return tuple(name for name, stage in (("head", train.head), ("finetune", train.finetune)) if stage)
-    if train.finetune is None:
-        return ()
-    unfrozen = read_unfreeze(model.backbone, train.finetune.unfreeze_from)
+    unfrozen = _unfrozen(model, train)
     if isinstance(unfrozen, int):  # layers, counted from the end; how far down they reach is not told by their names
         unfrozen = PROFILES[model.backbone].parts[-1:]
-    trained = part == _FRONT or part in unfrozen
-    return ("finetune",) if trained else ()
+    return ("finetune",) if train.finetune and (part == _FRONT or part in unfrozen) else ()
+
+
+def _unfrozen(model: Model, train: Train) -> int | tuple[str, ...]:
+    return read_unfreeze(model.backbone, train.finetune.unfreeze_from) if train.finetune else ()
 
 
 def _read_epochs(file: Path) -> tuple[Epoch, ...]:

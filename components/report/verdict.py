@@ -27,17 +27,17 @@ def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequenc
     """
     found = _figures(verdict)
     failed = next((stage.name for stage in sources.stages if stage.state == "failed"), None)
-    if failed:
+    pushed = sources.pushed
+    if failed and not (pushed and pushed.get("pushed")):
         return _failed(found, sources, failed, problems)
     if verdict and not verdict.blessed:
         reasons = tuple(Reason(failure.name, failure.sentence) for failure in verdict.failures)
         sentence = f"{_most(reasons)} Nothing was published."
         return replace(found, outcome="model refused", sentence=sentence, reasons=reasons, serving=_serving(sources))
-    pushed = sources.pushed
     if pushed and pushed.get("pushed"):
         version, serving = int(pushed["pushed_version"]), _serving(sources)
         newer = "" if serving in (version, None) else f" Version {serving} is newer and serves."
-        sentence = f"Published as version {version}.{newer}"
+        sentence = f"Published as version {version}.{newer}{f' Then {failed} failed.' if failed else ''}"
         return replace(found, outcome="published", sentence=sentence, version=version, serving=serving)
     if pushed:
         unservable = pushed.get("unservable")

@@ -150,7 +150,7 @@ def _shared(summary: Summary) -> Iterator[str]:
     for splits, count in summary.shared.items():
         yield (
             f"{count:,} {'pictures are' if count > 1 else 'picture is'} in both {splits}: split.by=given and "
-            "split.by=year move none to keep them apart. Figures on test are the better for it."
+            f"split.by=year move none to keep them apart.{' Test figures are too high.' if 'test' in splits else ''}"
         )
 
 

@@ -6,6 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
+from components.networks.profiles import PROFILES
 from components.report.facts import (
     AnomalyFacts,
     Answer,
@@ -209,7 +210,7 @@ class _Maker:
                 Histogram("brightness", "", (0.0, 85.0, 170.0, 255.0), (12, 345, 2_345), sampled=True),
             ),
             sizes=(Count("60 × 80", 26_527), Count("53 × 80", 4)),
-            duplicates=Duplicates(467, 1_019, 3, tuple(self._group(i == 0) for i in range(4))),
+            duplicates=Duplicates(467, 1_019, 3, 0, 0, tuple(self._group(i == 0) for i in range(4))),
             anomalies=(AnomalyFacts("season", ("train",), severe=False, finding=f"Odd values: {HOSTILE}"),),
             drift=DriftFacts("2026-11-14T03-00-00", 41_234, (Drift("baseColour", 0.0834, HOSTILE, 0.1111, 0.1945),
                                                              Drift("gender", 0.0021, "Men", 0.5521, 0.5542))),
@@ -233,8 +234,11 @@ class _Maker:
                 Stage("head", epochs(20), 100, 17, kept=False, seconds=66.0, images_per_second=913.0),
                 Stage("finetune", epochs(5), 8, 5, kept=True, seconds=301.0, images_per_second=87.0),
             ),
-            network=Network("efficientnet_b0", "imagenet", 160, 1280, blocks),
+            network=Network(
+                "efficientnet_b0", "imagenet", 160, 1280, blocks, reference=PROFILES["efficientnet_b0"].reference
+            ),
             seconds=431.0,
+            calibrated=True,
         )
 
     def quality(self) -> QualityFacts:

@@ -33,7 +33,7 @@ def test_a_comparison_tells_what_changed(tmp_path: Path) -> None:
     assert "- cap: 500" in page.text
     assert "+ cap: 800" in page.text
     assert "44,446 45,000 +554" in page.text
-    assert "Different catalogues." in page.text
+    assert "Different test splits." in page.text
 
 
 def test_runs_without_quality_can_be_compared(tmp_path: Path) -> None:

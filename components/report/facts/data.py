@@ -113,12 +113,16 @@ class Duplicates:
         groups: pictures that several products share.
         products: how many products these are.
         contradictory: groups whose products are of different classes.
+        across: groups whose products are in different splits.
+        tested: products of the test split whose picture is in another split too.
         samples: contradictory groups first, then the largest.
     """
 
     groups: int
     products: int
     contradictory: int
+    across: int
+    tested: int
     samples: tuple[DuplicateGroup, ...]
 
 

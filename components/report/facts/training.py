@@ -56,13 +56,27 @@ class Block:
 
 @dataclass(frozen=True)
 class Network:
-    """The network; `size` is the side of its square input in pixels, `features` the width of an embedding."""
+    """The network.
+
+    Attributes:
+        backbone: its name in recipes.
+        weights: what it was started from; "none" for random numbers.
+        size: side of its square input, pixels.
+        features: width of an embedding.
+        blocks: its parts.
+        front: what stands before the backbone; "none" for nothing.
+        reference: who published the backbone, in Markdown; "" where nobody did.
+        layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
+    """
 
     backbone: str
     weights: str
     size: int
     features: int
     blocks: tuple[Block, ...]
+    front: str = "none"
+    reference: str = ""
+    layers: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -72,8 +86,16 @@ class Network:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How training went; `seconds` is the whole of it, None where it is not known."""
+    """How training went.
+
+    Attributes:
+        stages: those that ran.
+        network: None where it could not be read.
+        seconds: the whole of it; None where it is not known, or an earlier run did it.
+        calibrated: whether confidences were scaled on the eval split; None where that is not known.
+    """
 
     stages: tuple[Stage, ...]
     network: Network | None
     seconds: float | None
+    calibrated: bool | None = None

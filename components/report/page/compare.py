@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from components.report.facts import QualityFacts, RunFacts
 from components.report.page.formats import NONE, duration, number, percent, points, whole
@@ -40,9 +43,18 @@ def write_comparison(a: RunFacts, b: RunFacts, file: Path) -> None:
 
 
 def same_test(a: RunFacts, b: RunFacts) -> bool | None:
-    """Whether both were tested on the same catalogue; None if that is not known."""
-    digests = [run.provenance.data_digest if run.provenance else None for run in (a, b)]
-    return None if None in digests else digests[0] == digests[1]
+    """Whether both were tested on the same products: of one catalogue, split alike; None if that is not known."""
+    tests = [_test_of(run) for run in (a, b)]
+    return None if None in tests else tests[0] == tests[1]
+
+
+def _test_of(run: RunFacts) -> tuple[Any, ...] | None:
+    of = run.provenance
+    if of is None or of.data_digest is None or of.recipe is None or run.data is None:
+        return None
+    recipe = yaml.safe_load(of.recipe)
+    counts = {counts.name: counts.splits.get("test", 0) for counts in run.data.classes}
+    return of.data_digest, recipe.get("labels"), recipe.get("split"), counts
 
 
 def _figures(a: RunFacts, b: RunFacts) -> Iterator[Row]:

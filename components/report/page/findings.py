@@ -12,6 +12,7 @@ from components.report.facts import (
     QualityFacts,
     RunFacts,
     SliceQuality,
+    TrainingFacts,
     VerdictFacts,
 )
 from components.report.page.formats import percent, points, whole
@@ -20,6 +21,11 @@ Level = Literal["bad", "warn", "info"]
 
 # Above this, confidences mislead whoever sets a threshold by them.
 _CALIBRATION_ERROR = 0.05
+_REMEDIES = {
+    None: "",
+    False: "; train.calibrate: true scales them on the eval split",
+    True: ", though train.calibrate scaled them on the eval split; gate.ece refuses such a model",
+}
 _DRIFT = 0.05
 _SMALL_SLICE = 30
 _MOST = 6
@@ -39,7 +45,7 @@ def findings(facts: RunFacts) -> tuple[Finding, ...]:
     found = [
         *_of_gate(facts.verdict, facts.quality),
         *(_of_data(facts.data) if facts.data else ()),
-        *(_of_quality(facts.quality) if facts.quality else ()),
+        *(_of_quality(facts.quality, facts.training) if facts.quality else ()),
     ]
     order: dict[Level, int] = {"bad": 0, "warn": 1, "info": 2}
     return tuple(sorted(found, key=lambda each: order[each.level])[:_MOST])
@@ -97,7 +103,7 @@ def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Fi
         return
     needed = gate.get("recall")
     if recall == 1:
-        yield Finding("info", "Every product of every class was recognised.", "classes")
+        yield Finding("info", "Every test product was recognised.", "classes")
         return
     sentence = f"Lowest recall: {name}, {percent(recall)}"
     rare = quality is not None and name not in {of.name for of in judged(quality, gate)}
@@ -125,6 +131,12 @@ def _of_data(data: DataFacts) -> Iterator[Finding]:
     if data.duplicates and data.duplicates.contradictory:
         groups = _counted(data.duplicates.contradictory, "picture is", "pictures are")
         yield Finding("warn", f"{groups} listed under several classes.", "duplicates")
+    if data.duplicates and data.duplicates.tested:
+        shared = _counted(data.duplicates.tested, "test product has", "test products have")
+        sentence = f"{shared} the picture of a product in another split: test figures are too high."
+        yield Finding("warn", sentence, "duplicates")
+    if data.notes:
+        yield Finding("warn", f"The data gate noted {_counted(len(data.notes), 'oddity', 'oddities')}.", "notes")
     quarantined = sum(of.count for of in data.quarantined)
     if quarantined:
         level: Level = "warn" if data.rows and quarantined > data.rows / 100 else "info"
@@ -135,10 +147,11 @@ def _of_data(data: DataFacts) -> Iterator[Finding]:
         yield Finding("warn", f"{moved.column} drifted: {moved.value or 'missing'} {share} points.", "drift")
 
 
-def _of_quality(quality: QualityFacts) -> Iterator[Finding]:
+def _of_quality(quality: QualityFacts, training: TrainingFacts | None) -> Iterator[Finding]:
     if quality.calibration and quality.calibration.ece > _CALIBRATION_ERROR:
+        remedy = _REMEDIES[training.calibrated if training else None]
         error = percent(quality.calibration.ece)
-        yield Finding("warn", f"Confidences are off by {error} on average: calibrate before using them.", "calibrated")
+        yield Finding("warn", f"Confidences are off by {error} on average{remedy}.", "calibrated")
     weak = weak_slices(quality)
     if weak:
         least = weak[0]
@@ -147,7 +160,10 @@ def _of_quality(quality: QualityFacts) -> Iterator[Finding]:
     suggested = suggested_threshold(quality.coverage)
     if suggested:
         answered = percent(suggested.coverage)
-        sentence = f"Abstaining below {suggested.threshold:g} halves the mistakes and still answers {answered}."
+        sentence = (
+            f"Passing over answers with a confidence below {suggested.threshold:g} at least halves the share of "
+            f"mistakes and still answers {answered}."
+        )
         yield Finding("info", sentence, "calibrated")
 
 

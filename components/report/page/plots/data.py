@@ -35,7 +35,14 @@ def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
     return Plot(
         id="class-counts",
         title="Training examples by class",
-        summary=_span(before, names) + ("" if balanced else " They were not balanced in this run."),
+        summary=_span(before, names)
+        + (
+            " Balancing changed none of them."
+            if after == before
+            else ""
+            if balanced
+            else " The run ended before balancing."
+        ),
         figure=drawn(
             *bars,
             xaxis={

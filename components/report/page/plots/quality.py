@@ -123,7 +123,9 @@ def coverage(of: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
         summary=f"A confidence of {suggested.threshold:g} answers {percent(suggested.coverage)} and is right in "
         f"{percent(suggested.accuracy)} of them."
         if suggested
-        else "No threshold halves the mistakes.",
+        else "No confidence halves the share of mistakes."
+        if any(each.accuracy not in (None, 1) for each in of)
+        else "There are no mistakes to avoid.",
         figure=drawn(
             *traces,
             xaxis={"title": "answered, of all products", "tickformat": ".0%", "autorange": "reversed", "nticks": 6},
