@@ -20,7 +20,7 @@ MEGABYTE = 2**20
 
 EXIT_CODES = """
 \b
-Exit codes: 0 stopped by SIGTERM or Ctrl-C, all running requests answered ·
+Exit codes: 0 stopped by SIGTERM or Ctrl-C, all running requests answered or, after --grace, refused ·
 1 cannot serve: a port is taken, a model configuration is wrong · 2 wrong option
 """
 
@@ -72,7 +72,7 @@ class ServeError(FashionError):
     type=click.FloatRange(min=0),
     default=30,
     show_default=True,
-    help="Seconds that running requests have to end in when the server is stopped.",
+    help="Seconds that running requests have to end in when the server is stopped; the rest get UNAVAILABLE.",
 )
 @click.option("--verbose", is_flag=True, help="Log every request that is refused.")
 def serve(

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_STEP_SECONDS = 0.02
+_ANSWER_SECONDS = 0.5  # for the last answers to reach their clients
 
 
 class CannotListen(Exception):
@@ -41,7 +44,7 @@ class Network:
         rest_port: for HTTP; 0 takes a free one.
         grpc_port: for gRPC; 0 takes a free one.
         rest_timeout_seconds: after which an HTTP request gets status 504. gRPC clients send a deadline of their own.
-        grace_seconds: that running requests have to end in when the server is told to stop.
+        grace_seconds: that running requests have to end in when the server is told to stop; the rest get UNAVAILABLE.
     """
 
     host: str = "127.0.0.1"
@@ -74,7 +77,7 @@ async def serve(
     limits: Limits,
     ready: Callable[[Listening], None],
     closing: asyncio.Event,
-) -> None:
+) -> bool:
     """Serves until `closing` is set, then lets running requests end and refuses new ones.
 
     Both faces answer from the start, so that health can be asked for while models load; a model is there once it is
@@ -87,6 +90,9 @@ async def serve(
         limits: above which a request is refused.
         ready: called once, when the models found at the start are loaded.
         closing: set it, from this event loop, to stop the server.
+
+    Returns:
+        Whether all work has ended. If not, a thread is still in TensorFlow with what nobody waits for any more.
 
     Raises:
         CannotListen: a port is taken, or the host is none of this machine.
@@ -106,9 +112,14 @@ async def serve(
             _log.info("stopping: running requests have %g s to end", network.grace_seconds)
     finally:
         closing.set()
-        await asyncio.gather(calls.stop(network.grace_seconds), _drained(rest, network.grace_seconds))
+        loop, grace = asyncio.get_running_loop(), network.grace_seconds
+        until = loop.time() + grace
+        cut = loop.call_later(grace, manager.cut_off)
+        await asyncio.gather(calls.stop(grace + _ANSWER_SECONDS), _drained(rest, grace + _ANSWER_SECONDS))
         await runner.cleanup()
-        await manager.stop()
+        ended = await manager.stop(max(until - loop.time(), 0))
+        cut.cancel()
+    return ended
 
 
 def run_server(
@@ -125,7 +136,7 @@ def run_server(
         CannotListen: a port is taken, or the host is none of this machine.
     """
 
-    async def main() -> None:
+    async def main() -> bool:
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
 
         def stop() -> None:
@@ -135,9 +146,13 @@ def run_server(
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, stop)
-        await serve(config, options, network=network, limits=limits, ready=ready, closing=closing)
+        return await serve(config, options, network=network, limits=limits, ready=ready, closing=closing)
 
-    asyncio.run(main())
+    if not asyncio.run(main()):
+        # TensorFlow cannot be interrupted, and Python would not end before its threads do.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 async def _listen_http(runner: web.AppRunner, network: Network) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,8 @@ class Options:
         config_file: the model config file, read again at every look; None where there is none to follow.
         keep_last: whether a model whose last version vanishes from its folder goes on serving it from memory, as
             TensorFlow Serving does with its option servable_versions_always_present.
+        retry_seconds: after which a version that could not be loaded is tried again though its files are the same, as
+            with TensorFlow Serving's option load_retry_interval_micros; doubled with every try, up to 64 times as long.
     """
 
     poll_seconds: float = 1.0
@@ -93,6 +95,7 @@ class Options:
     batching: Batching | None = None
     config_file: Path | None = None
     keep_last: bool = True
+    retry_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,13 @@ class Model:
 def read_model_config(path: Path) -> ModelServerConfig:
     """Reads TensorFlow Serving's model configuration file: a ModelServerConfig in text format.
 
+    Labels are not held against the disk: one that points to a version that is gone is no reason to serve nothing.
+
     Raises:
-        ServingError: there is no such file, it does not parse, or it contradicts itself or what is on the disk.
+        ServingError: there is no such file, it does not parse, it contradicts itself, or a folder cannot be read.
     """
     config = _parse(path, ModelServerConfig())
-    check_on_disk(models_of(config))
+    check_on_disk({name: replace(model, labels={}) for name, model in models_of(config).items()})
     return config
 
 

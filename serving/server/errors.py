@@ -34,6 +34,11 @@ class ServingError(Exception):
         self.code, self.message = code, message
 
 
+def shutting_down() -> ServingError:
+    """What a server that is ending answers."""
+    return ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down: ask another, or again later")
+
+
 def http_status(code: grpc.StatusCode) -> int:
     """The HTTP status that TensorFlow Serving's REST API answers in place of a gRPC code."""
     return _HTTP.get(code, 500)

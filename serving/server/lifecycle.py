@@ -15,6 +15,7 @@ import grpc
 from serving.server.config import Model, Options
 from serving.server.errors import ServingError, first_line
 from serving.server.metrics import Metrics
+from serving.server.retries import Retries, Stamp, stamp_files
 from serving.server.servable import Servable
 from serving.versions import find_versions
 
@@ -23,7 +24,6 @@ _log = logging.getLogger(__name__)
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 
 T = TypeVar("T")
-Stamp = tuple[tuple[str, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,10 @@ class VersionStatus:
 class Version:
     """One version of a model and whoever uses it."""
 
-    def __init__(self, model: str, number: int, path: Path) -> None:
-        self.model, self.number, self.path = model, number, path
+    def __init__(self, model: str, number: int, path: Path, retries: Retries) -> None:
+        self.model, self.number, self.path, self.retries = model, number, path, retries
         self.state = START
         self.error: ServingError | None = None
-        self.stamp: Stamp = ()  # of the files that could not be loaded
-        self.seen: Stamp = ()  # at the last look
         self._servable: Servable | None = None
         self._users = 0
         self._idle = asyncio.Event()
@@ -98,7 +96,11 @@ class Version:
 
 
 class ServedModel:
-    """One model of the configuration. Its methods are called from the event loop, and look at the disk off it."""
+    """One model of the configuration. Its methods are called from the event loop, and look at the disk off it.
+
+    `refresh` and `retire` load and unload: they are called one at a time, and by a task that nobody cancels, or what a
+    thread is loading would stay in memory without an owner.
+    """
 
     def __init__(self, model: Model, options: Options, metrics: Metrics, loader: Executor) -> None:
         """Loads nothing yet.
@@ -112,8 +114,8 @@ class ServedModel:
         self.model = model
         self._options, self._metrics, self._loader = options, metrics, loader
         self._versions: dict[int, Version] = {}
-        self._refreshing = asyncio.Lock()
         self._unloading: set[asyncio.Task[None]] = set()
+        self._leaving = False
         self._complaint = ""
 
     @property
@@ -133,22 +135,30 @@ class ServedModel:
         """Looks at the folder, loads what is new and wanted, then unloads what is no longer wanted.
 
         Old versions stay while no wanted one serves, and whatever serves stays while the folder cannot be read or,
-        with `Options.keep_last`, holds nothing that is wanted.
+        with `Options.keep_last`, holds nothing that is wanted. A model that has been told to leave loads nothing more.
         """
-        async with self._refreshing:
-            found = await self._found()
-            if found is None:
+        found = None if self._leaving else await self._found()
+        if found is None:
+            return
+        wanted = self.model.choose(found)
+        for number in wanted:
+            if self._leaving:
                 return
-            wanted = self.model.choose(found)
-            for number in wanted:
-                await self._bring_up(number, found[number])
-            if any(version.number in wanted for version in self.available) or not (wanted or self._options.keep_last):
-                self._unload([version for version in self.available if version.number not in wanted])
+            await self._bring_up(number, found[number])
+        for version in self._versions.values():
+            if version.number not in wanted:
+                version.retries.hurry()  # should it be wanted again
+        if any(version.number in wanted for version in self.available) or not (wanted or self._options.keep_last):
+            self._unload([version for version in self.available if version.number not in wanted])
+
+    def leave(self) -> None:
+        """Has the model load nothing more, from the version after the one that is being loaded."""
+        self._leaving = True
 
     async def retire(self) -> None:
-        """Unloads everything, as soon as running requests have ended, and waits for that."""
-        async with self._refreshing:
-            self._unload(self.available)
+        """Unloads everything for good, as soon as running requests have ended, and waits for that."""
+        self.leave()
+        self._unload(self.available)
         await asyncio.gather(*self._unloading)
 
     def _newest_first(self) -> list[Version]:
@@ -177,27 +187,28 @@ class ServedModel:
         version = self._versions.get(number)
         if version and version.state in (AVAILABLE, UNLOADING):
             return
-        stamp = await self._off_loop(lambda: _stamp(path))
-        if version and version.error:
-            # Somebody may still be copying: it is tried again when its files have changed and then kept still.
-            changed, settled = stamp != version.stamp, stamp == version.seen
-            version.seen = stamp
-            if not (changed and settled):
-                return
-        await self._load(Version(self.model.name, number, path), stamp)
+        stamp = await self._off_loop(lambda: stamp_files(path))
+        if version and version.error and not version.retries.is_due(stamp, time.monotonic()):
+            return
+        retries = version.retries if version else Retries(self._options.retry_seconds)
+        complaint = str(version.error) if version else ""
+        await self._load(Version(self.model.name, number, path, retries), stamp, complaint)
 
-    async def _load(self, version: Version, stamp: Stamp) -> None:
+    async def _load(self, version: Version, stamp: Stamp, complaint: str) -> None:
         self._versions[version.number] = version
-        version.state, version.stamp, version.seen = LOADING, stamp, stamp
+        version.state = LOADING
         began, path = time.monotonic(), str(version.path)
         try:
             servable = await self._off_loop(lambda: _open(version.path, self._options.warmup))
         except ServingError as error:
             version.state, version.error = END, error
+            wait = version.retries.fail(stamp, time.monotonic())
             self._metrics.loads.labels(path, "fail").inc()
             serves = ", ".join(str(other.number) for other in self.available) or "none"
-            _log.error(
-                "model %s: version %d cannot be loaded, %s serves: %s", version.model, version.number, serves, error
+            _log.log(
+                logging.DEBUG if str(error) == complaint else logging.ERROR,  # once, not at every try
+                "model %s: version %d cannot be loaded, %s serves; tried again in %g s, or when its files change: %s",
+                *(version.model, version.number, serves, wait, error),
             )
             return
         version.opened(servable)
@@ -239,12 +250,3 @@ def _open(path: Path, warmup: bool) -> Servable:
             servable.close()
             raise
     return servable
-
-
-def _stamp(path: Path) -> Stamp:
-    """Names, sizes and times of a version's files, which tell whether anything changed; empty if it cannot be read."""
-    try:
-        files = [(file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
-    except OSError:
-        return ()
-    return tuple((str(file), stat.st_size, stat.st_mtime_ns) for file, stat in files)

@@ -1,26 +1,23 @@
 """All models of a server: which version answers a request, and how a new configuration comes to count."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 
-from serving.server.config import Model, ModelServerConfig, Options, check_on_disk, models_of
-from serving.server.errors import ServingError
-from serving.server.lifecycle import ServedModel, Version, VersionStatus
+from serving.server.config import ModelServerConfig, Options, models_of
+from serving.server.errors import ServingError, shutting_down
+from serving.server.lifecycle import Version, VersionStatus
 from serving.server.metrics import Metrics
 from serving.server.runner import Runner
 from serving.server.servable import DEFAULT_SIGNATURE
+from serving.server.served_models import ServedModels, require_available
 
 __all__ = ["Answer", "ModelManager", "Spec", "VersionStatus"]
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -69,15 +66,11 @@ class ModelManager:
         Raises:
             ServingError: the configuration makes no sense.
         """
-        self._configured = models_of(config)
-        self._options, self._metrics = options, metrics
-        self._models: dict[str, ServedModel] = {}
-        self._labels: dict[str, Mapping[str, int]] = {}
-        self._loader = ThreadPoolExecutor(1, "model-loader")
+        self._models = ServedModels(models_of(config), options, metrics)
+        self._metrics = metrics
         self._runner = Runner(options, metrics)
-        self._reloading = asyncio.Lock()
-        self._polling: asyncio.Task[None] | None = None
-        self._stopped = False
+        self._running: set[asyncio.Task[dict[str, np.ndarray]]] = set()
+        self._stopped = self._impatient = False
 
     async def start(self, wait: bool = False) -> None:
         """Loads what is there, and from then on looks for changes.
@@ -89,23 +82,30 @@ class ModelManager:
         Raises:
             ServingError: UNKNOWN, a model has nothing that can be loaded; the others serve.
         """
-        async with self._reloading:
-            new = await self._apply(self._configured)
-        if self._options.poll_seconds > 0:
-            self._polling = asyncio.get_running_loop().create_task(self._poll())
+        new = await self._models.start()
         if wait:
-            _require_available(new)
+            require_available(new)
 
-    async def stop(self) -> None:
-        """Refuses new requests, waits for those that run, and unloads everything."""
+    def cut_off(self) -> None:
+        """Answers what still runs with UNAVAILABLE; TensorFlow itself cannot be interrupted, and goes on."""
+        self._stopped = self._impatient = True
+        for call in self._running:
+            call.cancel()
+
+    async def stop(self, seconds: float | None = None) -> bool:
+        """Refuses new requests, waits for those that run, and unloads everything.
+
+        Args:
+            seconds: to wait at most; None for as long as it takes.
+
+        Returns:
+            Whether everything has ended. If not, threads are still in TensorFlow.
+        """
         self._stopped = True
-        if self._polling:
-            self._polling.cancel()
-            await asyncio.gather(self._polling, return_exceptions=True)
-        async with self._reloading:
-            await asyncio.gather(*(model.retire() for model in self._models.values()))
-        self._loader.shutdown(wait=False)
-        self._runner.close()
+        ended = await self._models.close(seconds)
+        if ended:
+            self._runner.close()
+        return ended
 
     async def reload(self, config: ModelServerConfig) -> None:
         """Takes another configuration over; all of it or, if it makes no sense, nothing.
@@ -120,20 +120,13 @@ class ModelManager:
         self._refuse_if_stopped()
         if config.WhichOneof("config") is None:
             return
-        async with self._reloading:
-            loop = asyncio.get_running_loop()
-            models = models_of(config)
-            await loop.run_in_executor(self._loader, check_on_disk, models)
-            for model in models.values():
-                self._check_labels(model)
-            _require_available(await self._apply(models))
+        require_available(await self._models.reload(models_of(config)))
 
     @property
     def ready(self) -> bool:
         """Whether every configured model has a version that serves."""
-        return not self._stopped and all(
-            name in self._models and self._models[name].available for name in self._configured
-        )
+        served = map(self._models.get, self._models.configured)
+        return not self._stopped and all(model and model.available for model in served)
 
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
         """The states of a model's versions, newest first; of one version if it is named.
@@ -192,7 +185,7 @@ class ModelManager:
             raise
         finally:
             # Names that clients make up would grow the metrics without bound.
-            name = spec.name if spec.name in self._configured else ""
+            name = spec.name if spec.name in self._models.configured else ""
             self._metrics.requests.labels(name, status).inc()
             latency = self._metrics.request_latency.labels(name, "Predict", entrypoint)
             latency.observe((time.monotonic() - began) * 1e6)
@@ -201,72 +194,34 @@ class ModelManager:
         self._refuse_if_stopped()
         version, signature = self._find(spec), spec.signature or DEFAULT_SIGNATURE
         version.servable.check(signature, inputs, output_filter)
-        outputs = await self._runner.run(version, signature, inputs)
+        outputs = await self._run(version, signature, inputs)
         wanted = output_filter or outputs
         return Answer(version.number, signature, {name: outputs[name] for name in wanted})
 
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(self._options.poll_seconds)
-            for model in list(self._models.values()):
-                try:
-                    await model.refresh()
-                except Exception:  # noqa: BLE001 - a bug met with one model is not to leave the others unwatched
-                    _log.exception("model %s: looking for versions failed", model.model.name)
-
-    async def _apply(self, models: Mapping[str, Model]) -> list[ServedModel]:
-        """Makes a configuration the one that counts; what is to replace an old model has to be loaded first.
-
-        Returns:
-            The models that are new, whether or not they became available.
-        """
-        self._configured = dict(models)
-        self._labels = {name: model.labels for name, model in models.items()}
-        retired = [self._models.pop(name) for name in set(self._models) - set(models)]
-        new = []
-        for name, model in models.items():
-            if served := self._served(model):
-                served.model = model
-                await served.refresh()
-                continue
-            served = ServedModel(model, self._options, self._metrics, self._loader)
-            new.append(served)
-            before = self._models.setdefault(name, served)
-            await served.refresh()
-            if before is not served and served.available:
-                self._models[name] = served
-                retired.append(before)
-        await asyncio.gather(*(served.retire() for served in retired))
-        return new
-
-    def _served(self, model: Model) -> ServedModel | None:
-        """What serves a model already, from the same folder."""
-        served = self._models.get(model.name)
-        return served if served and served.model.base_path == model.base_path else None
-
-    def _check_labels(self, model: Model) -> None:
-        served = self._served(model)
-        for version in model.labels.values() if served else ():
-            if served and served.find(version) is None:
-                raise ServingError(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {version} of model {model.name}, which is not currently "
-                    "available for inference",
-                )
+    async def _run(self, version: Version, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        call = asyncio.get_running_loop().create_task(self._runner.run(version, signature, inputs))
+        self._running.add(call)
+        call.add_done_callback(self._running.discard)
+        try:
+            return await call
+        except asyncio.CancelledError:
+            if self._impatient:
+                raise shutting_down() from None
+            raise
 
     def _refuse_if_stopped(self) -> None:
         if self._stopped:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down: ask another, or again later")
+            raise shutting_down()
 
     def _number(self, spec: Spec) -> int | None:
         if not spec.name:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
         if spec.label is None:
             return spec.version
-        labels = self._labels.get(spec.name, {})
-        if spec.label not in labels:
+        model = self._models.configured.get(spec.name)
+        if not model or spec.label not in model.labels:
             raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.label}")
-        return labels[spec.label]
+        return model.labels[spec.label]
 
     def _find(self, spec: Spec) -> Version:
         number = self._number(spec)
@@ -276,17 +231,6 @@ class ModelManager:
             asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
             raise _not_found(f"Servable not found for request: {asked}")
         return version
-
-
-def _require_available(models: Collection[ServedModel]) -> None:
-    failed = []
-    for served in models:
-        if not served.available:
-            reasons = [status.error_message for status in served.statuses() if status.error_message]
-            failed.append(served.model.name + (f" due to error: {reasons[0]}" if reasons else ""))
-    if failed:
-        message = f"{len(failed)} model(s) did not become available: {{{', '.join(failed)}}}"
-        raise ServingError(grpc.StatusCode.UNKNOWN, message)
 
 
 def _not_found(message: str) -> ServingError:

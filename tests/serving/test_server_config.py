@@ -5,6 +5,7 @@ import pytest
 
 from serving.server.config import (
     Batching,
+    check_on_disk,
     model_base,
     models_of,
     read_batching,
@@ -85,7 +86,15 @@ def test_labels_are_read(serving, tmp_path):
     assert model.labels == {"stable": 2}
 
 
-LABEL_1 = 'version_labels { key: "old" value: 1 }'
+def test_label_of_a_version_that_is_gone_refuses_no_file(serving, tmp_path):
+    text = entry(serving, more='version_labels { key: "old" value: 1 }')
+    (model,) = models_of(read_model_config(write(tmp_path, text))).values()
+    assert model.labels == {"old": 1}
+    with pytest.raises(ServingError, match=r"to version 1 .* 'old' may point to 2$") as caught:
+        check_on_disk({"six_class": model})  # as a reload does
+    assert caught.value.code == grpc.StatusCode.FAILED_PRECONDITION
+
+
 FAULTS = [
     (lambda s: entry(s, more="} " + entry(s)[21:-4]), grpc.StatusCode.INVALID_ARGUMENT, "six_class multiple times in"),
     (lambda s: entry(s).replace('"tensorflow"', '"torch"'), grpc.StatusCode.INVALID_ARGUMENT, "platform 'torch'"),
@@ -96,7 +105,6 @@ FAULTS = [
     (lambda s: entry(s, "nowhere"), grpc.StatusCode.NOT_FOUND, "Model nowhere: .*nowhere: No such file"),
     (lambda s: entry(s).replace('"six_class" b', '"a/b" b'), grpc.StatusCode.INVALID_ARGUMENT, "'a/b' cannot be a"),
     (lambda s: entry(s).replace('"six_class" b', '"" b'), grpc.StatusCode.INVALID_ARGUMENT, "'' cannot be a"),
-    (lambda s: entry(s, more=LABEL_1), grpc.StatusCode.FAILED_PRECONDITION, "to version 1 .* 'old' may point to 2$"),
     (lambda s: entry(s, more="model_version_policy { specific {} }"), grpc.StatusCode.INVALID_ARGUMENT, "at least one"),
     (lambda s: "custom_model_config {}", grpc.StatusCode.INVALID_ARGUMENT, "custom_model_config is not supported"),
 ]  # fmt: skip
