@@ -78,7 +78,12 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
         taxonomy=taxonomy.model_dump_json(),
         code=source_digest(
-            "components/ingest", "components/features.py", "components/settings.py", "components/transform/taxonomy.py"
+            "components/ingest",
+            "components/features.py",
+            "components/settings.py",
+            "components/transform/taxonomy.py",
+            "serving/decode.py",
+            "serving/exif.py",
         ),
     ).with_id("ingest")
     reviewed = find_schema(recipe.validation.schema_file)
@@ -215,6 +220,7 @@ def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> Trainer
             "components/train",
             "components/tune/space.py",
             "serving/decode.py",
+            "serving/exif.py",
             "serving/signatures.py",
         ),
         start=content_digest(Path(recipe.model.weights)),

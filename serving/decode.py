@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from serving.exif import orientation, turn
+
 # What else arrives as a picture, by offset and leading bytes, to be refused by name. GIF is among them because
 # TensorFlow decodes all frames, of any size, before it returns the first: a bomb its header does not announce.
 _OTHER_FORMATS = (
@@ -13,20 +15,11 @@ _OTHER_FORMATS = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftyphei", "HEIC"),
 )
-_JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _HEAD = 32  # bytes of a file that tell its format and, for PNG, its size
 
-# The orientation in a JPEG's Exif block, in either byte order. It stands among the first entries, sorted by number.
-_EXIF_HEAD = 1024
-_ORIENTATION = (
-    r"^\C*?Exif\x00\x00(?:"
-    r"II\*\x00\C{0,200}?\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])|"
-    r"MM\x00\*\C{0,200}?\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08])"
-    r")\C*$"
-)
-
-_RATIOS = (1, 2, 4, 8)  # by which libjpeg can shrink while it decodes
+RATIOS = (1, 2, 4, 8)  # by which libjpeg can shrink while it decodes
 _PARALLEL = 8  # pictures of a batch decoded at once, as far as there are threads
 
 
@@ -34,8 +27,9 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
     """Decodes and resizes a batch, each picture on its own: a bad one fails its row and no other.
 
     Graph code; runs eagerly, in a `tf.function`, in a `tf.data` map and in a SavedModel under TensorFlow Serving.
-    Accepts JPEG and PNG. The whole picture is resized to a square, so its aspect is not kept; that is what the
-    published recipes for this data do.
+    Accepts JPEG and PNG. Transparency is laid on white; grey, palette, CMYK and 16-bit pictures become RGB; a picture
+    is turned as its Exif orientation says. Colour profiles are not read: every picture is taken for sRGB. The whole
+    picture is resized to a square, so its aspect is not kept; that is what the published recipes for this data do.
 
     Args:
         image_bytes: string [n], encoded pictures; n may be 0.
@@ -50,7 +44,7 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
 
     def row(index: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         error = _refusal(encoded, max_pixels)
-        picture = tf.cond(error == "", lambda: decode_trusted(encoded, size), lambda: nothing)
+        picture = tf.cond(error == "", lambda: _decode(encoded, size), lambda: nothing)
         return index, picture, error
 
     n = tf.size(image_bytes)
@@ -71,13 +65,10 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
 
 
 def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """Decodes and resizes one picture that ingest has checked: the same pixels as `decode_pictures`, bit for bit.
-
-    Transparency is laid on white; grey, palette, CMYK and 16-bit pictures become RGB; a JPEG is turned as its Exif
-    orientation says.
+    """Decodes and resizes one picture that ingest has kept: the same pixels as `decode_pictures`, bit for bit.
 
     Args:
-        encoded: string scalar, JPEG or PNG.
+        encoded: string scalar, an upright JPEG.
         size: side of the result, pixels.
 
     Returns:
@@ -86,18 +77,50 @@ def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: when run, if the picture cannot be decoded.
     """
-    is_png = tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
-    picture = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded, size))
-    resized = _resized(picture, size)
-    turned = tf.cond(is_png, lambda: resized, lambda: _turned(resized, encoded))
-    return tf.ensure_shape(tf.cast(turned + 0.5, tf.uint8), [size, size, 3])
+    return _rounded(_resized(_shrunk_jpeg(encoded, size), size), size)
+
+
+def decode_jpeg(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
+    """Decodes a JPEG to uint8 [h, w, 3], RGB, not turned, shrunk by one of `RATIOS`."""
+    return tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
+
+
+def decode_png(encoded: tf.Tensor) -> tf.Tensor:
+    """Decodes a PNG to uint8 [h, w, 4], RGBA, not turned."""
+    rgba = tf.io.decode_png(encoded, channels=4)
+    kind = tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8)
+
+    def mended() -> tf.Tensor:
+        return tf.concat([rgba[..., :3], tf.where(rgba[..., 3:] > 0, tf.constant(255, tf.uint8), 0)], axis=-1)
+
+    # For grey of 1, 2 or 4 bits that is opaque TensorFlow makes up an alpha of 1, 3 or 15: all but transparent.
+    return tf.cond((kind[0] < 8) & (kind[1] == 0), mended, lambda: rgba)
+
+
+def _decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """uint8 [size, size, 3], upright, on white."""
+    is_png = _is_png(encoded)
+    resized = tf.cond(
+        is_png,
+        lambda: _resized(_on_white(decode_png(encoded)), size),
+        lambda: _resized(_shrunk_jpeg(encoded, size), size),
+    )
+    return _rounded(turn(resized, orientation(encoded, is_png)), size)
+
+
+def _is_png(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
+
+
+def _rounded(picture: tf.Tensor, size: int) -> tf.Tensor:
+    return tf.ensure_shape(tf.cast(picture + 0.5, tf.uint8), [size, size, 3])
 
 
 def _refusal(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
     """Why a picture is not even decoded; "" if there is no reason. Fails itself where a header is damaged."""
     head = tf.strings.substr(encoded, 0, _HEAD) + tf.constant(b"\0" * _HEAD)
     is_png = tf.strings.substr(head, 0, len(_PNG)) == _PNG
-    is_jpeg = tf.strings.substr(head, 0, len(_JPEG)) == _JPEG
+    is_jpeg = tf.strings.substr(head, 0, len(JPEG)) == JPEG
     return tf.cond(
         is_png | is_jpeg,
         lambda: _too_large(tf.cond(is_png, lambda: _png_shape(head), lambda: _jpeg_shape(encoded)), max_pixels),
@@ -132,18 +155,6 @@ def _jpeg_shape(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64)
 
 
-def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
-    """uint8 [h, w, 3]."""
-    kind = tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8)
-    # For grey of 1, 2 or 4 bits TensorFlow makes up an alpha of 1, 3 or 15: all but transparent.
-    is_coarse_grey = (kind[0] < 8) & (kind[1] == 0)
-    return tf.cond(
-        is_coarse_grey,
-        lambda: tf.io.decode_png(encoded, channels=3),
-        lambda: _on_white(tf.io.decode_png(encoded, channels=4)),
-    )
-
-
 def _on_white(rgba: tf.Tensor) -> tf.Tensor:
     """uint8 [h, w, 3]."""
     colour, alpha = rgba[..., :3], rgba[..., 3:]
@@ -155,15 +166,11 @@ def _on_white(rgba: tf.Tensor) -> tf.Tensor:
     return tf.cond(tf.reduce_all(alpha == 255), lambda: colour, blended)
 
 
-def _decode_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
+def _shrunk_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """uint8 [h, w, 3], shrunk while decoding as far as both sides stay at least `size`."""
     room = tf.cast(tf.reduce_min(_jpeg_shape(encoded)) // size, tf.int32)
-    step = tf.reduce_sum(tf.cast(room >= tf.constant(_RATIOS[1:]), tf.int32))
-
-    def at(ratio: int) -> tf.Tensor:
-        return tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
-
-    return tf.switch_case(step, [lambda ratio=ratio: at(ratio) for ratio in _RATIOS])
+    step = tf.reduce_sum(tf.cast(room >= tf.constant(RATIOS[1:]), tf.int32))
+    return tf.switch_case(step, [lambda ratio=ratio: decode_jpeg(encoded, ratio) for ratio in RATIOS])
 
 
 def _resized(picture: tf.Tensor, size: int) -> tf.Tensor:
@@ -175,22 +182,6 @@ def _resized(picture: tf.Tensor, size: int) -> tf.Tensor:
         lambda: tf.image.resize(picture, [size, size], antialias=True),
         lambda: tf.image.resize(picture, [size, size]),
     )
-
-
-def _turned(square: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
-    """A picture turned upright; done after resizing, where it costs next to nothing."""
-    found = tf.strings.regex_replace(tf.strings.substr(encoded, 0, _EXIF_HEAD), _ORIENTATION, r"\1\2")
-
-    def turn() -> tf.Tensor:
-        orientation = tf.io.decode_raw(found, tf.uint8)[0]
-        # Orientations 5 to 8 exchange rows and columns; which sides are flipped after that is the standard's table.
-        picture = tf.cond(orientation >= 5, lambda: tf.transpose(square, [1, 0, 2]), lambda: square)
-        flip_columns = tf.reduce_any(orientation == tf.constant([2, 3, 6, 7], tf.uint8))
-        flip_rows = tf.reduce_any(orientation == tf.constant([3, 4, 7, 8], tf.uint8))
-        picture = tf.cond(flip_columns, lambda: tf.reverse(picture, [1]), lambda: picture)
-        return tf.cond(flip_rows, lambda: tf.reverse(picture, [0]), lambda: picture)
-
-    return tf.cond(tf.strings.length(found) == 1, turn, lambda: square)
 
 
 def _options() -> tf.data.Options:

@@ -85,7 +85,7 @@ def run_batch(
         "format": form,
         "picture": picture.model_dump(),
         "rows_per_shard": ROWS_PER_SHARD,
-        "code": source_digest("components/batch", "components/ingest"),
+        "code": source_digest("components/batch", "components/ingest", "serving/decode.py", "serving/exif.py"),
     }
     with _explained(out):
         done = _earlier(out, job, overwrite)

@@ -28,6 +28,7 @@ class Repair(StrEnum):
     QUOTES = "quotes"  # quotation marks that do not pair, taken as they stand
     ENCODING = "encoding"  # bytes that are not UTF-8, replaced by U+FFFD
     YEAR = "year"  # not a number, taken as missing
+    PROFILE = "colour profile"  # of a picture, other than sRGB: converted, which published models do not do
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from PIL.Image import Resampling, Transpose
 
-from components.ingest.faults import Reason
+from components.ingest.colours import in_srgb, is_srgb
+from components.ingest.faults import Reason, Repair
 from components.settings import Picture
 
 # The plugins are called directly: `Image.open` would guess further formats, and judge size by a global of its own.
@@ -17,6 +18,9 @@ _FORMATS: tuple[tuple[bytes, int, type[ImageFile.ImageFile]], ...] = (
     (b"WEBP", 8, WebPImagePlugin.WebPImageFile),
     (b"BM", 0, BmpImagePlugin.BmpImageFile),
 )
+# Text says nothing about the pixels, so one may be as long as all together.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+_GREY = ("1", "L", "I;16")
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = 1
 _TURNS = {
@@ -35,14 +39,16 @@ class CheckedPicture:
     """A picture in the form in which it is kept.
 
     Attributes:
-        data: JPEG, RGB or grey, upright, at most `stored_side` on its longer side.
+        data: JPEG, RGB or grey, upright, sRGB, at most `stored_side` on its longer side; the decoder has decoded it.
         width: pixels of the picture as it was given, before any turning.
         height: likewise.
+        repaired: what was mended beyond that.
     """
 
     data: bytes
     width: int
     height: int
+    repaired: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,47 +103,50 @@ def _refusal(image: ImageFile.ImageFile, settings: Picture) -> Refusal | None:
 
 def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> CheckedPicture:
     width, height = image.size
-    turn = _TURNS.get(_orientation(image))
-    small = max(width, height) <= settings.stored_side
-    if small and turn is None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+    kept_size = _shrunk_size(width, height, settings)
+    profile = image.info.get("icc_profile")
+    if image.format in ("JPEG", "PNG"):
+        from components.ingest.pixels import decode  # TensorFlow, which this module's users may do without
+
+        pixels, orientation = decode(data, min(width // kept_size[0], height // kept_size[1]))
+        may_stay = image.format == "JPEG" and image.mode in ("RGB", "L") and kept_size == image.size
+        if may_stay and orientation == _UPRIGHT and is_srgb(profile):
+            return CheckedPicture(data, width, height)
+        is_grey, kept = image.mode in _GREY, Image.fromarray(pixels)
+    else:
         image.load()
-        return CheckedPicture(data, width, height)
-    kept_size = _shrunk_size(width, height, settings.stored_side)
-    # Lets the JPEG decoder leave out detail that shrinking would discard; other formats ignore it.
-    image.draft(image.mode, kept_size)
-    image.load()
-    kept = _eight_bits(image)
+        is_grey, kept, orientation = image.mode in _GREY, _eight_bits(image), _orientation(image)
     if kept.size != kept_size:
         kept = kept.resize(kept_size, Resampling.LANCZOS, reducing_gap=3.0)
     kept = _on_white(kept)
-    if turn is not None:
-        kept = kept.transpose(turn)
+    converted = in_srgb(kept, profile)
+    kept = converted or (kept.convert("L") if is_grey else kept)
+    if orientation != _UPRIGHT:
+        kept = kept.transpose(_TURNS[orientation])
     encoded = io.BytesIO()
     kept.save(encoded, "JPEG", quality=95, subsampling=0, comment=b"")
-    return CheckedPicture(encoded.getvalue(), width, height)
+    return CheckedPicture(encoded.getvalue(), width, height, () if converted is None else (Repair.PROFILE,))
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
     if "exif" not in image.info:
         return _UPRIGHT
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, _UPRIGHT))
+        told = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
     except Exception:  # noqa: BLE001  damaged EXIF data says nothing about the picture, which may be fine
         return _UPRIGHT
+    return told if told in _TURNS else _UPRIGHT
 
 
-def _shrunk_size(width: int, height: int, side: int) -> tuple[int, int]:
-    longer = max(width, height)
-    if longer <= side:
-        return width, height
-    return max(1, round(width * side / longer)), max(1, round(height * side / longer))
+def _shrunk_size(width: int, height: int, settings: Picture) -> tuple[int, int]:
+    """Keeps the aspect, except where one side would fall below the network's: the network would see the loss."""
+    scale = min(1.0, settings.stored_side / max(width, height))
+    kept_width, kept_height = (max(min(side, settings.size), round(side * scale)) for side in (width, height))
+    return kept_width, kept_height
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture as L, RGB or RGBA with 8 bits a channel; transparency, where there is any, is kept for shrinking."""
-    if image.mode.startswith("I"):
-        # A plain conversion would clip 16 bits to 8 and leave nearly all of it white.
-        return image.convert("I").point(lambda value: value * (1 / 257) + 0.5).convert("L")
+    """The picture as L, RGB or RGBA; transparency, where there is any, is kept for shrinking."""
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")

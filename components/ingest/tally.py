@@ -47,6 +47,7 @@ class Tally:
             self.unmapped.append((row.number, row.id, master, sub, article))
         else:
             self.examples[outcome.class_name, outcome.split] += 1
+            self.repaired.update(outcome.picture.repaired)
 
     def add_picture(self, product: Product) -> None:
         """Notes a picture, where several splits may have the same."""

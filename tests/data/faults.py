@@ -65,6 +65,7 @@ def pictures() -> dict[str, bytes | None]:
         "zero bytes": b"",
         "text": b"<html>404 Not Found</html>",
         "truncated JPEG": encode(draw())[:-200],
+        "JPEG without its end, padded": encode(draw())[:-2] + bytes(4000),
         "PNG named .jpg": encode(draw(), "PNG"),
         "GIF named .jpg": encode(draw(), "GIF"),
         "WebP named .jpg": encode(draw(), "WEBP"),

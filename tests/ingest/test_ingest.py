@@ -47,6 +47,7 @@ ANSWERS = {
     "zero bytes": Reason.EMPTY_PICTURE,
     "text": Reason.NOT_A_PICTURE,
     "truncated JPEG": Reason.BROKEN_PICTURE,
+    "JPEG without its end, padded": Reason.BROKEN_PICTURE,
     "PNG named .jpg": EXAMPLE,
     "GIF named .jpg": EXAMPLE,
     "WebP named .jpg": EXAMPLE,

@@ -111,7 +111,7 @@ def test_damaged_exif_data_does_not_cost_the_picture():
 
 @pytest.mark.parametrize(
     ("size", "kept"),
-    [((1800, 2400), (225, 300)), ((2400, 1800), (300, 225)), ((301, 100), (300, 100)), ((9000, 16), (300, 1))],
+    [((1800, 2400), (225, 300)), ((2400, 1800), (300, 225)), ((301, 100), (300, 100)), ((9000, 16), (300, 16))],
 )
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_a_large_picture_is_shrunk_to_the_stored_side(size, kept, form):
@@ -120,9 +120,8 @@ def test_a_large_picture_is_shrunk_to_the_stored_side(size, kept, form):
     assert (checked.width, checked.height) == size
     image = accepted(data)
     assert image.size == kept
-    if kept[1] > 1:
-        assert is_near(image, (kept[0] // 4, kept[1] // 4), RED)
-        assert is_near(image, (kept[0] * 3 // 4, kept[1] // 8), WHITE)
+    assert is_near(image, (kept[0] // 4, kept[1] // 4), RED)
+    assert is_near(image, (kept[0] * 3 // 4, kept[1] // 8), WHITE)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +130,8 @@ def test_a_large_picture_is_shrunk_to_the_stored_side(size, kept, form):
         (b"", Reason.EMPTY_PICTURE, "no content"),
         (b"<html>404</html>", Reason.NOT_A_PICTURE, "starts with b'<html>40'"),
         (b"II*\x00" + bytes(99), Reason.NOT_A_PICTURE, "JPEG, PNG, GIF, WebP or BMP"),
-        (encode(draw())[:-200], Reason.BROKEN_PICTURE, "truncated"),
-        (encode(draw(size=(1800, 2400)))[:9000], Reason.BROKEN_PICTURE, "truncated"),
+        (encode(draw())[:-200], Reason.BROKEN_PICTURE, "cut off"),
+        (encode(draw(size=(1800, 2400)))[:9000], Reason.BROKEN_PICTURE, "cut off"),
         (encode(draw(), "PNG")[:-60], Reason.BROKEN_PICTURE, "cannot be decoded"),
         (encode(draw())[:3], Reason.BROKEN_PICTURE, "cannot be decoded"),
         (animated("GIF"), Reason.ANIMATED_PICTURE, "several frames"),
@@ -178,7 +177,7 @@ def test_nothing_is_raised_whatever_the_bytes(form):
     answers = set()
     for _ in range(600):
         damaged = bytearray(whole[: chance.randrange(12, len(whole))] if chance.random() < 0.3 else whole)
-        for _ in range(chance.randrange(1, 8)):
+        for _ in range(chance.randrange(8)):
             damaged[chance.randrange(min(400, len(damaged)))] = chance.randrange(256)
         answers.add(type(check_picture(bytes(damaged), settings)))
     assert answers == {CheckedPicture, Refusal}

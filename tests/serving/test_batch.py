@@ -38,6 +38,7 @@ REASONS = {
     "zero bytes": "empty picture",
     "text": "not a picture",
     "truncated JPEG": "broken picture",
+    "JPEG without its end, padded": "broken picture",
     "animated GIF": "animated picture",
     "1x1": "small picture",
     "12,000x12,000 PNG": "large picture",
