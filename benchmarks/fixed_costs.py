@@ -41,10 +41,10 @@ def run_twice(folder: Path, *options: str) -> tuple[Times, Times]:
 
 def stage_seconds(root: Path) -> list[dict[str, float]]:
     """What the metadata say of every run below a root: the seconds of its stages."""
-    from pipeline.history import History
+    from pipeline.history import open_history
     from pipeline.paths import Paths
 
-    history = History(Paths(root, root).metadata)
+    history = open_history(Paths(root, root).metadata)
     runs = [history.read(run) for run in history.ids]
     return [{name: stage.seconds or 0.0 for name, stage in run.stages.items()} for run in runs]
 

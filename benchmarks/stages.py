@@ -11,9 +11,12 @@ from benchmarks import catalogues
 from benchmarks.measure import Cost, add_data, apart, median_cost, peak_memory, reset_peak
 from components.errors import RecipeError
 from components.settings import Model, Train
+from pipeline.experiment import read_experiment
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
-from pipeline.run import STAGES, make_root, set_up_logging
+from pipeline.run import make_root, set_up_logging
+from pipeline.runs import StageRun
+from pipeline.stages import STAGES
 
 # The one network whose pretrained weights come with the packages. Every data set and every model passes: what is
 # measured is the way, and a refused model would end it early.
@@ -112,24 +115,17 @@ def recipe_of(name: str, *overrides: str) -> Recipe:
 def run_stages(recipe: Recipe, data: Path, root: Path, last: str) -> dict[str, Stage]:
     """Runs the stages up to `last`; TFX is imported before the clock starts."""
     set_up_logging()
-    from pipeline.graph import create_pipeline
-    from pipeline.local import run_pipeline
-    from pipeline.record import NodeResult
+    from pipeline.local import compile_run, run_pipeline
 
     make_root(root)
     stages: dict[str, Stage] = {}
 
-    def finished(result: NodeResult) -> None:
-        folders = {name: Path(output.uri) for name, output in result.outputs.items()}
-        stages[result.node] = Stage(Cost(result.seconds, peak_memory()), folders)
+    def finished(stage: StageRun) -> None:
+        folders = {name: Path(artifacts[0].uri) for name, artifacts in stage.outputs.items()}
+        stages[stage.name] = Stage(Cost(stage.seconds or 0.0, peak_memory()), folders)
 
-    run_pipeline(
-        create_pipeline(recipe, Paths(data, root)),
-        "benchmark",
-        lambda _: reset_peak(),
-        finished,
-        STAGES[: STAGES.index(last) + 1],
-    )
+    run = compile_run(read_experiment(recipe, Paths(data, root)), "benchmark")
+    run_pipeline(run, lambda _: reset_peak(), finished, STAGES[: STAGES.index(last) + 1])
     return stages
 
 

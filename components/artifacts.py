@@ -19,15 +19,3 @@ class DataVerdict(Artifact):
     """`verdict.json`: that the data passed validation, with the figures it was judged by."""
 
     TYPE_NAME = "DataVerdict"
-
-
-class Report(Artifact):
-    """What the run came to, for people.
-
-    `index.html`: the page; it needs no other file. `card.md`: the model card.
-    `facts.json`: all it shows, see `components.report.facts`.
-    `predictions.npz`: ids, probabilities and embeddings of the test split.
-    `recipe.yaml`: the experiment.
-    """
-
-    TYPE_NAME = "Report"

@@ -2,59 +2,45 @@
 
 import hashlib
 import json
-from collections.abc import Collection
-from pathlib import Path
 
 # Nothing is imported from tfx.v1: that loads the clients of Google Cloud's AI Platform too, for seconds, in every
 # run and every task.
 from tfx.components import Evaluator, ExampleValidator, StatisticsGen, Trainer, Transform
-from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 
-from components.digest import content_digest, source_digest
+from components.digest import source_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.infra.component import ServingValidator
 from components.ingest.component import CatalogueExampleGen
-from components.ingest.labels import taxonomy_of
-from components.ingest.source import open_catalogue
 from components.publish.component import Publisher
-from components.report.component import Reporter
 from components.train.trainer import TrainerConfig
 from components.transform.taxonomy import Taxonomy
 from components.tune.component import HyperparameterSearch, TunerConfig
 from components.validate.component import DataGate, ReviewedSchema
-from components.validate.reviewed import find_schema
 from pipeline.beam import beam_args
+from pipeline.experiment import Experiment
 from pipeline.metadata import connection
-from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 
 
-def create_pipeline(recipe: Recipe, paths: Paths, to_run: Collection[str] | None = None) -> Pipeline:
-    """Puts the components together for one experiment on one catalogue.
+def create_pipeline(experiment: Experiment) -> Pipeline:
+    """Puts the components together for one experiment.
 
     Every stage is given the part of the recipe that it depends on and no more, so that a changed gate does not
     train again and a changed learning rate does not read the catalogue again.
-
-    Args:
-        recipe: the experiment.
-        paths: where it reads from and writes to.
-        to_run: ids of the nodes that will be run; None is all. The pictures are looked at for `ingest` alone.
     """
-    taxonomy = taxonomy_of(recipe.labels, paths.data)
-    digest = open_catalogue(str(paths.data)).digest() if to_run is None or "ingest" in to_run else ""
+    recipe, paths = experiment.recipe, experiment.paths
     return Pipeline(
-        pipeline_name=_pipeline_name(recipe, taxonomy),
+        pipeline_name=_pipeline_name(recipe, experiment.taxonomy),
         pipeline_root=str(paths.artifacts),
-        components=_nodes(recipe, taxonomy, paths, digest),
+        components=_nodes(experiment),
         metadata_connection_config=connection(paths.metadata),
         enable_cache=True,
         beam_pipeline_args=beam_args(recipe.beam),
@@ -70,11 +56,12 @@ def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
     return f"{recipe.name}-{hashlib.blake2b(told.encode(), digest_size=3).hexdigest()}"
 
 
-def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> list[BaseNode]:
+def _nodes(experiment: Experiment) -> list[BaseNode]:
+    recipe, taxonomy, paths = experiment.recipe, experiment.taxonomy, experiment.paths
     classes = json.dumps(taxonomy.classes)
     ingest = CatalogueExampleGen(
         data=str(paths.data),
-        digest=digest,
+        digest=experiment.catalogue,
         settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
         taxonomy=taxonomy.model_dump_json(),
         code=source_digest(
@@ -86,8 +73,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
             "serving/exif.py",
         ),
     ).with_id("ingest")
-    reviewed = find_schema(recipe.validation.schema_file)
-    schema = ReviewedSchema(file=str(reviewed), digest=content_digest(reviewed)).with_id("schema")
+    schema = ReviewedSchema(file=str(experiment.schema), digest=experiment.schema_digest).with_id("schema")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
         schema=schema.outputs["schema"],
@@ -116,7 +102,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         disable_statistics=True,
     ).with_id("transform")
     transform.add_upstream_node(gate)
-    tune = _search(recipe, taxonomy, paths, transform)
+    tune = _search(experiment, transform)
     train = Trainer(
         run_fn="components.train.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
@@ -124,7 +110,7 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
         hyperparameters=tune.outputs["best_hyperparameters"] if tune else None,
         train_args=TrainArgs(splits=["train"]),
         eval_args=EvalArgs(splits=["eval"]),
-        custom_config={"config": _trainer_config(recipe, taxonomy, paths).model_dump_json()},
+        custom_config={"config": _trainer_config(experiment).model_dump_json()},
     ).with_id("train")
     baseline = Resolver(
         strategy_class=LatestOtherBlessedModel,
@@ -168,35 +154,16 @@ def _nodes(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, digest: str) -> lis
             "components/publish", "components/evaluate", "components/tune/space.py", "serving/verify.py"
         ),
     ).with_id("publish")
-    report = Reporter(
-        examples=ingest.outputs["examples"],
-        quarantine=ingest.outputs["quarantine"],
-        statistics=statistics.outputs["statistics"],
-        anomalies=validate.outputs["anomalies"],
-        verdict=gate.outputs["verdict"],
-        transformed=transform.outputs["transformed_examples"],
-        model=train.outputs["model"],
-        history=train.outputs["model_run"],
-        evaluation=evaluate.outputs["evaluation"],
-        blessing=evaluate.outputs["blessing"],
-        pushed_model=publish.outputs["pushed_model"],
-        name=recipe.name,
-        recipe=recipe.as_yaml(),
-        taxonomy=taxonomy.model_dump_json(),
-        data=str(paths.data),
-        run=RuntimeParameter(name=PIPELINE_RUN_ID_PARAMETER_NAME, ptype=str),
-        code=source_digest("components/report", "components/evaluate"),
-    ).with_id("report")
     before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
-    return [*before, train, baseline, evaluate, infra, publish, report]
+    return [*before, train, baseline, evaluate, infra, publish]
 
 
-def _search(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, transform: BaseNode) -> BaseNode | None:
+def _search(experiment: Experiment, transform: BaseNode) -> BaseNode | None:
     """The search for better settings; None where the recipe asks for none."""
-    if recipe.tune is None:
+    if experiment.recipe.tune is None:
         return None
     config = TunerConfig(
-        trainer=_trainer_config(recipe, taxonomy, paths), tune=recipe.tune, code=source_digest("components/tune")
+        trainer=_trainer_config(experiment), tune=experiment.recipe.tune, code=source_digest("components/tune")
     )
     return HyperparameterSearch(
         tuner_fn="components.tune.component.tuner_fn",
@@ -208,13 +175,14 @@ def _search(recipe: Recipe, taxonomy: Taxonomy, paths: Paths, transform: BaseNod
     ).with_id("tune")
 
 
-def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> TrainerConfig:
+def _trainer_config(experiment: Experiment) -> TrainerConfig:
+    recipe = experiment.recipe
     return TrainerConfig(
         picture=recipe.picture,
         model=recipe.model,
         train=recipe.train,
-        classes=taxonomy.classes,
-        work=str(paths.work),
+        classes=experiment.taxonomy.classes,
+        work=str(experiment.paths.work),
         code=source_digest(
             "components/networks",
             "components/train",
@@ -223,5 +191,5 @@ def _trainer_config(recipe: Recipe, taxonomy: Taxonomy, paths: Paths) -> Trainer
             "serving/exif.py",
             "serving/signatures.py",
         ),
-        start=content_digest(Path(recipe.model.weights)),
+        start=experiment.weights,
     )

@@ -1,17 +1,17 @@
-"""The runs that ML Metadata remember: which there were, what their stages were told, what they took and made.
+"""The one memory of runs: what ML Metadata hold of each, which `fashion run` writes and all that tell of runs read.
 
-It reads the database alone and imports no TFX, so that a list of runs does not take longer than it has to.
+It knows the database alone and imports no TFX, so that a list of runs does not take longer than it has to.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import FashionError
 from pipeline.metadata import check, connection, parse_url
+from pipeline.runs import Artifact, Run, StageRun
 
 if TYPE_CHECKING:
     from ml_metadata.metadata_store.metadata_store import MetadataStore
@@ -22,6 +22,7 @@ LATEST = "latest"
 _RUN, _NODE, _PIPELINE = "pipeline_run", "node", "pipeline"  # TFX's types of contexts
 # The words in which a run is told elsewhere too; TFX has more.
 _STATES = {"COMPLETE": "complete", "CACHED": "cached", "FAILED": "failed", "CANCELED": "failed"}
+_EXPERIMENT, _ERROR, _EXIT_CODE = "experiment", "error", "exit_code"
 _SHOWN = 8  # runs that an error names
 
 
@@ -31,115 +32,26 @@ class UnknownRun(FashionError):
     exit_code = 2
 
 
-@dataclass(frozen=True)
-class Made:
-    """An artifact.
-
-    Attributes:
-        id: its number in the database.
-        type: e.g. "Examples".
-        uri: where it lies.
-        properties: what its stage said of it: its custom properties.
-    """
-
-    id: int
-    type: str
-    uri: str
-    properties: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class StageRun:
-    """What became of one stage in one run.
-
-    Attributes:
-        name: e.g. "train".
-        state: "complete", "cached", "failed" or "running"; a stage that was killed is "running" for ever.
-        began: seconds since 1970.
-        seconds: how long it took; None where it did not end.
-        parameters: what it was told.
-        inputs: artifacts by the names of the inputs.
-        outputs: likewise; a cached stage has those of an earlier run.
-        error: what it said when it failed, where that was recorded.
-    """
-
-    name: str
-    state: str
-    began: float
-    seconds: float | None
-    parameters: Mapping[str, Any]
-    inputs: Mapping[str, tuple[Made, ...]] = field(default_factory=dict)
-    outputs: Mapping[str, tuple[Made, ...]] = field(default_factory=dict)
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of one pipeline.
-
-    Attributes:
-        id: names it.
-        pipeline: name of the recipe and a digest of its classes.
-        began: seconds since 1970.
-        stages: by name, in the order in which they ran; the last try of each.
-        experiment: its recipe as YAML; "" where it was not recorded.
-    """
-
-    id: str
-    pipeline: str
-    began: float
-    stages: Mapping[str, StageRun]
-    experiment: str = ""
-
-    @property
-    def recipe(self) -> str:
-        """Name of the recipe."""
-        return self.pipeline.rpartition("-")[0] or self.pipeline
-
-    @property
-    def seconds(self) -> float | None:
-        """From the first stage's begin to the last one's end; None if a stage did not end, or there is none."""
-        ends = [stage.began + stage.seconds for stage in self.stages.values() if stage.seconds is not None]
-        return max(ends) - self.began if ends and len(ends) == len(self.stages) else None
-
-    def made(self, stage: str, output: str) -> Made | None:
-        """The (first) artifact that a stage made under an output's name."""
-        of = self.stages.get(stage)
-        return next(iter(of.outputs.get(output, ())), None) if of else None
-
-    def told(self, stage: str) -> Mapping[str, Any]:
-        """What a stage was told; empty if it did not come so far."""
-        of = self.stages.get(stage)
-        return of.parameters if of else {}
-
-
 class History:
     """The runs in a database, read one by one as they are asked for."""
 
     def __init__(self, url: str) -> None:
-        """Opens the database.
+        """Opens the database, which need not hold any run yet.
 
         Raises:
             MetadataError: it cannot be opened.
-            UnknownRun: it has no runs yet.
         """
         from ml_metadata.metadata_store import metadata_store
 
-        self._url = url
-        database = parse_url(url)
-        if database.kind == "sqlite" and not Path(database.name).is_file():
-            raise UnknownRun(_no_runs(url))
         check(url)
+        self._url = url
         self._store: MetadataStore = metadata_store.MetadataStore(connection(url))
-        contexts = self._store.get_contexts_by_type(_RUN) if self._has(_RUN) else []
-        self._contexts = {context.name: context for context in sorted(contexts, key=lambda context: context.id)}
-        if not self._contexts:
-            raise UnknownRun(_no_runs(url))
 
     @property
     def ids(self) -> list[str]:
         """Ids of all runs, the latest last."""
-        return list(self._contexts)
+        contexts = self._store.get_contexts_by_type(_RUN) if _RUN in self._context_types.values() else []
+        return [context.name for context in sorted(contexts, key=lambda context: context.id)]
 
     def find(self, name: str) -> Run:
         """A run by its id, by the beginning of one, or `latest`.
@@ -147,9 +59,11 @@ class History:
         Raises:
             UnknownRun: none is meant, or several are.
         """
+        if not self.ids:
+            raise UnknownRun(_no_runs(self._url))
         if name == LATEST:
             return self.read(self.ids[-1])
-        if name in self._contexts:
+        if name in self.ids:
             return self.read(name)
         meant = [run for run in self.ids if run.startswith(name)] if name else []
         if len(meant) == 1:
@@ -161,75 +75,133 @@ class History:
             f"run {name!r}: there is none in {parse_url(self._url)}; there are {some}, or give {LATEST!r}."
         )
 
-    def read(self, run_id: str) -> Run:
-        """All that is remembered of a run."""
-        context = self._contexts[run_id]
-        executions = sorted(self._store.get_executions_by_context(context.id), key=lambda each: each.id)
-        artifacts, events = self._artifacts(executions)
-        stages: dict[str, StageRun] = {}
-        pipeline = ""
-        for execution in executions:
-            names = {
-                self._context_types[of.type_id]: of.name for of in self._store.get_contexts_by_execution(execution.id)
-            }
-            pipeline = names.get(_PIPELINE, pipeline)
-            stage = names.get(_NODE, "").removeprefix(f"{pipeline}.")
-            stages.pop(stage, None)
-            of = events.get(execution.id, ())
-            stages[stage] = _stage_run(stage, execution, _properties(execution) or self._maker(of), of, artifacts)
-        began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
-        return Run(run_id, pipeline, began, stages, context.custom_properties["recipe"].string_value)
+    def read(self, run_id: str, pipeline: str | None = None) -> Run:
+        """Reads all that is remembered of a run; of one that never began, nothing.
 
-    def earlier(self, run: Run, stage: str, output: str) -> tuple[Run, Made] | None:
+        Args:
+            run_id: names it.
+            pipeline: leaves out the stages of other pipelines that were given the same id.
+        """
+        context = self._context(run_id)
+        if context is None:
+            return Run(run_id, pipeline or "", 0.0, {})
+        found = ""
+        stages: dict[str, StageRun] = {}
+        for of_pipeline, stage in self._stage_runs(context):
+            if pipeline in (None, of_pipeline):
+                found = of_pipeline
+                stages.pop(stage.name, None)
+                stages[stage.name] = stage
+        began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
+        record = context.custom_properties[_EXPERIMENT].string_value
+        return Run(run_id, found or pipeline or "", began, stages, json.loads(record) if record else {})
+
+    def tries(self, run_id: str, pipeline: str, stage: str) -> list[StageRun]:
+        """What became of a stage of a run, oldest try first; TFX takes up a try that was killed, but not always."""
+        context = self._context(run_id)
+        runs = self._stage_runs(context) if context else []
+        return [run for of_pipeline, run in runs if (of_pipeline, run.name) == (pipeline, stage)]
+
+    def earlier(self, run: Run, stage: str, output: str) -> tuple[Run, Artifact] | None:
         """The latest run before this one, of the same pipeline, that has another artifact there than this one."""
-        own = run.made(stage, output)
+        own = run.stage(stage).output(output)
+        for other in self.before(run):
+            artifact = other.stage(stage).output(output)
+            if artifact and (own is None or artifact.id != own.id):
+                return other, artifact
+        return None
+
+    def before(self, run: Run) -> Iterable[Run]:
+        """The runs before this one of the same pipeline, the latest first."""
         for run_id in reversed(self.ids[: self.ids.index(run.id)]):
             other = self.read(run_id)
-            made = other.made(stage, output)
-            if other.pipeline == run.pipeline and made and (own is None or made.id != own.id):
-                return other, made
-        return None
+            if other.pipeline == run.pipeline:
+                yield other
+
+    def record(self, run_id: str) -> str:
+        """What `remember` has kept of a run's experiment; "" where the run has not begun."""
+        context = self._context(run_id)
+        return context.custom_properties[_EXPERIMENT].string_value if context else ""
+
+    def remember(self, run_id: str, record: str) -> None:
+        """Keeps what was read at the door with a run that TFX has begun; the first to come has the word."""
+        context = self._context(run_id)
+        if context and not context.custom_properties[_EXPERIMENT].string_value:
+            context.custom_properties[_EXPERIMENT].string_value = record
+            self._store.put_contexts([context])
+
+    def remember_failure(self, run_id: str, pipeline: str, stage: str, error: Exception) -> None:
+        """Adds to a failed stage why it failed, for whoever tells of the run later; what that meets is logged."""
+        from ml_metadata import errors
+
+        said, code = f"{type(error).__name__}: {error}", 1
+        if isinstance(error, FashionError):
+            said, code = str(error), error.exit_code
+        try:
+            for tried in self.tries(run_id, pipeline, stage)[-1:]:
+                [execution] = self._store.get_executions_by_id([tried.execution])
+                execution.custom_properties[_ERROR].string_value = said
+                execution.custom_properties[_EXIT_CODE].int_value = code
+                self._store.put_executions([execution])
+        except errors.StatusError:  # it is not to hide the failure itself, which a full disk may have caused too
+            logging.exception("%s: why it failed could not be recorded", stage)
+
+    def add(self, execution_id: int, key: str, text: str) -> None:
+        """Adds a property to an execution."""
+        [execution] = self._store.get_executions_by_id([execution_id])
+        execution.custom_properties[key].string_value = text
+        self._store.put_executions([execution])
+
+    def _context(self, run_id: str) -> "mlmd.Context | None":
+        return self._store.get_context_by_type_and_name(_RUN, run_id)
+
+    def _stage_runs(self, context: "mlmd.Context") -> Iterable[tuple[str, StageRun]]:
+        """A run's executions as stages, each with its pipeline, oldest first."""
+        executions = sorted(self._store.get_executions_by_context(context.id), key=lambda each: each.id)
+        artifacts, events = self._artifacts(executions)
+        for execution in executions:
+            names = {
+                self._context_types[each.type_id]: each.name
+                for each in self._store.get_contexts_by_execution(execution.id)
+            }
+            pipeline = names.get(_PIPELINE, "")
+            name = names.get(_NODE, "").removeprefix(f"{pipeline}.")
+            own = events.get(execution.id, ())
+            parameters = _properties(execution) or self._maker(own)
+            yield pipeline, _stage_run(name, execution, parameters, own, artifacts)
 
     def _maker(self, events: Iterable["mlmd.Event"]) -> dict[str, Any]:
         """The parameters of the execution that really made what a run took over from an earlier one.
 
-        TFX enters a stage that `--from` left out with its artifacts, but without what it was told.
+        TFX enters a stage that `--from` left out with its artifacts, but without its parameters.
         """
         from ml_metadata.proto import metadata_store_pb2 as mlmd
 
         output = mlmd.Event.OUTPUT
-        taken = [event.artifact_id for event in events if event.type == output]
-        of_all = self._store.get_events_by_artifact_ids(taken) if taken else []
-        first = min((event.execution_id for event in of_all if event.type == output), default=None)
+        artifacts = [event.artifact_id for event in events if event.type == output]
+        makers = self._store.get_events_by_artifact_ids(artifacts) if artifacts else []
+        first = min((event.execution_id for event in makers if event.type == output), default=None)
         found = self._store.get_executions_by_id([first]) if first is not None else []
         return _properties(found[0]) if found else {}
 
-    @cached_property
+    @property
     def _context_types(self) -> dict[int, str]:
         return {each.id: each.name for each in self._store.get_context_types()}
 
-    @cached_property
-    def _artifact_types(self) -> dict[int, str]:
-        return {each.id: each.name for each in self._store.get_artifact_types()}
-
-    def _has(self, context_type: str) -> bool:
-        return context_type in self._context_types.values()
-
     def _artifacts(
         self, executions: Sequence["mlmd.Execution"]
-    ) -> tuple[dict[int, Made], dict[int, list["mlmd.Event"]]]:
+    ) -> tuple[dict[int, Artifact], dict[int, list["mlmd.Event"]]]:
         """The artifacts that executions touched, and the events by execution."""
         events: dict[int, list[mlmd.Event]] = {}
         if not executions:
             return {}, events
         for event in self._store.get_events_by_execution_ids([each.id for each in executions]):
             events.setdefault(event.execution_id, []).append(event)
-        touched = {event.artifact_id for of in events.values() for event in of}
+        touched = {event.artifact_id for own in events.values() for event in own}
         found = self._store.get_artifacts_by_id(sorted(touched)) if touched else []
-        made = {
-            each.id: Made(each.id, self._artifact_types[each.type_id], each.uri, _properties(each)) for each in found
-        }
-        return made, events
+        types = {each.id: each.name for each in self._store.get_artifact_types()}
+        artifacts = {each.id: Artifact(each.id, types[each.type_id], each.uri, _properties(each)) for each in found}
+        return artifacts, events
 
 
 def _stage_run(
@@ -237,36 +209,53 @@ def _stage_run(
     execution: "mlmd.Execution",
     parameters: Mapping[str, Any],
     events: Iterable["mlmd.Event"],
-    artifacts: Mapping[int, Made],
+    artifacts: Mapping[int, Artifact],
 ) -> StageRun:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     state = _STATES.get(mlmd.Execution.State.Name(execution.last_known_state), "running")
     began = execution.create_time_since_epoch / 1000
-    took = execution.last_update_time_since_epoch / 1000 - began
-    inputs: dict[str, tuple[Made, ...]] = {}
-    outputs: dict[str, tuple[Made, ...]] = {}
+    inputs: dict[str, tuple[Artifact, ...]] = {}
+    outputs: dict[str, tuple[Artifact, ...]] = {}
     for event in events:
         # A resolver's finds are of the internal kinds.
         into = inputs if event.type in (mlmd.Event.INPUT, mlmd.Event.INTERNAL_INPUT) else outputs
         key = event.path.steps[0].key if event.path.steps else ""
         into[key] = (*into.get(key, ()), artifacts[event.artifact_id])
-    error = str(parameters.get("error", ""))
-    return StageRun(name, state, began, None if state == "running" else took, parameters, inputs, outputs, error)
+    return StageRun(
+        name=name,
+        state=state,
+        began=began,
+        seconds=None if state == "running" else execution.last_update_time_since_epoch / 1000 - began,
+        parameters=parameters,
+        inputs=inputs,
+        outputs=outputs,
+        error=str(parameters.get(_ERROR, "")),
+        exit_code=int(parameters.get(_EXIT_CODE, 1)),
+        execution=execution.id,
+    )
 
 
-def _properties(of: Any) -> dict[str, Any]:
-    found = {}
-    for key, value in of.custom_properties.items():
-        kind = value.WhichOneof("value")
-        if kind in ("int_value", "double_value", "string_value"):
-            found[key] = getattr(value, kind)
-    return found
+def _properties(thing: Any) -> dict[str, Any]:
+    kinds = ("int_value", "double_value", "string_value")
+    values = {key: (value.WhichOneof("value"), value) for key, value in thing.custom_properties.items()}
+    return {key: getattr(value, kind) for key, (kind, value) in values.items() if kind in kinds}
 
 
-def parsed(parameters: Mapping[str, Any], name: str) -> Any:
-    """A parameter that holds JSON; None where it is absent."""
-    return json.loads(parameters[name]) if parameters.get(name) else None
+def open_history(url: str) -> History:
+    """Opens a database that has runs.
+
+    Raises:
+        MetadataError: it cannot be opened.
+        UnknownRun: it has no runs yet.
+    """
+    database = parse_url(url)
+    if database.kind == "sqlite" and not Path(database.name).is_file():
+        raise UnknownRun(_no_runs(url))
+    history = History(url)
+    if not history.ids:
+        raise UnknownRun(_no_runs(url))
+    return history
 
 
 def _no_runs(url: str) -> str:

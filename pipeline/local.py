@@ -6,72 +6,105 @@ import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tfx.dsl.compiler import compiler, constants
 from tfx.orchestration import metadata
-from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.errors import FashionError, RecipeError, causes
 from components.progress import report
 from pipeline import footprint
-from pipeline.record import CompiledRun, NodeResult, note_recipe, read_result, record_failure
+from pipeline.experiment import Experiment
+from pipeline.graph import create_pipeline
+from pipeline.history import History
+from pipeline.runs import Run, StageRun
+
+
+@dataclass(frozen=True)
+class CompiledRun:
+    """A pipeline as TFX's launcher takes it, with the id of one run filled in.
+
+    Attributes:
+        experiment: what it was made from.
+        run_id: names the run in the metadata.
+        ir: all nodes; their inputs are those that the same run has made.
+        deployment: how each node is executed.
+        connection: to the metadata; holds the password, as the IR and the deployment do.
+        history: the memory of runs.
+    """
+
+    experiment: Experiment
+    run_id: str
+    ir: pipeline_pb2.Pipeline = field(repr=False)
+    deployment: Any = field(repr=False)
+    connection: Any = field(repr=False)
+    history: History = field(repr=False)
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline."""
+        return str(self.ir.pipeline_info.id)
+
+    def nodes(self) -> dict[str, pipeline_pb2.PipelineNode]:
+        """The nodes by their ids, in an order in which they can be run."""
+        return {entry.pipeline_node.node_info.id: entry.pipeline_node for entry in self.ir.nodes}
+
+    def read(self) -> Run:
+        """What has become of the run so far."""
+        return self.history.read(self.run_id, self.pipeline)
+
+
+def compile_run(experiment: Experiment, run_id: str) -> CompiledRun:
+    """Compiles an experiment's pipeline for one run, which its nodes' inputs are then taken from."""
+    ir = compiler.Compiler().compile(create_pipeline(experiment))
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    database = deployment.metadata_connection_config
+    connection = getattr(database, database.WhichOneof("connection_config"))
+    return CompiledRun(experiment, run_id, ir, deployment, connection, History(experiment.paths.metadata))
 
 
 def run_pipeline(
-    pipeline: tfx_pipeline.Pipeline,
-    run_id: str,
+    run: CompiledRun,
     started: Callable[[str], None],
-    finished: Callable[[NodeResult], None],
+    finished: Callable[[StageRun], None],
     nodes: Collection[str] = (),
-) -> dict[str, NodeResult]:
+) -> None:
     """Runs nodes in order and says when each starts and ends.
 
     A node whose inputs and parameters have not changed is not run again, unless it publishes or what it made is gone.
 
     Args:
-        pipeline: as `create_pipeline` makes it.
-        run_id: names the run in the metadata; a killed run is started again under a new one and uses the cache.
+        run: from `compile_run`; a killed run is started again under a new id and uses the cache.
         started: called with a node's id before it runs.
-        finished: called with its result after it.
+        finished: called with what became of it after it.
         nodes: which to run, without gaps in their order; what lies before is taken from the latest run. All when empty.
 
     Raises:
         RecipeError: the latest run did not get as far as what lies before.
         FashionError: raised by a stage, unwrapped from what TFX and Beam put around it.
     """
-    run = compile_run(pipeline, run_id)
     if nodes:
         partial_run_utils.mark_pipeline(run.ir, from_nodes=nodes, to_nodes=nodes)
-    results: dict[str, NodeResult] = {}
     for name, node in run.nodes().items():
         if node.execution_options.HasField("skip"):
-            results[name] = NodeResult(name, "skipped")
             continue
         started(name)
         if node.execution_options.run.perform_snapshot:
             _take_from_latest_run(run, name)
-        results[name] = launch(run, name)
-        finished(results[name])
-    return results
+        finished(launch(run, name))
 
 
-def compile_run(pipeline: tfx_pipeline.Pipeline, run_id: str) -> CompiledRun:
-    """Compiles a pipeline for one run, which its nodes' inputs are then taken from."""
-    ir = compiler.Compiler().compile(pipeline)
-    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
-    deployment = runner_utils.extract_local_deployment_config(ir)
-    database = deployment.metadata_connection_config
-    return CompiledRun(ir, run_id, deployment, getattr(database, database.WhichOneof("connection_config")))
-
-
-def launch(run: CompiledRun, name: str) -> NodeResult:
+def launch(run: CompiledRun, name: str) -> StageRun:
     """Runs one node through TFX's launcher, on inputs that earlier nodes of the same run have left.
 
-    The metadata remember the run's recipe, what a node took, and why it failed, for whoever reports on the run later.
+    The metadata remember the experiment, what the node took, and why it failed, for whoever tells of the run later.
 
     Raises:
         FashionError: raised by the stage, unwrapped from what TFX and Beam put around it.
@@ -79,23 +112,22 @@ def launch(run: CompiledRun, name: str) -> NodeResult:
     node, began = run.nodes()[name], time.monotonic()
     if _publishes(node):
         node.execution_options.caching_options.enable_cache = False
-    note_recipe(run, name)
+    with metadata.Metadata(run.connection) as handle:
+        context_lib.prepare_contexts(handle, node.contexts)
+    run.history.remember(run.run_id, run.experiment.record())
     footprint.begin()
     with _alone(run, node):
         try:
             execution_id = _launch(run, node)
         except Exception as error:
-            record_failure(run, name, error)
+            run.history.remember_failure(run.run_id, run.pipeline, name, error)
             raise
-    with metadata.Metadata(run.connection) as handle:
-        [execution] = handle.store.get_executions_by_id([execution_id])
-        result = read_result(handle, name, execution)
-        if result.state == "complete":
-            execution.custom_properties[footprint.PROPERTY].string_value = footprint.taken().as_json()
-            handle.store.put_executions([execution])
-    if result.state not in ("complete", "cached"):
-        raise RuntimeError(f"TFX left execution {execution_id} in state {result.state}: the log says why")
-    return dataclasses.replace(result, seconds=time.monotonic() - began)
+    stage = run.read().stage(name)
+    if stage.state == "complete":
+        run.history.add(execution_id, footprint.PROPERTY, footprint.taken().as_json())
+    if not stage.succeeded:
+        raise RuntimeError(f"TFX left execution {execution_id} in state {stage.state}: the log says why")
+    return dataclasses.replace(stage, seconds=time.monotonic() - began)
 
 
 def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
@@ -120,9 +152,9 @@ def _alone(run: CompiledRun, node: pipeline_pb2.PipelineNode) -> Iterator[None]:
 
     Two Trainers would otherwise share a folder of unfinished work. The system frees the lock with the process.
     """
-    told = hashlib.blake2b(node.parameters.SerializeToString(deterministic=True), digest_size=8).hexdigest()
+    key = hashlib.blake2b(node.parameters.SerializeToString(deterministic=True), digest_size=8).hexdigest()
     root = Path(run.ir.runtime_spec.pipeline_root.field_value.string_value)
-    path = root / node.node_info.id / ".system" / f"lock-{told}"
+    path = root / node.node_info.id / ".system" / f"lock-{key}"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         try:

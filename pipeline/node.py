@@ -18,19 +18,22 @@ from components.errors import FashionError, RecipeError
 from components.progress import listen
 from components.publish.store import versions
 from components.reading import choices
-from components.train.earlier import check_earlier
+from pipeline.experiment import Experiment, check_experiment, read_experiment
+from pipeline.history import History
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
-from pipeline.run import explained, make_root, set_up_logging, stages_of
+from pipeline.run import explained, make_root, set_up_logging
+from pipeline.stages import stages_of
 from pipeline.view import RunView
 
 if TYPE_CHECKING:
-    from pipeline.record import CompiledRun, NodeResult
+    from pipeline.local import CompiledRun
+    from pipeline.runs import StageRun
 
 
 def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
-    """Runs one node, with progress, and says what came of it.
+    """Runs one node, with progress, and says what it did.
 
     Args:
         recipe: the experiment.
@@ -44,28 +47,36 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
     """
     if node not in (stages := stages_of(recipe)):
         raise RecipeError(f"--node {node}: there is no such stage; {choices(node, stages)}")
-    check_run_id(run_id)
-    check_earlier(recipe.model, recipe.split)
-    make_root(paths.root)
-    check(paths.metadata)
-    held = versions(paths.serving / recipe.name)
+    experiment = experiment_of(recipe, paths, run_id)
+    held = versions(experiment.store)
     log = log_of(paths, run_id, node)
     refused: FashionError | None = None
     with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · run {run_id} · log {short(log)}\n"))
         with RunView(console) as view:
-            run, result = _run(recipe, paths, node, run_id, view)
-        if "pushed_model" in result.outputs:
-            from pipeline.record import read_run
+            run, stage = _run(experiment, node, run_id, view)
+        if stage.output("pushed_model"):
             from pipeline.summary import conclude
 
-            refused = conclude(console, read_run(run).results, recipe, paths, held)
+            refused = conclude(console, run.read(), experiment, held)
     if refused:
         raise refused
 
 
-def check_run_id(run_id: str) -> None:
-    """Raises RecipeError where a run id cannot name a folder."""
+def experiment_of(recipe: Recipe, paths: Paths, run_id: str) -> Experiment:
+    """Reads the experiment of a run, as its first process read it.
+
+    Raises:
+        FashionError: it cannot be read, or the run id cannot name a folder.
+    """
+    _check_run_id(run_id)
+    check_experiment(recipe)
+    make_root(paths.root)
+    check(paths.metadata)
+    return read_experiment(recipe, paths, History(paths.metadata).record(run_id))
+
+
+def _check_run_id(run_id: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run_id):
         raise RecipeError(f"--run-id {run_id!r}: give letters, digits, dots, dashes and underscores, e.g. 2026-11-21-a")
 
@@ -75,41 +86,36 @@ def log_of(paths: Paths, run_id: str, name: str) -> Path:
     return paths.logs / run_id / f"{name}.log"
 
 
-def _run(recipe: Recipe, paths: Paths, node: str, run_id: str, view: RunView) -> tuple["CompiledRun", "NodeResult"]:
+def _run(experiment: Experiment, node: str, run_id: str, view: RunView) -> tuple["CompiledRun", "StageRun"]:
     began = time.monotonic()
     view.started("start")
     set_up_logging()
-    from pipeline.graph import create_pipeline
     from pipeline.local import compile_run
     from pipeline.summary import describe
 
-    run = compile_run(create_pipeline(recipe, paths, to_run=(node,)), run_id)
+    run = compile_run(experiment, run_id)
     view.finished("start", "TFX and TensorFlow are loaded", time.monotonic() - began)
     view.started(node)
     with listen(view.progress):
-        result = _launch_once(run, node)
-    cached = "cached" if result.state == "cached" else ""
-    view.finished(node, " · ".join(filter(None, (describe(result, recipe, paths), cached))), result.seconds)
-    return run, result
+        stage = _launch_once(run, node)
+    cached = "cached" if stage.state == "cached" else ""
+    view.finished(node, " · ".join(filter(None, (describe(stage, experiment), cached))), stage.seconds or 0.0)
+    return run, stage
 
 
-def _launch_once(run: "CompiledRun", node: str) -> "NodeResult":
+def _launch_once(run: "CompiledRun", node: str) -> "StageRun":
     """Launches a node unless an earlier process of the same run has finished it."""
-    from tfx.orchestration import metadata
-    from tfx.orchestration.portable.mlmd.execution_lib import is_execution_successful
-
     from pipeline.local import launch
-    from pipeline.record import executions_of, finished_nodes, read_result
 
-    with metadata.Metadata(run.connection) as handle:
-        done = finished_nodes(handle, run)
-        if missing := [before for before in run.nodes()[node].upstream_nodes if before not in done]:
-            raise RecipeError(f"--node {node}: {missing[0]} comes before it, and is not finished in run {run.run_id}")
-        for execution in executions_of(handle, run, node):
-            # A second execution of a resolver would give the nodes after it two of each.
-            if is_execution_successful(execution):
-                return read_result(handle, node, execution)
-            _clear(run, node, execution.id)
+    stages = run.read().stages
+    for before in run.nodes()[node].upstream_nodes:
+        if before not in stages or not stages[before].succeeded:
+            raise RecipeError(f"--node {node}: {before} comes before it, and is not finished in run {run.run_id}")
+    for stage in run.history.tries(run.run_id, run.pipeline, node):
+        # A second execution of a resolver would give the nodes after it two of each.
+        if stage.succeeded:
+            return stage
+        _clear(run, node, stage.execution)
     return launch(run, node)
 
 
@@ -117,5 +123,5 @@ def _clear(run: "CompiledRun", node: str, execution_id: int) -> None:
     """Removes what a killed process left where TFX, which takes its execution up again, will write."""
     folder = Path(run.ir.runtime_spec.pipeline_root.field_value.string_value) / node
     outputs: Mapping[str, object] = run.nodes()[node].outputs.outputs
-    for made in (*outputs, ".system/executor_execution"):
-        shutil.rmtree(folder / made / str(execution_id), ignore_errors=True)
+    for name in (*outputs, ".system/executor_execution"):
+        shutil.rmtree(folder / name / str(execution_id), ignore_errors=True)

@@ -1,67 +1,87 @@
-"""From a run that the metadata remember to its report."""
+"""From a run that the metadata remember to its report: facts, then the page and the card, made once."""
 
 import dataclasses
 import datetime
+import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from components.report.collect import FACTS_FILE, RECIPE_FILE, collect, command_of, shown
-from components.report.facts import Gap, RunFacts, from_json, to_json
-from components.report.reading import PREDICTIONS_FILE, Reading
-from components.report.sources import Sources
-from components.report.statistics import drift_between
-from components.report.training import seconds_of
+from components.digest import source_digest
+from components.report.collect import FACTS_FILE, collect
+from components.report.facts import Lineage, LineageNode, RunFacts, StageTime, from_json, to_json
+from components.report.reading import Reading
+from components.report.sources import Folders, Plan, Sources, plan_of
 from components.report.verdict import verdict_facts
-from pipeline.history import History, Run
-from pipeline.paths import Paths, short
-from pipeline.sources import folder_of, sources_of
+from pipeline.history import History
+from pipeline.paths import Paths
+from pipeline.runs import Artifact, Run, StageRun
+from pipeline.stages import STAGES
+
+_PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 
 
-def write_report(history: History, name: str, paths: Paths) -> Path:
-    """Writes the report of a run, as far as it came; returns the page.
+def write_report(history: History, run: Run, paths: Paths) -> tuple[Path, bool]:
+    """Writes the report of a run, as far as it came, unless there is one of the same.
 
-    The folder is `<root>/reports/<run>/`: `index.html`, `card.md`, `facts.json`, `predictions.npz`, `recipe.yaml`.
+    The folder is `<root>/reports/<run>/`: `index.html`, `card.md`, `facts.json`, `predictions.npz`, `recipe.yaml`. A
+    run in which nothing changed has the report of the run before it.
 
-    Raises:
-        UnknownRun: see `History.find`.
+    Returns:
+        The page, and whether it was written now.
     """
-    run = history.find(name)
+    code = source_digest("components/report", "components/evaluate")
+    folder = report_folder(history, run, paths)
+    if folder and (folder / _CODE).exists() and (folder / _CODE).read_text(encoding="utf-8") == code:
+        return folder / _PAGE, False
     from components.report.page import write_page
 
     folder = _reports(paths) / run.id
-    return write_page(run_facts(history, run, folder, paths.root), folder)
+    facts = _collect(history, run, folder, paths.root)
+    page = write_page(facts, folder)
+    (folder / FACTS_FILE).write_bytes(to_json(facts))
+    (folder / _INPUTS).write_text(inputs_digest(run), encoding="utf-8")
+    (folder / _CODE).write_text(code, encoding="utf-8")
+    return page, True
 
 
-def write_comparison(history: History, one: str, other: str, paths: Paths) -> Path:
-    """Writes a page that sets two runs side by side; returns it.
-
-    Raises:
-        UnknownRun: see `History.find`.
-    """
-    runs = history.find(one), history.find(other)
+def write_comparison(history: History, one: Run, other: Run, paths: Paths) -> Path:
+    """Writes a page that sets two runs side by side; returns it."""
     from components.report.page import write_comparison as write
 
-    reports = _reports(paths)
-    of_one, of_other = (run_facts(history, run, reports / run.id, paths.root) for run in runs)
-    file = reports / f"{runs[0].id}-against-{runs[1].id}.html"
-    write(of_one, of_other, file)
+    def facts_of(run: Run) -> RunFacts:
+        page, _ = write_report(history, run, paths)
+        facts = from_json((page.parent / FACTS_FILE).read_bytes())
+        # It may be the report of a run before, in which the same came out.
+        return dataclasses.replace(facts, run=run.id, began=run.began, seconds=run.seconds)
+
+    file = _reports(paths) / f"{one.id}-against-{other.id}.html"
+    write(facts_of(one), facts_of(other), file)
     return file
 
 
-def summary_of(run: Run, paths: Paths) -> dict[str, Any]:
+def report_folder(history: History, run: Run, paths: Paths) -> Path | None:
+    """The folder of the report on a run, or on one before it that came to the very same; None if there is none."""
+    digest, ids = inputs_digest(run), history.ids
+    for run_id in reversed(ids[: ids.index(run.id) + 1]):
+        folder = _reports(paths) / run_id
+        note = folder / _INPUTS
+        if note.exists() and note.read_text(encoding="utf-8") == digest and (folder / FACTS_FILE).exists():
+            return folder
+    return None
+
+
+def summary_of(history: History, run: Run, paths: Paths) -> dict[str, Any]:
     """One line on a run: what it came to, and on which figures.
 
     Returns:
         `run`, `recipe`, `began` (UTC, ISO 8601), `verdict`, `accuracy`, `macro_f1`, `lowest_recall`,
         `lowest_recall_class`, `version` and `minutes`; what a run did not come to is None.
     """
-    verdict = _written_verdict(run, paths)
-    if verdict is None:
+    if folder := report_folder(history, run, paths):
+        verdict: Mapping[str, Any] = json.loads((folder / FACTS_FILE).read_bytes())["verdict"]
+    else:
         sources = sources_of(run, paths.root)
         reading = Reading(sources, _reports(paths) / run.id)
         verdict = vars(verdict_facts(sources, reading.verdict, reading.problems))
@@ -69,7 +89,7 @@ def summary_of(run: Run, paths: Paths) -> dict[str, Any]:
     figures = ("accuracy", "macro_f1", "lowest_recall", "lowest_recall_class", "version")
     return {
         "run": run.id,
-        "recipe": run.recipe,
+        "recipe": run.name,
         "began": began.isoformat(timespec="seconds"),
         "verdict": verdict["outcome"],
         **{figure: verdict[figure] for figure in figures},
@@ -77,100 +97,92 @@ def summary_of(run: Run, paths: Paths) -> dict[str, Any]:
     }
 
 
-def _written_verdict(run: Run, paths: Paths) -> Mapping[str, Any] | None:
-    """The verdict as a report holds it; reading it from an evaluation takes seconds."""
-    if "publish" not in run.stages or any(stage.state == "running" for stage in run.stages.values()):
-        return None
-    for folder in (folder_of(run, "report", "report"), _reports(paths) / run.id):
-        try:
-            if folder:
-                return json.loads((folder / FACTS_FILE).read_bytes())["verdict"]
-        except (OSError, ValueError, KeyError):
-            continue
-    return None
+def inputs_digest(run: Run) -> str:
+    """Returns a digest that is the same for runs of which a report would say the same, but for when they were."""
+
+    def outcome(stage: StageRun) -> object:
+        if stage.name == "publish":  # it publishes anew each time, and finds that the version is there
+            pushed = stage.output("pushed_model")
+            return pushed and {key: value for key, value in pushed.properties.items() if key.startswith("pushed")}
+        return [[artifact.id for artifact in artifacts] for _, artifacts in sorted(stage.outputs.items())]
+
+    stages = {name: [stage.succeeded, stage.error, outcome(stage)] for name, stage in run.stages.items()}
+    inputs = json.dumps([run.experiment, stages], sort_keys=True, default=str)
+    return hashlib.blake2b(inputs.encode(), digest_size=16).hexdigest()
+
+
+def sources_of(run: Run, root: Path, earlier: tuple[Run, Artifact] | None = None) -> Sources:
+    """Lists what a report of a run is made from.
+
+    Args:
+        run: the run.
+        root: what lies below it is told from it.
+        earlier: the statistics to compare its data with, and the run they are of.
+    """
+    pushed = run.stage("publish").output("pushed_model")
+    return Sources(
+        run=run.id,
+        recipe=run.name,
+        began=run.began,
+        seconds=run.seconds,
+        plan=_plan(run),
+        folders=Folders(
+            examples=run.stage("ingest").folder("examples"),
+            quarantine=run.stage("ingest").folder("quarantine"),
+            statistics=run.stage("statistics").folder("statistics"),
+            earlier=Path(earlier[1].uri) if earlier else None,
+            anomalies=run.stage("validate").folder("anomalies"),
+            transformed=run.stage("transform").folder("transformed_examples"),
+            model=run.stage("train").folder("model"),
+            history=run.stage("train").folder("model_run"),
+            evaluation=run.stage("evaluate").folder("evaluation"),
+            blessing=run.stage("evaluate").folder("blessing"),
+        ),
+        stages=_stage_times(run),
+        pushed=pushed.properties if pushed else None,
+        errors={name: stage.error for name, stage in run.stages.items() if stage.error},
+        lineage=_lineage(run, root.absolute()),
+        earlier_run=earlier[0].id if earlier else "",
+    )
+
+
+def _collect(history: History, run: Run, folder: Path, root: Path) -> RunFacts:
+    return collect(sources_of(run, root, history.earlier(run, "statistics", "statistics")), folder)
 
 
 def _reports(paths: Paths) -> Path:
     return paths.root / "reports"
 
 
-def run_facts(history: History, run: Run, folder: Path, root: Path) -> RunFacts:
-    """The facts of a run: those of its own report, completed with what the metadata know, or collected now.
-
-    Args:
-        history: where the run is remembered.
-        run: which.
-        folder: receives `facts.json`, `predictions.npz` and `recipe.yaml`.
-        root: of the run; what lies below it is told from it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = sources_of(run, root, history.earlier(run, "statistics", "statistics"))
-    facts = _reported(run, folder)
-    if facts is None:
-        facts = collect(sources, _with_answers_of(folder, sources.folders.model))
-    else:
-        facts = completed(facts, sources, folder)
-    (folder / FACTS_FILE).write_bytes(to_json(facts))
-    return facts
+def _stage_times(run: Run) -> tuple[StageTime, ...]:
+    ran = [StageTime(name, stage.state, stage.seconds) for name, stage in run.stages.items()]
+    return (*ran, *(StageTime(name, "waiting", None) for name in STAGES if name not in run.stages))
 
 
-def _reported(run: Run, folder: Path) -> RunFacts | None:
-    """What the run's own report says; None if it has none, or one of another version of this project."""
-    report = folder_of(run, "report", "report")
-    if report is None:
-        return None
-    try:
-        facts = from_json((report / FACTS_FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    for name in (PREDICTIONS_FILE, RECIPE_FILE):
-        if (report / name).exists():
-            shutil.copyfile(report / name, folder / name)
-    return facts
-
-
-def completed(facts: RunFacts, sources: Sources, folder: Path) -> RunFacts:
-    """Adds to the facts of a run's own report what a stage of the run cannot know.
-
-    Args:
-        facts: of the report.
-        sources: the run, from the metadata.
-        folder: where its recipe lies now.
-    """
-    gaps = [gap for gap in facts.gaps if gap.part not in ("drift", "lineage")]
-    data, training, provenance = facts.data, facts.training, facts.provenance
-    before, now = sources.folders.earlier, sources.folders.statistics
-    if data and before and now:
-        data = dataclasses.replace(data, drift=drift_between(before, now, sources.earlier_run))
-    elif data:
-        gaps.append(Gap("data", "drift", "There are no earlier data of this recipe to compare with."))
-    if training:
-        training = dataclasses.replace(training, seconds=seconds_of(sources.stages))
-    if provenance:
-        provenance = dataclasses.replace(
-            provenance,
-            stages=sources.stages,
-            lineage=sources.lineage,
-            command=command_of(short(folder / RECIPE_FILE), sources.told.data),
-            data=shown(sources.told.data),
-            code_digest=sources.told.code_digest,
-        )
-    return dataclasses.replace(
-        facts,
-        run=sources.run,
-        began=sources.began,
-        seconds=sources.seconds,
-        data=data,
-        training=training,
-        provenance=provenance,
-        gaps=tuple(gaps),
+def _plan(run: Run) -> Plan:
+    if not run.experiment:
+        return Plan()
+    trainer = json.loads(json.loads(run.stage("train").parameters.get("custom_config", "{}")).get("config", "{}"))
+    return plan_of(
+        run.experiment["recipe"],
+        run.experiment["taxonomy"],
+        run.experiment["data"],
+        run.experiment["catalogue"],
+        trainer.get("code"),
     )
 
 
-def _with_answers_of(folder: Path, model: Path | None) -> Path:
-    """The folder, without a model's answers that another model gave."""
-    note, answers = folder / "predictions.model", folder / PREDICTIONS_FILE
-    if answers.exists() and (not note.exists() or note.read_text(encoding="utf-8") != str(model)):
-        answers.unlink()
-    note.write_text(str(model), encoding="utf-8")
-    return folder
+def _lineage(run: Run, root: Path) -> Lineage:
+    nodes: dict[str, LineageNode] = {}
+    edges: list[tuple[str, str]] = []
+    for name, stage in run.stages.items():
+        nodes[f"stage {name}"] = LineageNode(f"stage {name}", "stage", name)
+        edges += [(_add(nodes, item, root), f"stage {name}") for items in stage.inputs.values() for item in items]
+        edges += [(f"stage {name}", _add(nodes, item, root)) for items in stage.outputs.values() for item in items]
+    return Lineage(tuple(nodes.values()), tuple(dict.fromkeys(edges)))
+
+
+def _add(nodes: dict[str, LineageNode], artifact: Artifact, root: Path) -> str:
+    key = f"artifact {artifact.id}"
+    nodes.setdefault(key, LineageNode(key, "artifact", artifact.type, artifact.uri.removeprefix(f"{root}/")))
+    return key

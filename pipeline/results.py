@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from components.report.collect import FACTS_FILE
 from pipeline.footprint import Footprint, read_footprint
-from pipeline.history import History, Run, StageRun
+from pipeline.history import History, open_history
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe, recipe_names
-from pipeline.sources import folder_of
+from pipeline.reporting import report_folder
+from pipeline.runs import Run, StageRun
 
 # What is said elsewhere in a recipe changes no figure.
 _OF_RESULTS = ("labels", "split", "picture", "validation", "balance", "model", "train", "tune")
@@ -110,15 +109,15 @@ def read_records(places: Iterable[Paths]) -> Records:
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     for paths in places:
-        history = History(paths.metadata)
+        history = open_history(paths.metadata)
         runs = [history.read(run_id) for run_id in history.ids]
         makers = _makers(runs)
         for run in runs:
-            if result := _result(run, paths, makers):
+            if result := _result(run, _facts(history, run, paths), makers):
                 results[run.id] = result
             for stage in run.stages.values():
                 if stage.error:
-                    failures[run.recipe] = _sentence(stage.error)
+                    failures[run.name] = _sentence(stage.error)
     return Records(tuple(results.values()), failures)
 
 
@@ -135,7 +134,7 @@ def rows(records: Records) -> list[Row]:
         groups.setdefault(result.recipe, {}).setdefault(key, []).append(result)
     found: list[Row] = []
     for name, variants in groups.items():
-        own = settings_of(load_recipe(name).as_yaml()) if name in shipped else None
+        own = settings_of(load_recipe(name).model_dump(mode="json")) if name in shipped else None
         of_recipe = [_row(name, variant, own) for variant in variants.values()]
         if own is not None and all(row.changes for row in of_recipe):
             of_recipe.insert(0, Row(name, {}, reason=records.failures.get(name, "")))
@@ -143,10 +142,9 @@ def rows(records: Records) -> list[Row]:
     return found
 
 
-def settings_of(recipe: str) -> Settings:
-    """The settings of a recipe, as YAML, that results depend on."""
-    parts = yaml.safe_load(recipe)
-    return {path: value for part in _OF_RESULTS for path, value in _leaves(part, parts.get(part))}
+def settings_of(recipe: Mapping[str, Any]) -> Settings:
+    """The settings of a recipe, with every default, that results depend on."""
+    return {path: value for part in _OF_RESULTS for path, value in _leaves(part, recipe.get(part))}
 
 
 def _row(name: str, results: Sequence[Result], own: Settings | None) -> Row:
@@ -172,13 +170,11 @@ def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _result(run: Run, paths: Paths, makers: Mapping[int, StageRun]) -> Result | None:
+def _result(run: Run, facts: Mapping[str, Any] | None, makers: Mapping[int, StageRun]) -> Result | None:
     """What a run has reached; None if it did not come to an end with figures."""
-    facts = _facts(run, paths)
-    recipe = run.experiment or run.told("publish").get("recipe")
-    if not facts or not facts.get("quality") or not recipe:
+    if not facts or not facts.get("quality") or not run.recipe:
         return None
-    quality, ingest = facts["quality"], run.told("ingest")
+    quality = facts["quality"]
     of_class = [(each["recall"], each["name"]) for each in quality["classes"] if each["recall"] is not None]
     worst, worst_class = min(of_class, default=(None, ""))
     stages = [_maker(stage, makers) for stage in run.stages.values()]
@@ -188,10 +184,10 @@ def _result(run: Run, paths: Paths, makers: Mapping[int, StageRun]) -> Result | 
     return Result(
         run=run.id,
         began=run.began,
-        recipe=run.recipe,
-        settings=settings_of(recipe),
-        data=Path(str(ingest.get("data", ""))).name,
-        digest=str(ingest.get("digest", "")),
+        recipe=run.name,
+        settings=settings_of(run.recipe),
+        data=Path(run.experiment["data"]).name,
+        digest=run.experiment["catalogue"],
         refused=facts["verdict"]["outcome"] == "model refused",
         examples=quality["examples"],
         accuracy=quality["accuracy"],
@@ -205,31 +201,28 @@ def _result(run: Run, paths: Paths, makers: Mapping[int, StageRun]) -> Result | 
     )
 
 
-def _facts(run: Run, paths: Paths) -> Mapping[str, Any] | None:
-    """What the report of a run says, the run's own or one written later."""
+def _facts(history: History, run: Run, paths: Paths) -> Mapping[str, Any] | None:
+    """What the report of a finished run says."""
     if "publish" not in run.stages or any(stage.state == "running" for stage in run.stages.values()):
         return None
-    for folder in (folder_of(run, "report", "report"), paths.root / "reports" / run.id):
-        file = folder / FACTS_FILE if folder else None
-        if file and file.exists():
-            return json.loads(file.read_bytes())
-    return None
+    folder = report_folder(history, run, paths)
+    return json.loads((folder / FACTS_FILE).read_bytes()) if folder else None
 
 
 def _maker(stage: StageRun, makers: Mapping[int, StageRun]) -> StageRun | None:
     """The stage itself, or the one that made what it took from the cache; None where that is not remembered."""
     if stage.state == "complete":
         return stage
-    taken = (made.id for of in stage.outputs.values() for made in of)
-    return next((makers[made] for made in taken if made in makers), None)
+    artifacts = (artifact.id for artifacts in stage.outputs.values() for artifact in artifacts)
+    return next((makers[artifact] for artifact in artifacts if artifact in makers), None)
 
 
 def _makers(runs: Iterable[Run]) -> Mapping[int, StageRun]:
     """The stage that made each artifact."""
     makers: dict[int, StageRun] = {}
     for stage in (stage for run in runs for stage in run.stages.values() if stage.state == "complete"):
-        for made in (made for of in stage.outputs.values() for made in of):
-            makers.setdefault(made.id, stage)  # later ones have but found it, as the baseline is found
+        for artifact in (artifact for artifacts in stage.outputs.values() for artifact in artifacts):
+            makers.setdefault(artifact.id, stage)  # later ones have but found it, as the baseline is found
     return makers
 
 

@@ -17,11 +17,12 @@ from rich.text import Text
 from components.ingest.source import open_catalogue
 from components.publish.store import versions
 from pipeline.drift import Decision, Span, decide, read_span
-from pipeline.history import History, Run, UnknownRun
+from pipeline.history import History
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 from pipeline.run import explained, make_root, run_recipe
+from pipeline.runs import Run
 from pipeline.view import quiet
 
 _LAST = "gate"  # of the stages that look at the data
@@ -83,14 +84,11 @@ def last_published(recipe: Recipe, paths: Paths) -> Trained | None:
     there = versions(paths.serving / recipe.name)
     if not there:
         return None
-    try:
-        history = History(paths.metadata)
-    except UnknownRun:
-        return None
+    history = History(paths.metadata)
     for run_id in reversed(history.ids):
         run = history.read(run_id)
-        pushed = run.made("publish", "pushed_model")
-        if run.recipe == recipe.name and pushed and pushed.properties.get("pushed"):
+        pushed = run.stage("publish").output("pushed_model")
+        if run.name == recipe.name and pushed and pushed.properties.get("pushed"):
             version = int(pushed.properties["pushed_version"])
             if version in there:
                 return Trained(version, run)
@@ -100,7 +98,7 @@ def last_published(recipe: Recipe, paths: Paths) -> Trained | None:
 def _compare(recipe: Recipe, trained: Trained | None, run: Run | None) -> Decision:
     if trained is None or run is None:
         return Decision(True, f"no model of {recipe.name} is published yet")
-    schema, now, before = run.made("schema", "schema"), _span(run), _span(trained.run)
+    schema, now, before = run.stage("schema").output("schema"), _span(run), _span(trained.run)
     if schema is None or now is None or before is None:
         return Decision(True, f"what version {trained.version} was trained on is gone: there is nothing to compare")
     return decide(before, now, recipe.drift, Path(schema.uri) / "schema.pbtxt")
@@ -108,7 +106,7 @@ def _compare(recipe: Recipe, trained: Trained | None, run: Run | None) -> Decisi
 
 def _span(run: Run) -> Span | None:
     """The data of a run; None if they are no longer there."""
-    statistics, quarantine = run.made("statistics", "statistics"), run.made("ingest", "quarantine")
+    statistics, quarantine = run.stage("statistics").output("statistics"), run.stage("ingest").output("quarantine")
     if not statistics or not quarantine:
         return None
     try:
@@ -124,5 +122,4 @@ def _verdict(decision: Decision, recipe: Recipe, trained: Trained | None) -> str
 
 
 def _source(run: Run) -> dict[str, str | None]:
-    told = run.told("ingest")
-    return {"run": run.id, "data": told.get("data"), "digest": told.get("digest")}
+    return {"run": run.id, "data": run.experiment.get("data"), "digest": run.experiment.get("catalogue")}

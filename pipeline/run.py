@@ -1,11 +1,11 @@
-"""One run as a person meets it: what is about to happen, how far it is, what came of it."""
+"""One run as a person meets it: what is about to happen, how far it is, what it came to."""
 
 import datetime
 import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,38 +15,20 @@ from rich.console import Console
 from rich.text import Text
 
 from components.errors import FashionError, RecipeError
-from components.ingest.labels import taxonomy_of
-from components.ingest.source import open_catalogue
-from components.ingest.split import check_split
 from components.progress import Progress, listen
 from components.publish.store import versions
-from components.reading import choices
-from components.train.earlier import check_earlier
-from components.validate.reviewed import find_schema
-from pipeline.beam import beam_args
+from pipeline.experiment import Experiment, check_experiment, read_experiment
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
+from pipeline.stages import stages_between, stages_of
 from pipeline.view import RunView, quiet
 
 if TYPE_CHECKING:
-    from pipeline.record import NodeResult
-
-# The graph has them too, but takes seconds to import: too long to be told of a mistyped name.
-STAGES = (
-    "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "infra",
-    "publish", "report",
-)  # fmt: skip
+    from pipeline.local import CompiledRun
+    from pipeline.runs import StageRun
 
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
-
-
-def stages_of(recipe: Recipe) -> tuple[str, ...]:
-    """The stages of a run, in order; those that only some recipes ask for are not among `STAGES`."""
-    if recipe.tune is None:
-        return STAGES
-    at = STAGES.index("train")
-    return (*STAGES[:at], "tune", *STAGES[at:])
 
 
 def run_recipe(
@@ -57,10 +39,10 @@ def run_recipe(
     last: str | None = None,
     database: str | None = None,
 ) -> str:
-    """Runs a recipe on a catalogue, with progress, and says what came of it.
+    """Runs a recipe on a catalogue, with progress, and says what it came to.
 
     Args:
-        recipe: the experiment.
+        recipe: the settings.
         data: folder or zip; None draws the embedded catalogue.
         root: everything that is written lies below it.
         first: stage to begin with; what lies before is taken from the latest run.
@@ -75,35 +57,29 @@ def run_recipe(
         FashionError: anything else that the user can mend.
     """
     # What can be wrong with what was given is found before anything heavy is imported.
-    stages = _between(first, last, stages_of(recipe))
-    beam_args(recipe.beam)
-    find_schema(recipe.validation.schema_file)
-    check_earlier(recipe.model, recipe.split)
+    stages = stages_between(first, last, stages_of(recipe))
+    check_experiment(recipe)
     root = root.absolute()
     drawn = root / f"catalogue-{EMBEDDED_PRODUCTS}-{EMBEDDED_SEED}"
     paths = Paths(drawn if data is None else data.absolute(), root, database)
-    if data is not None:
-        check_split(recipe.split, open_catalogue(str(paths.data)))
-    if recipe.labels.taxonomy or data is not None:
-        taxonomy_of(recipe.labels, paths.data)
+    experiment = read_experiment(recipe, paths) if data is not None else None
     make_root(root)
     check(paths.metadata)
     held = versions(paths.serving / recipe.name)
     log = paths.logs / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log"
+    # Runs of several machines on one database may begin in the same second.
+    run_id = f"{log.stem}-{secrets.token_hex(3)}"
     with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · {paths.data.name} · log {short(log)}\n"))
         with RunView(console) as view:
-            # Runs of several machines on one database may begin in the same second.
-            run_id = f"{log.stem}-{secrets.token_hex(3)}"
-            results = _run(recipe, paths, run_id, stages, view)
+            run = _begin(experiment, recipe, paths, run_id, stages, view)
+            _run(run, stages, view)
+            page = _report(run, view) if stages[-1] == "publish" else None
         from pipeline.summary import conclude
 
-        refused = conclude(console, results, recipe, paths, held)
-        if results["report"].outputs:
-            from pipeline.history import History
-            from pipeline.reporting import write_report
-
-            console.print(f"report      {short(write_report(History(paths.metadata), run_id, paths))}")
+        refused = conclude(console, run.read(), run.experiment, held)
+        if page:
+            console.print(f"report      {short(page)}")
     if refused:
         raise refused
     return run_id
@@ -131,35 +107,44 @@ def set_up_logging() -> None:
     logging.getLogger("apache_beam").setLevel(logging.WARNING)  # it has hundreds of lines to say at import
 
 
-def _between(first: str | None, last: str | None, stages: Sequence[str]) -> Sequence[str]:
-    for option, name in (("--from", first), ("--to", last)):
-        if name is not None and name not in stages:
-            raise RecipeError(f"{option} {name}: there is no such stage; {choices(name, stages)}")
-    begin, end = stages.index(first or stages[0]), stages.index(last or stages[-1])
-    if begin > end:
-        raise RecipeError(f"--from {first} --to {last}: {first} comes after {last}; the order is {', '.join(stages)}")
-    return stages[begin : end + 1]
-
-
-def _run(recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view: RunView) -> Mapping[str, "NodeResult"]:
+def _begin(
+    experiment: Experiment | None, recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view: RunView
+) -> "CompiledRun":
+    """Loads what is heavy and compiles the run; the embedded catalogue is read once it is drawn."""
     began = time.monotonic()
     view.started("start")
     view.expect(stages)
     set_up_logging()
     with _drawing(paths.data, view) as drawn:
-        from pipeline.graph import create_pipeline
-        from pipeline.local import run_pipeline
-        from pipeline.summary import describe
-
-    pipeline = create_pipeline(recipe, paths)
+        from pipeline.local import compile_run
+    run = compile_run(experiment or read_experiment(recipe, paths), run_id)
     view.finished("start", f"TFX and TensorFlow are loaded{drawn}", time.monotonic() - began)
+    return run
 
-    def finished(result: "NodeResult") -> None:
-        cached = "cached" if result.state == "cached" else ""
-        view.finished(result.node, " · ".join(filter(None, (describe(result, recipe, paths), cached))), result.seconds)
+
+def _run(run: "CompiledRun", stages: Sequence[str], view: RunView) -> None:
+    from pipeline.local import run_pipeline
+    from pipeline.summary import describe
+
+    def finished(stage: "StageRun") -> None:
+        cached = "cached" if stage.state == "cached" else ""
+        words = " · ".join(filter(None, (describe(stage, run.experiment), cached)))
+        view.finished(stage.name, words, stage.seconds or 0.0)
 
     with listen(view.progress):
-        return run_pipeline(pipeline, run_id, view.started, finished, () if stages == stages_of(recipe) else stages)
+        run_pipeline(run, view.started, finished, () if stages == stages_of(run.experiment.recipe) else stages)
+
+
+def _report(run: "CompiledRun", view: RunView) -> Path:
+    """Writes the report of the run, with progress; returns the page."""
+    from pipeline.reporting import write_report
+
+    began = time.monotonic()
+    view.started("report")
+    with listen(view.progress):
+        page, fresh = write_report(run.history, run.read(), run.experiment.paths)
+    view.finished("report", "done" if fresh else "as before: nothing has changed", time.monotonic() - began)
+    return page
 
 
 @contextmanager
@@ -167,7 +152,7 @@ def _drawing(folder: Path, view: RunView) -> Iterator[str]:
     """Draws the embedded catalogue if it is not there, in other processes, while the caller does something else.
 
     Yields:
-        What to tell of it when it is done; empty where it was there.
+        What to say of it when it is done; empty where it was there.
     """
     if folder.exists():
         yield ""

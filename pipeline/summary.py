@@ -1,4 +1,4 @@
-"""What came of a run, in words and one table, read from the artifacts it left."""
+"""What a run came to, in words and one table, read from the artifacts it left."""
 
 import csv
 import json
@@ -12,17 +12,17 @@ from rich.text import Text
 from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.ingest.labels import taxonomy_of
 from components.publish.store import latest
-from pipeline.paths import Paths, short
+from pipeline.experiment import Experiment
+from pipeline.paths import short
 from pipeline.recipe import Recipe
-from pipeline.record import NodeResult, Output
+from pipeline.runs import Artifact, Run, StageRun
 
 
-def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
+def describe(stage: StageRun, experiment: Experiment) -> str:
     """One line on what a finished stage did; empty where there is nothing to say."""
-    folders = _folders(result)
-    match result.node:
+    folders = _folders(stage)
+    match stage.name:
         case "ingest":
             return _ingested(_quarantine_summary(folders["quarantine"]))
         case "gate":
@@ -34,49 +34,46 @@ def describe(result: NodeResult, recipe: Recipe, paths: Paths) -> str:
         case "baseline":
             return "compared with the latest blessed model" if folders.get("model") else "no other blessed model yet"
         case "evaluate":
-            verdict = _verdict(folders, recipe, paths)
+            verdict = _verdict(folders, experiment)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
         case "infra":
-            return _tried(result.outputs["blessing"].properties, recipe)
+            return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
         case "publish":
-            pushed = result.outputs["pushed_model"].properties
+            pushed = stage.outputs["pushed_model"][0].properties
             return f"version {pushed['pushed_version']}" if pushed["pushed"] else "nothing published"
     return ""
 
 
-def conclude(
-    console: Console, results: Mapping[str, NodeResult], recipe: Recipe, paths: Paths, held: Collection[int]
-) -> FashionError | None:
+def conclude(console: Console, run: Run, experiment: Experiment, held: Collection[int]) -> FashionError | None:
     """Prints the table, the verdict and where things are.
 
     Args:
         console: reaches people.
-        results: what became of each stage.
-        recipe: the experiment.
-        paths: the run's places.
+        run: what became of each stage.
+        experiment: what it is a run of.
         held: versions that were published before the run.
 
     Returns:
         Why nothing was published; None where something was.
     """
-    store = paths.serving / recipe.name
+    store = experiment.store
     refused: FashionError | None = None
     console.print()
-    if evaluated := _folders(results["evaluate"]):
-        verdict = _verdict(evaluated, recipe, paths)
+    if evaluated := _folders(run.stage("evaluate")):
+        verdict = _verdict(evaluated, experiment)
         console.print(_table(verdict))
         console.print()
         if note := note_on_rare(verdict):
             console.print(f"{note}\n")
-        refused = None if verdict.blessed else ModelRefused(refusal(recipe.name, verdict, latest(store)))
-    if not refused and (pushed := results["publish"].outputs.get("pushed_model")):
+        refused = None if verdict.blessed else ModelRefused(refusal(store.name, verdict, latest(store)))
+    if not refused and (pushed := run.stage("publish").output("pushed_model")):
         refused = _published(console, pushed, store, held)
-    if ingested := _folders(results["ingest"]):
+    if ingested := _folders(run.stage("ingest")):
         console.print(f"quarantine  {short(ingested['quarantine'] / 'quarantine.csv')}")
     return refused
 
 
-def _published(console: Console, pushed: Output, store: Path, held: Collection[int]) -> FashionError | None:
+def _published(console: Console, pushed: Artifact, store: Path, held: Collection[int]) -> FashionError | None:
     """Says under which version the model is found; returns why there is none, where the stage left it out."""
     serving = latest(store)
     if not pushed.properties["pushed"]:
@@ -99,8 +96,8 @@ def _published(console: Console, pushed: Output, store: Path, held: Collection[i
     return None
 
 
-def _folders(result: NodeResult) -> dict[str, Path]:
-    return {name: Path(output.uri) for name, output in result.outputs.items()}
+def _folders(stage: StageRun) -> dict[str, Path]:
+    return {name: Path(artifacts[0].uri) for name, artifacts in stage.outputs.items()}
 
 
 def percent(share: float | None) -> str:
@@ -158,10 +155,9 @@ def _trained(folder: Path) -> str:
     return ", ".join(stages)
 
 
-def _verdict(outputs: Mapping[str, Path], recipe: Recipe, paths: Paths) -> Verdict:
+def _verdict(outputs: Mapping[str, Path], experiment: Experiment) -> Verdict:
     blessed = (outputs["blessing"] / "BLESSED").exists()
-    classes = taxonomy_of(recipe.labels, paths.data).classes
-    return read_verdict(outputs["evaluation"], blessed, classes, recipe.gate)
+    return read_verdict(outputs["evaluation"], blessed, experiment.taxonomy.classes, experiment.recipe.gate)
 
 
 def _table(verdict: Verdict) -> Table:

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,16 @@ from components.report.predictions import Predictions
 from components.report.reading import TEST, Reading
 from components.report.selection import Selection, select
 from components.report.show import confused_pairs, picture_facts, shown_products
-from components.report.sources import Sources
+from components.report.sources import Plan, Sources
 from components.report.statistics import anomaly_facts, drift_between
 from components.report.thumbnail import thumbnail
 from components.report.verdict import quality_of_answers, quality_of_verdict, verdict_facts
 from components.settings import Train
 
-RECIPE_FILE, FACTS_FILE = "recipe.yaml", "facts.json"
+if TYPE_CHECKING:
+    from components.ingest.source import Catalogue
 
-_ASK_METADATA = "Only the metadata know it; `fashion report` adds it."
+RECIPE_FILE, FACTS_FILE = "recipe.yaml", "facts.json"
 
 _EXPLAINED_AT_ONCE = 8
 
@@ -96,7 +98,7 @@ def data_facts(reading: Reading) -> DataFacts | None:
 
 def training_facts(reading: Reading) -> TrainingFacts | None:
     """The section on training."""
-    folder, train = reading.folders.history, reading.told.train
+    folder, train = reading.folders.history, reading.plan.train
     if folder is None or train is None:
         reading.miss("training", "everything", "The run ended before train did.")
         return None
@@ -138,22 +140,20 @@ def quality_facts(reading: Reading) -> tuple[QualityFacts | None, PictureFacts |
 
 def provenance_facts(reading: Reading, folder: Path) -> ProvenanceFacts:
     """The section on where it all comes from; writes the recipe into `folder`."""
-    told, sources = reading.told, reading.sources
+    plan, sources = reading.plan, reading.sources
     recipe = sources.recipe
-    if told.recipe is None:
+    if plan.recipe is None:
         reading.miss("provenance", "recipe", "The run ended before its recipe was recorded.")
     else:
-        (folder / RECIPE_FILE).write_text(told.recipe, encoding="utf-8")
+        (folder / RECIPE_FILE).write_text(plan.recipe, encoding="utf-8")
         recipe = short(folder / RECIPE_FILE)
-    if sources.lineage is None:
-        reading.miss("provenance", "lineage", _ASK_METADATA)
     commit, modified = checkout()
     return ProvenanceFacts(
-        recipe=told.recipe,
-        command=command_of(recipe, told.data),
-        data=shown(told.data),
-        data_digest=told.data_digest,
-        code_digest=told.code_digest,
+        recipe=plan.recipe,
+        command=command_of(recipe, plan.data),
+        data=shown(plan.data),
+        data_digest=plan.data_digest,
+        code_digest=plan.code_digest,
         commit=commit,
         modified=modified,
         versions=versions(),
@@ -174,11 +174,8 @@ def shown(data: str | None) -> str | None:
 
 
 def _catalogue_pictures(reading: Reading) -> data.Pictures:
-    """Looks up thumbnails in the catalogue, which may be gone by now."""
-    from components.ingest.source import open_catalogue
-
-    path = reading.told.data
-    catalogue = reading.attempt("data", "pictures in quarantine", lambda: open_catalogue(path)) if path else None
+    """Looks up thumbnails in the catalogue, which may be gone by now, or another one."""
+    catalogue = reading.attempt("data", "pictures in quarantine", lambda: _same_catalogue(reading.plan))
 
     def picture_of(product: str) -> bytes | None:
         if catalogue is None or not (product.isascii() and product.isdecimal()):
@@ -190,6 +187,18 @@ def _catalogue_pictures(reading: Reading) -> data.Pictures:
         return thumbnail(found) if found else None
 
     return picture_of
+
+
+def _same_catalogue(plan: Plan) -> "Catalogue | None":
+    from components.errors import CatalogueError
+    from components.ingest.source import open_catalogue
+
+    if plan.data is None:
+        return None
+    catalogue = open_catalogue(plan.data)
+    if catalogue.digest() != plan.data_digest:
+        raise CatalogueError("The catalogue has changed since the run.")
+    return catalogue
 
 
 def _with_table(reading: Reading, facts: DataFacts) -> DataFacts:
@@ -210,14 +219,13 @@ def _with_table(reading: Reading, facts: DataFacts) -> DataFacts:
 def _drift(reading: Reading) -> DriftFacts | None:
     before, now = reading.folders.earlier, reading.folders.statistics
     if before is None or now is None:
-        none = "There are no earlier data of this recipe to compare with."
-        reading.miss("data", "drift", none if reading.sources.stages else _ASK_METADATA)
+        reading.miss("data", "drift", "There are no earlier data of this recipe to compare with.")
         return None
     return reading.attempt("data", "drift", lambda: drift_between(before, now, reading.sources.earlier_run))
 
 
 def _network(reading: Reading, train: Train) -> Network | None:
-    network, model, picture = reading.network, reading.told.model, reading.told.picture
+    network, model, picture = reading.network, reading.plan.model, reading.plan.picture
     if network is None or model is None or picture is None:
         return None
     return reading.attempt(

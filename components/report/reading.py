@@ -46,10 +46,10 @@ class Reading:
             sources: the run.
             folder: where the model's answers are kept; those that lie there are taken as they are.
         """
-        self.sources, self.told, self.folders = sources, sources.told, sources.folders
+        self.sources, self.plan, self.folders = sources, sources.plan, sources.folders
         if self.folders.history and (found := read_values(self.folders.history)):
-            self.told = with_values(self.told, found)  # by a search, in place of the recipe's
-        self.classes = self.told.taxonomy.classes if self.told.taxonomy else ()
+            self.plan = with_values(self.plan, found)  # by a search, in place of the recipe's
+        self.classes = self.plan.taxonomy.classes if self.plan.taxonomy else ()
         self.gaps: list[Gap] = []
         self._folder = folder
 
@@ -79,7 +79,7 @@ class Reading:
     @cached_property
     def table(self) -> Table | None:
         """All examples."""
-        folder, taxonomy, summary = self.folders.examples, self.told.taxonomy, self.summary
+        folder, taxonomy, summary = self.folders.examples, self.plan.taxonomy, self.summary
         if folder is None or taxonomy is None or summary is None:
             return None
         count = sum(summary.examples.values())
@@ -106,7 +106,7 @@ class Reading:
     @cached_property
     def judgement(self) -> Judgement | None:
         """What the data gate says of the data, by its own rules; it leaves nothing behind when it refuses them."""
-        found, summary, limits = self.anomalies, self.summary, self.told.validation
+        found, summary, limits = self.anomalies, self.summary, self.plan.validation
         if found is None or summary is None or limits is None:
             return None
         lists = str(self.folders.quarantine)
@@ -120,7 +120,7 @@ class Reading:
     @cached_property
     def verdict(self) -> "Verdict | None":
         """What the evaluation came to."""
-        folders, gate = self.folders, self.told.gate
+        folders, gate = self.folders, self.plan.gate
         if folders.evaluation is None or folders.blessing is None or gate is None:
             self.miss("quality", "figures of the gate", "The run did not come to an evaluation.")
             return None

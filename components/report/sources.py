@@ -1,5 +1,6 @@
-"""What a report is made from: where a run's artifacts lie, and what its stages were told."""
+"""What a report is made from: where a run's artifacts lie, and what its settings were."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from components.settings import Balance, Gate, Model, Picture, Settings, Train, 
 from components.transform.taxonomy import Taxonomy
 
 
-class Told(Settings):
-    """What the stages of a run were told; None where it did not come so far.
+class Plan(Settings):
+    """The settings of a run; None where they were not recorded.
 
     Attributes:
         recipe: the experiment as YAML.
@@ -72,9 +73,9 @@ class Sources:
         recipe: name of the experiment.
         began: seconds since 1970.
         seconds: how long it took; None where that is not known.
-        told: what its stages were told.
+        plan: its settings.
         folders: what they made.
-        stages: what became of them; empty where the metadata were not at hand, and errors and lineage with it.
+        stages: what became of them.
         pushed: the PushedModel's properties; None where publish did not end.
         errors: stage to what it said when it failed.
         lineage: what was made of what.
@@ -85,7 +86,7 @@ class Sources:
     recipe: str
     began: float
     seconds: float | None
-    told: Told
+    plan: Plan
     folders: Folders
     stages: tuple[StageTime, ...]
     pushed: Mapping[str, str | int | float] | None = None
@@ -94,22 +95,20 @@ class Sources:
     earlier_run: str = ""
 
 
-def told_by_recipe(
-    recipe: str, taxonomy: str, data: str, data_digest: str | None = None, code_digest: str | None = None
-) -> Told:
-    """What all stages are told.
+def plan_of(recipe: str, taxonomy: Mapping[str, object], data: str, data_digest: str, code_digest: str | None) -> Plan:
+    """Returns the settings of a run.
 
     Args:
         recipe: the experiment, as YAML with every default written out.
-        taxonomy: as JSON.
+        taxonomy: as plain values.
         data: path of the catalogue.
         data_digest: of the catalogue.
         code_digest: of the sources of training.
     """
     parts = yaml.safe_load(recipe)
-    return Told(
+    return Plan(
         recipe=recipe,
-        taxonomy=Taxonomy.model_validate_json(taxonomy),
+        taxonomy=Taxonomy.model_validate_json(json.dumps(taxonomy)),
         picture=Picture.model_validate(parts["picture"]),
         validation=Validation.model_validate(parts["validation"]),
         balance=Balance.model_validate(parts["balance"]),

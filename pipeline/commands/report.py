@@ -36,16 +36,17 @@ def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, da
       fashion report 2026-11-21T06
       fashion report --compare 2026-11-20 latest
     """
-    from pipeline.history import History
+    from pipeline.history import open_history
     from pipeline.paths import short
     from pipeline.view import quiet
 
     paths = _paths(root, database)
-    history = History(paths.metadata)
+    history = open_history(paths.metadata)
+    one, *others = [history.find(name) for name in compare or (run,)]
     with quiet(paths.logs / "report.log") as console:
         from pipeline.reporting import write_comparison, write_report
 
-        page = write_comparison(history, *compare, paths) if compare else write_report(history, run, paths)
+        page = write_comparison(history, one, others[0], paths) if others else write_report(history, one, paths)[0]
         console.print(short(page))
     if show:
         click.launch(str(page))
@@ -62,10 +63,10 @@ def runs(root: Path, database: str | None, as_json: bool) -> None:
       fashion runs
       fashion runs --json
     """
-    from pipeline.history import History
+    from pipeline.history import open_history
 
     paths = _paths(root, database)
-    history = History(paths.metadata)
+    history = open_history(paths.metadata)
     rows = _summaries(history, paths)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -79,7 +80,7 @@ def _summaries(history: Any, paths: "Paths") -> list[dict[str, Any]]:
 
     # Figures that no report holds yet are read with TFMA, which has much to say.
     with quiet(paths.logs / "report.log"):
-        return [summary_of(history.read(run), paths) for run in reversed(history.ids)]
+        return [summary_of(history, history.read(run), paths) for run in reversed(history.ids)]
 
 
 def _paths(root: Path, database: str | None) -> "Paths":

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from components.errors import RecipeError
 from components.reading import choices
-from components.settings import Kubeflow, Labels, NodeResources
+from components.settings import Kubeflow, NodeResources
+from pipeline.experiment import unread_experiment
 from pipeline.kubeflow.packing import pack
 from pipeline.metadata import PASSWORD_VARIABLE, parse_url
 from pipeline.paths import Paths
@@ -96,10 +97,8 @@ def read_graph(recipe: Recipe) -> "Mapping[str, BaseNode]":
     """The nodes of the graph by their ids, each after those it depends on. No catalogue is looked at."""
     from pipeline.graph import create_pipeline
 
-    # Nodes and edges are the same whatever the classes, which may have to be read from a catalogue that is not here.
-    anyhow = recipe.model_copy(update={"labels": Labels(taxonomy="six_class")})
     nowhere = Paths(Path("/data"), Path("/root"))
-    return {node.id: node for node in create_pipeline(anyhow, nowhere, to_run=()).components}
+    return {node.id: node for node in create_pipeline(unread_experiment(recipe, nowhere)).components}
 
 
 def check_image(image: str) -> None:

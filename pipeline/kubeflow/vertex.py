@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import RecipeError
+from pipeline.experiment import unread_experiment
 from pipeline.kubeflow.compiler import check_image
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
@@ -72,11 +73,10 @@ def _legal_names(pipeline: Any) -> Iterator[None]:
 def _adapted(recipe: Recipe, paths: Paths) -> Any:
     """The pipeline without what the runner refuses."""
     import tfx.v1 as tfx
-    from tfx.orchestration.data_types import RuntimeParameter
 
     from pipeline.graph import create_pipeline
 
-    pipeline = create_pipeline(recipe, paths, to_run=())
+    pipeline = create_pipeline(unread_experiment(recipe, paths))
     pipeline.pipeline_info.pipeline_name = pipeline.pipeline_info.pipeline_name.replace("_", "-")
     pipeline.pipeline_info.pipeline_root = f"gs://{str(paths.artifacts).removeprefix(_GCS)}"
     pipeline.enable_cache = False  # the runner cannot see that a catalogue changed
@@ -88,8 +88,4 @@ def _adapted(recipe: Recipe, paths: Paths) -> Any:
             for channels in (node._raw_inputs, node._input_dict, node._output_dict):
                 for name in set(channels) - {"model", "model_blessing"}:
                     del channels[name]
-        # It has none for the id of a run either.
-        for name, value in node.exec_properties.items():
-            if isinstance(value, RuntimeParameter):
-                node.exec_properties[name] = pipeline.pipeline_info.pipeline_name
     return pipeline

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from components.publish.store import versions
-from pipeline.run import STAGES
+from pipeline.stages import STAGES
 from tests.pipeline.nodes import Ended, House
 
 pytestmark = pytest.mark.slow

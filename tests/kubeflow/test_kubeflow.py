@@ -19,7 +19,7 @@ from pipeline.kubeflow import compiler
 from pipeline.kubeflow.compiler import Cluster, check_image, compile_package
 from pipeline.kubeflow.packing import unpack
 from pipeline.recipe import load_recipe
-from pipeline.run import STAGES
+from pipeline.stages import STAGES
 from tests import HOUSE
 
 IMAGE = "registry.example.com/shop/fashion:1.4"

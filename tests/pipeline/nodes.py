@@ -115,7 +115,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    FORKED.set_forkserver_preload(["pipeline.graph", "pipeline.record", "pipeline.summary"])
+    FORKED.set_forkserver_preload(["pipeline.local", "pipeline.summary"])
     house = House(tmp_path_factory.mktemp("house"))
     house.recipe("usual")
     for name, seed in (("one", 3), ("two", 4)):

@@ -13,7 +13,7 @@ from components import errors
 from components.errors import AnswerError, FashionError
 from pipeline import cli
 from pipeline.recipe import recipe_names
-from pipeline.run import STAGES
+from pipeline.stages import STAGES
 
 HEAVY = {"apache_beam", "keras", "numpy", "pandas", "PIL", "pydantic", "rich", "tensorflow", "tfx"}
 SECONDS = 5  # TFX alone takes longer to import: who answers faster has not imported it, even on a busy machine

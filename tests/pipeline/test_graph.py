@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.experiment import read_experiment, unread_experiment
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
+from pipeline.synthetic import write_catalogue
 
 
 @pytest.mark.slow
@@ -14,7 +16,8 @@ def test_models_are_compared_where_classes_and_split_are_the_same_and_only_there
 
     def name(*overrides: str) -> str:
         paths = Paths(Path("nowhere"), tmp_path)
-        return create_pipeline(load_recipe("six_class", [*overrides]), paths, []).pipeline_info.pipeline_name
+        experiment = unread_experiment(load_recipe("six_class", [*overrides]), paths)
+        return create_pipeline(experiment).pipeline_info.pipeline_name
 
     few = tmp_path / "few.yaml"
     few.write_text("classes: [a, b]\nrules: [{class: a, articleType: [x]}, {class: b, articleType: [y]}]\n")
@@ -30,12 +33,14 @@ def test_other_weights_under_the_same_name_are_trained_from_anew(tmp_path):
     from pipeline.graph import create_pipeline
 
     def key(recipe: Recipe) -> str:
-        nodes = create_pipeline(recipe, Paths(Path("nowhere"), tmp_path), []).components
+        nodes = create_pipeline(read_experiment(recipe, Paths(tmp_path / "shop", tmp_path))).components
         [trainer] = [node for node in nodes if node.id == "train"]
         return trainer.exec_properties["custom_config"]
 
+    write_catalogue(tmp_path / "shop", 20, seed=1)
     file, folder = tmp_path / "weights.pth", tmp_path / "model"
-    folder.mkdir()
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "assets.extra" / "recipe.yaml").write_text(load_recipe("quickstart").as_yaml())
     for start, content in ((file, file), (folder, folder / "variables")):
         recipe = load_recipe("quickstart", [f"model.weights={start}"])
         content.write_bytes(b"1")

@@ -11,26 +11,21 @@ from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.report.facts import RunFacts, VerdictFacts, to_json
+from components.report.facts import RunFacts, from_json
 from components.transform.taxonomy import load_taxonomy
 from pipeline.commands.report import report, runs
-from pipeline.history import History, Run, UnknownRun
+from pipeline.experiment import Experiment
+from pipeline.history import History, UnknownRun, open_history
 from pipeline.paths import Paths
-from pipeline.recipe import load_recipe
-from pipeline.reporting import run_facts, summary_of
-from pipeline.sources import sources_of
+from pipeline.recipe import Recipe, load_recipe
+from pipeline.reporting import sources_of, summary_of, write_report
+from pipeline.runs import Run
 
 COMPLETE, CACHED, FAILED, RUNNING = (
     getattr(mlmd.Execution, name) for name in ("COMPLETE", "CACHED", "FAILED", "RUNNING")
 )
 TAXONOMY = load_taxonomy("six_class")
-INGEST = {
-    "data": "/shop",
-    "digest": "d1",
-    "taxonomy": TAXONOMY.model_dump_json(),
-    "settings": json.dumps({"picture": {"size": 64}}),
-}
-GATE = {"settings": json.dumps({"quarantine": 0.1, "class_minimum": 5})}
+INGEST = {"data": "/shop", "digest": "d1"}
 
 
 @dataclass
@@ -50,12 +45,16 @@ class Database:
         self._run, self._pipeline = run_id, pipeline
         return self
 
-    def note(self, recipe: str) -> "Database":
-        """Has the run remember its recipe."""
+    def note(self, recipe: Recipe, data: str = "/shop", digest: str = "d1") -> "Database":
+        """Has the run remember its experiment."""
+        experiment = Experiment(recipe, Paths(Path(data), self.root), TAXONOMY, digest, Path(), "", "")
         context = self._context("pipeline_run", self._run)
-        context.custom_properties["recipe"].string_value = recipe
+        context.custom_properties["experiment"].string_value = experiment.record()
         self._store.put_contexts([context])
         return self
+
+    def history(self) -> History:
+        return History(Paths(self.root, self.root).metadata)
 
     def stage(
         self,
@@ -125,15 +124,20 @@ def database(root: Path) -> Database:
 
 
 def history(root: Path) -> History:
-    return History(Paths(root, root).metadata)
+    return open_history(Paths(root, root).metadata)
 
 
 def finished(database: Database, run_id: str, **pushed: str | int) -> None:
     """A run that came to its end, with just enough of it to be told apart."""
-    recipe = load_recipe("six_class")
-    told = {"recipe": recipe.as_yaml(), "gate": recipe.gate.model_dump_json()}
-    database.run(run_id).stage("ingest", told=INGEST, makes={"examples": f"/{run_id}/examples"})
-    database.stage("publish", told=told, makes={"pushed_model": f"/{run_id}/pushed"}, properties=pushed)
+    database.run(run_id).note(load_recipe("six_class"))
+    database.stage("ingest", told=INGEST, makes={"examples": f"/{run_id}/examples"})
+    database.stage("publish", makes={"pushed_model": f"/{run_id}/pushed"}, properties=pushed)
+
+
+def reported(root: Path, run_id: str) -> RunFacts:
+    memory = history(root)
+    page, _ = write_report(memory, memory.find(run_id), Paths(root, root))
+    return from_json((page.parent / "facts.json").read_bytes())
 
 
 def refused(database: Database, run_id: str) -> None:
@@ -154,9 +158,10 @@ def refused(database: Database, run_id: str) -> None:
     found.anomaly_info["season"].description = "Examples contain values missing from the schema"
     (anomalies / "Split-train").mkdir(parents=True)
     (anomalies / "Split-train" / "SchemaDiff.pb").write_bytes(found.SerializeToString())
-    database.run(run_id).stage("ingest", told=INGEST, makes={"quarantine": str(lists)})
+    recipe = load_recipe("six_class", ["validation={quarantine: 0.1, class_minimum: 5}"])
+    database.run(run_id).note(recipe).stage("ingest", told=INGEST, makes={"quarantine": str(lists)})
     database.stage("validate", makes={"anomalies": str(anomalies)})
-    database.stage("gate", FAILED, GATE, takes={"quarantine": str(lists), "anomalies": str(anomalies)})
+    database.stage("gate", FAILED, takes={"quarantine": str(lists), "anomalies": str(anomalies)})
 
 
 @pytest.mark.parametrize("name", ["2026-11-21T05-00-00-bbbbbb", "2026-11-21T05", "latest"])
@@ -198,7 +203,7 @@ def test_a_stage_has_its_state_its_parameters_and_its_artifacts(database, root):
     database.stage("train", RUNNING, takes={"examples": "/e"})
     run = history(root).find("r")
     ingest, train = run.stages["ingest"], run.stages["train"]
-    assert (run.recipe, list(run.stages)) == ("six_class", ["ingest", "train"])
+    assert (run.name, list(run.stages)) == ("six_class", ["ingest", "train"])
     assert (ingest.state, ingest.parameters["data"], ingest.outputs["examples"][0].uri) == ("cached", "/shop", "/e")
     assert (train.state, train.seconds) == ("running", None)
     assert train.inputs["examples"][0] == ingest.outputs["examples"][0]
@@ -213,7 +218,7 @@ def test_a_stage_that_was_tried_again_is_told_by_its_last_try(database, root):
 def test_a_stage_that_a_run_left_out_is_told_by_the_run_that_made_what_it_took_over(database, root):
     database.run("whole").stage("ingest", told=INGEST, makes={"examples": "/e"})
     database.run("from train").stage("ingest", CACHED, makes={"examples": "/e"}).stage("train")
-    assert history(root).find("from train").told("ingest") == INGEST
+    assert history(root).find("from train").stage("ingest").parameters == INGEST
 
 
 def test_earlier_data_are_other_data_of_the_same_pipeline(database, root):
@@ -251,22 +256,20 @@ def test_lineage_tells_where_artifacts_lie_below_the_root(database, root):
 
 def test_a_run_that_failed_early_is_reported_with_its_reason_and_its_recipe(database, root, monkeypatch):
     monkeypatch.chdir(root)
-    recipe = load_recipe("six_class").as_yaml()
-    told = {**INGEST, "data": f"{root}/shop", "error": "styles.csv: there is no column id"}
-    database.run("r").note(recipe).stage("ingest", FAILED, told=told)
-    of = history(root)
-    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
+    recipe = load_recipe("six_class")
+    database.run("r").note(recipe, f"{root}/shop")
+    database.stage("ingest", FAILED, told={"error": "styles.csv: there is no column id"})
+    facts = reported(root, "r")
     assert [reason.sentence for reason in facts.verdict.reasons] == ["styles.csv: there is no column id"]
     assert facts.provenance is not None
-    assert facts.provenance.recipe == recipe == (root / "reports" / "r" / "recipe.yaml").read_text()
+    assert facts.provenance.recipe == recipe.as_yaml() == (root / "reports" / "r" / "recipe.yaml").read_text()
     assert facts.provenance.command == "fashion run --recipe reports/r/recipe.yaml --data shop"
     assert facts.provenance.data == "shop"
 
 
 def test_refused_data_are_reported_with_the_gates_own_reasons(database, root):
     refused(database, "r")
-    of = history(root)
-    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
+    facts = reported(root, "r")
     assert facts.verdict.outcome == "data refused"
     assert "season does not fit the schema" in facts.verdict.reasons[0].sentence
     assert "100 of 200 rows (50 %) are quarantined" in facts.verdict.reasons[1].sentence
@@ -278,19 +281,25 @@ def test_refused_data_are_reported_with_the_gates_own_reasons(database, root):
     assert {stage.name: stage.state for stage in facts.provenance.stages}["train"] == "waiting"
 
 
-def test_a_finished_run_is_reported_from_its_own_report_with_what_only_the_metadata_know(database, root):
-    own = root / "own"
-    own.mkdir()
-    before = RunFacts("?", "six_class", 0.0, None, TAXONOMY.classes, VerdictFacts("published", "Published.", version=7))
-    (own / "facts.json").write_bytes(to_json(before))
-    finished(database, "r", pushed=1, pushed_version="7")
-    database.stage("report", makes={"report": str(own)})
-    of = history(root)
-    facts = run_facts(of, of.find("r"), root / "reports" / "r", root)
-    assert facts.verdict == before.verdict
-    assert facts.run == "r"
-    assert facts.seconds is not None
-    assert summary_of(of.find("r"), Paths(root, root))["version"] == 7
+def test_a_run_in_which_nothing_changed_has_the_report_of_the_run_before(database, root):
+    for run_id, version in (("a", "7"), ("b", "7"), ("c", "8")):
+        state = COMPLETE if run_id == "a" else CACHED
+        database.run(run_id).note(load_recipe("six_class")).stage("ingest", state, makes={"examples": "/e"})
+        made = {"pushed": 1, "pushed_version": version}
+        database.stage("publish", makes={"pushed_model": f"/{run_id}"}, properties=made)
+    paths, memory = Paths(root, root), history(root)
+    written = [write_report(memory, memory.read(run_id), paths) for run_id in "abc"]
+    assert [(page.parent.name, fresh) for page, fresh in written] == [("a", True), ("a", False), ("c", True)]
+    assert [summary_of(memory, memory.read(run_id), paths)["version"] for run_id in "abc"] == [7, 7, 8]
+
+
+def test_of_two_processes_of_a_run_the_first_says_what_was_read(database, root):
+    database.run("r").stage("ingest")
+    memory = database.history()
+    for record in ('{"catalogue": "d1"}', '{"catalogue": "d2"}'):
+        memory.remember("r", record)
+    assert memory.record("r") == '{"catalogue": "d1"}'
+    assert memory.record("another") == ""
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pipeline import footprint
 from pipeline.commands.results import results
 from pipeline.footprint import Footprint, read_footprint
 from pipeline.recipe import load_recipe, recipe_names
+from pipeline.reporting import inputs_digest
 from pipeline.results import settings_of
 from pipeline.results_table import BEGIN, END, write_between_marks
 from tests import HOUSE
@@ -41,10 +42,10 @@ def run(
     cached: tuple[str, ...] = (),
     made_by: str = "",
     taken: Footprint | None = TRAINED,
+    data: tuple[str, str] = ("/home/me/small.zip", "d1"),
 ) -> None:
     """A run that came to its end; what is cached was made by the run `made_by`."""
-    experiment = load_recipe(recipe, overrides).as_yaml()
-    report = database.root / "artifacts" / run_id
+    report = database.root / "reports" / run_id
     report.mkdir(parents=True)
     classes = [
         {"name": "shoes", "recall": 0.999},
@@ -53,17 +54,13 @@ def run(
     ]
     quality = {"examples": 2652, "accuracy": accuracy, "macro_f1": 0.97, "macro_auprc": 0.98765, "classes": classes}
     (report / "facts.json").write_text(json.dumps({"quality": quality, "verdict": {"outcome": outcome}}))
-    told: dict[str, Any] = {
-        "ingest": {"data": "/home/me/small.zip", "digest": "d1"},
-        "publish": {"recipe": experiment},
-    }
-    database.run(run_id)
+    database.run(run_id).note(load_recipe(recipe, overrides), *data)
     for stage, output in (("ingest", "examples"), ("train", "model"), ("publish", "pushed_model")):
         kept = {footprint.PROPERTY: taken.as_json()} if taken and stage == "train" else {}
         uri = f"/{made_by if stage in cached else run_id}/{output}"
         state = CACHED if stage in cached else COMPLETE
-        database.stage(stage, state, {**told.get(stage, {}), **({} if stage in cached else kept)}, makes={output: uri})
-    database.stage("report", makes={"report": str(report)})
+        database.stage(stage, state, {} if stage in cached else kept, makes={output: uri})
+    (report / "inputs.digest").write_text(inputs_digest(database.history().read(run_id)))
 
 
 def table(*roots: Path) -> list[dict[str, str]]:
@@ -150,7 +147,7 @@ def test_time_and_machine_of_a_cached_stage_are_those_of_when_it_ran(database, t
 
     monkeypatch.setattr(history, "_stage_run", slow)
     found = row(table(tmp_path), "`six_class`")
-    assert found["time"] == "2:00"
+    assert found["time"] == "1:30"
     assert (found["machine"], found["commit"]) == ("Old CPU, 8 cores, GPU", "1111111+")
 
 
@@ -165,8 +162,7 @@ def test_other_data_are_another_row(database, tmp_path):
     run(database, "r")
     (tmp_path / "other").mkdir()
     other = Database(tmp_path / "other")
-    run(other, "s")
-    other.run("s").stage("ingest", told={"data": "/large.zip", "digest": "d2"})
+    run(other, "s", data=("/large.zip", "d2"))
     found = [each["data"] for each in table(tmp_path, tmp_path / "other") if each["recipe"] == "`six_class`"]
     assert sorted(found) == ["large.zip", "small.zip"]
 
@@ -294,5 +290,5 @@ def test_a_footprint_is_read_as_it_was_kept():
 
 def test_of_a_search_only_what_it_says_is_told():
     recipe = load_recipe("six_class", ["tune={trials: 2, space: {model.dropout: {values: [0.1, 0.2]}}}"])
-    told = {path for path in settings_of(recipe.as_yaml()) if path.startswith("tune.space")}
+    told = {path for path in settings_of(recipe.model_dump(mode="json")) if path.startswith("tune.space")}
     assert told == {"tune.space.model.dropout.values"}

@@ -14,9 +14,9 @@ from components.settings import Drift
 from pipeline import retrain
 from pipeline.cli import main
 from pipeline.drift import Decision, Move, Span, decide, judge, label_move
-from pipeline.history import Made, Run, StageRun
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
+from pipeline.runs import Artifact, Run, StageRun
 from tests import HOUSE
 
 SCHEMA = HOUSE / "schema" / "schema.pbtxt"
@@ -111,10 +111,8 @@ def test_a_limit_of_an_unknown_column_is_refused(tmp_path: Path) -> None:
 
 def published(run_id: str, version: int | None, pipeline: str = "six_class-abc") -> Run:
     properties = {"pushed": 0} if version is None else {"pushed": 1, "pushed_version": str(version)}
-    made = Made(1, "PushedModel", "/nowhere", properties)
-    return Run(
-        run_id, pipeline, 0.0, {"publish": StageRun("publish", "complete", 0.0, 1.0, {}, {}, {"pushed_model": (made,)})}
-    )
+    pushed = Artifact(1, "PushedModel", "/nowhere", properties)
+    return Run(run_id, pipeline, 0.0, {"publish": StageRun("publish", "complete", outputs={"pushed_model": (pushed,)})})
 
 
 @pytest.mark.parametrize(

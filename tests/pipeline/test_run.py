@@ -20,7 +20,7 @@ import pytest
 from components.ingest.table import read_rows
 from components.publish.store import versions
 from components.transform.taxonomy import load_taxonomy
-from pipeline.run import STAGES
+from pipeline.stages import STAGES
 from pipeline.synthetic import Summary, write_catalogue
 
 pytestmark = pytest.mark.slow

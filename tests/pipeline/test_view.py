@@ -12,7 +12,7 @@ from rich.console import Console
 
 from components.progress import Progress
 from pipeline import view as module
-from pipeline.run import STAGES
+from pipeline.stages import STAGES
 from pipeline.view import RunView, quiet
 from tests import HOUSE
 

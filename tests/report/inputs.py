@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.report.sources import Folders, Sources, Told
+from components.report.sources import Folders, Plan, Sources
 
 CLASSES = ("topwear", "shoes", "eyewear")
 
@@ -27,4 +27,4 @@ def answers(count: int = 400, classes: int = 3, seed: int = 0) -> tuple[np.ndarr
 
 
 def sources(**folders: Path) -> Sources:
-    return Sources("r", "six_class", 0.0, None, Told(), Folders(**folders), ())
+    return Sources("r", "six_class", 0.0, None, Plan(), Folders(**folders), ())

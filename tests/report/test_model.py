@@ -14,7 +14,7 @@ from components.evaluate.verdict import read_verdict
 from components.report.collect import collect
 from components.report.examples import read_table
 from components.report.predictions import load_predictions
-from components.report.sources import Told
+from components.report.sources import Plan
 from components.settings import Gate
 from components.transform.taxonomy import load_taxonomy
 from pipeline.beam import Beam, beam_args
@@ -107,7 +107,7 @@ def reported(tmp_path_factory):
     names = ("examples", "quarantine", "model", "evaluation", "blessing")
     of = dataclasses.replace(
         sources(**{name: folder / name for name in names}),
-        told=Told(taxonomy=taxonomy, gate=gate),
+        plan=Plan(taxonomy=taxonomy, gate=gate),
         pushed={"pushed": 0, "version": ""},
     )
     facts = collect(of, folder / "report")
@@ -132,7 +132,7 @@ def test_every_figure_is_the_evaluations_own(reported):
 @pytest.mark.slow
 def test_figures_from_the_models_answers_equal_those_of_the_evaluation(reported):
     saved = load_predictions(reported.folder / "report" / "predictions.npz")
-    table_of_test = read_table(reported.folder / "examples", reported.sources.told.taxonomy, 3 * EXAMPLES)
+    table_of_test = read_table(reported.folder / "examples", reported.sources.plan.taxonomy, 3 * EXAMPLES)
     labels = table_of_test.labels[table_of_test.rows_of("test")]
     found, own = reported.facts.quality, figures(labels, saved.probabilities, len(reported.classes))
     assert found.accuracy == own.overall["accuracy"]

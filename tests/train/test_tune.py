@@ -14,7 +14,7 @@ from components.progress import Progress, listen
 from components.settings import Finetune, Head, Model, Picture, Train
 from components.tune.space import Tune, with_values
 from pipeline.recipe import load_recipe
-from pipeline.run import STAGES, stages_of
+from pipeline.stages import STAGES, stages_of
 
 CLASSES = ("topwear", "shoes", "underwear")
 LEARNING_RATE, DROPOUT, UNFREEZE = "train.head.learning_rate", "model.dropout", "train.finetune.unfreeze_from"

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
-from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import String
 
 from components.errors import FashionError
+from pipeline import local
+from pipeline.experiment import unread_experiment
 from pipeline.history import History
-from pipeline.local import run_pipeline
 from pipeline.metadata import connection
 from pipeline.paths import Paths
+from pipeline.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -29,26 +31,30 @@ _fault: list[Exception] = []
 
 
 @component
-def Failing(recipe: Parameter[str], text: OutputArtifact[String]) -> None:
+def Failing(text: OutputArtifact[String]) -> None:
     raise _fault[-1]
 
 
 @pytest.mark.parametrize(("fault", "said", "code"), FAULTS.values(), ids=FAULTS)
-def test_run_that_failed_remembers_its_recipe_and_why(tmp_path: Path, fault: Exception, said: str, code: int) -> None:
+def test_run_that_failed_remembers_its_experiment_and_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, said: str, code: int
+) -> None:
     _fault.append(fault)
     paths = Paths(tmp_path / "data", tmp_path)
     pipeline = tfx.dsl.Pipeline(
         "six_class-abc",
         str(paths.artifacts),
-        components=[Failing(recipe="name: six_class\n").with_id("train")],
+        components=[Failing().with_id("train")],
         metadata_connection_config=connection(paths.metadata),
     )
+    monkeypatch.setattr(local, "create_pipeline", lambda _: pipeline)
+    experiment = unread_experiment(load_recipe("six_class"), paths)
     with pytest.raises(type(fault), match=str(fault)):
-        run_pipeline(pipeline, "monday", lambda node: None, lambda result: None)
+        local.run_pipeline(local.compile_run(experiment, "monday"), lambda node: None, lambda stage: None)
     run = History(paths.metadata).find("monday")
-    assert run.experiment == "name: six_class\n"
+    assert run.recipe["name"] == "six_class"
     train = run.stages["train"]
-    assert (train.state, train.error, train.parameters["exit_code"]) == ("failed", said, code)
+    assert (train.state, train.error, train.exit_code) == ("failed", said, code)
     [pipeline_of_run] = _parents(paths)
     assert pipeline_of_run.name == "six_class-abc"  # TFX looks for the latest run among its children
 

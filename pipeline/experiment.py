@@ -1,0 +1,105 @@
+"""An experiment as it was read at the door: what its files hold is not looked at again while it runs."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.digest import content_digest
+from components.ingest.labels import taxonomy_of
+from components.ingest.source import open_catalogue
+from components.ingest.split import check_split
+from components.networks.profiles import weights_path
+from components.settings import Labels
+from components.train.earlier import check_earlier
+from components.transform.taxonomy import Taxonomy
+from components.validate.reviewed import find_schema
+from pipeline.beam import beam_args
+from pipeline.paths import Paths
+from pipeline.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe on a catalogue, with all that they name.
+
+    Attributes:
+        recipe: the settings.
+        paths: where it reads from and writes to.
+        taxonomy: what assigns the classes.
+        catalogue: digest of the catalogue.
+        schema: the reviewed schema's file.
+        schema_digest: of its content.
+        weights: digest of the file or folder that `model.weights` names; "" where it names none.
+    """
+
+    recipe: Recipe
+    paths: Paths
+    taxonomy: Taxonomy
+    catalogue: str
+    schema: Path
+    schema_digest: str
+    weights: str
+
+    @property
+    def store(self) -> Path:
+        """The folder that versions of its model are published in."""
+        return self.paths.serving / self.recipe.name
+
+    def record(self) -> str:
+        """What the metadata keep of it, as JSON; `read_experiment` and the report take it."""
+        return json.dumps(
+            {
+                "recipe": self.recipe.as_yaml(),
+                "taxonomy": self.taxonomy.model_dump(mode="json"),
+                "data": str(self.paths.data),
+                "catalogue": self.catalogue,
+            }
+        )
+
+
+def check_experiment(recipe: Recipe) -> None:
+    """Refuses what can be seen to be wrong without the catalogue.
+
+    Raises:
+        RecipeError: the recipe names a schema, taxonomy or place to run that there is not.
+        WeightsError: there are no such weights.
+    """
+    beam_args(recipe.beam)
+    find_schema(recipe.validation.schema_file)
+    check_earlier(recipe.model, recipe.split)
+    if recipe.labels.taxonomy:
+        taxonomy_of(recipe.labels, Path())
+
+
+def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experiment:
+    """Reads everything that a recipe names, the catalogue included, once.
+
+    Args:
+        recipe: the settings.
+        paths: where the catalogue is.
+        record: of the same run, as an earlier process read it: the catalogue may be another by now.
+
+    Raises:
+        RecipeError: see `check_experiment`; or the catalogue lacks the split that the recipe wants.
+        CatalogueError: the catalogue cannot be read.
+    """
+    check_experiment(recipe)
+    if record:
+        known = json.loads(record)
+        taxonomy, digest = Taxonomy.model_validate_json(json.dumps(known["taxonomy"])), known["catalogue"]
+    else:
+        catalogue = open_catalogue(str(paths.data))
+        check_split(recipe.split, catalogue)
+        taxonomy, digest = taxonomy_of(recipe.labels, paths.data), catalogue.digest()
+    schema = find_schema(recipe.validation.schema_file)
+    weights = weights_path(recipe.model.backbone, recipe.model.weights)
+    return Experiment(
+        recipe, paths, taxonomy, digest, schema, content_digest(schema), content_digest(weights) if weights else ""
+    )
+
+
+def unread_experiment(recipe: Recipe, paths: Paths) -> Experiment:
+    """Stands for an experiment in a package: what it names is elsewhere, and the graph's nodes do not depend on it."""
+    labels = recipe.labels if recipe.labels.taxonomy else Labels(taxonomy="six_class")
+    schema = find_schema(recipe.validation.schema_file)
+    return Experiment(recipe, paths, taxonomy_of(labels, paths.data), "", schema, content_digest(schema), "")
