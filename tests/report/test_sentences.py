@@ -174,7 +174,7 @@ def test_the_notes_of_the_data_gate_reach_the_facts(tmp_path: Path, monkeypatch:
     reading = Reading(sources(), tmp_path)
     for name, value in {"anomalies": [], "summary": summary}.items():
         monkeypatch.setitem(reading.__dict__, name, value)
-    reading.told = reading.told.model_copy(update={"validation": Validation()})
+    reading.plan = reading.plan.model_copy(update={"validation": Validation()})
     reading.classes = CLASSES
     assert reading.judgement is not None
     assert reading.judgement.notes == told.notes
