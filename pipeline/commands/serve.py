@@ -20,7 +20,7 @@ MEGABYTE = 2**20
 
 EXIT_CODES = """
 \b
-Exit codes: 0 stopped by SIGTERM or Ctrl-C, all running requests answered or, after --grace, refused ·
+Exit codes: 0 stopped by SIGTERM or Ctrl-C, running requests answered or, after --grace, refused ·
 1 cannot serve: a port is taken, a model configuration is wrong · 2 wrong option
 """
 
