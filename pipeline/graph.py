@@ -14,7 +14,7 @@ from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 
-from components.digest import source_digest
+from components.digest import code_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.infra.component import ServingValidator
@@ -64,16 +64,14 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         digest=experiment.catalogue,
         settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
         taxonomy=taxonomy.model_dump_json(),
-        code=source_digest(
-            "components/ingest",
-            "components/features.py",
-            "components/settings.py",
-            "components/transform/taxonomy.py",
-            "serving/decode.py",
-            "serving/exif.py",
-        ),
+        code=code_digest("components.ingest.component"),
     ).with_id("ingest")
-    schema = ReviewedSchema(file=str(experiment.schema), digest=experiment.schema_digest).with_id("schema")
+    schema = ReviewedSchema(
+        file=str(experiment.schema),
+        digest=experiment.schema_digest,
+        # All that the stock components after it make depends on TFDV.
+        code=code_digest("components.validate.component", "components.report.statistics"),
+    ).with_id("schema")
     statistics = StatisticsGen(
         examples=ingest.outputs["examples"],
         schema=schema.outputs["schema"],
@@ -87,7 +85,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         quarantine=ingest.outputs["quarantine"],
         settings=recipe.validation.model_dump_json(),
         classes=classes,
-        code=source_digest("components/validate"),
+        code=code_digest("components.validate.component"),
     ).with_id("gate")
     transform = Transform(
         examples=ingest.outputs["examples"],
@@ -96,7 +94,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         custom_config={
             "taxonomy": taxonomy.model_dump_json(),
             "balance": recipe.balance.model_dump_json(),
-            "code": source_digest("components/transform", "components/features.py"),
+            "code": code_digest("components.transform.preprocessing"),
         },
         splits_config=SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         disable_statistics=True,
@@ -134,9 +132,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         taxonomy=taxonomy,
         accuracy=recipe.gate.accuracy,
         settings=recipe.serving,
-        code=source_digest(
-            "components/infra", "components/transform/taxonomy.py", "serving/server", "serving/versions.py"
-        ),
+        code=code_digest("components.infra.component", "components.infra.server"),
     ).with_id("infra")
     publish = Publisher(
         model=train.outputs["model"],
@@ -150,9 +146,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         classes=classes,
         gate=recipe.gate.model_dump_json(),
         recipe=recipe.as_yaml(),
-        code=source_digest(
-            "components/publish", "components/evaluate", "components/tune/space.py", "serving/verify.py"
-        ),
+        code=code_digest("components.publish.component", "serving.verify"),
     ).with_id("publish")
     before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
     return [*before, train, baseline, evaluate, infra, publish]
@@ -163,7 +157,7 @@ def _search(experiment: Experiment, transform: BaseNode) -> BaseNode | None:
     if experiment.recipe.tune is None:
         return None
     config = TunerConfig(
-        trainer=_trainer_config(experiment), tune=experiment.recipe.tune, code=source_digest("components/tune")
+        trainer=_trainer_config(experiment), tune=experiment.recipe.tune, code=code_digest("components.tune.component")
     )
     return HyperparameterSearch(
         tuner_fn="components.tune.component.tuner_fn",
@@ -183,13 +177,6 @@ def _trainer_config(experiment: Experiment) -> TrainerConfig:
         train=recipe.train,
         classes=experiment.taxonomy.classes,
         work=str(experiment.paths.work),
-        code=source_digest(
-            "components/networks",
-            "components/train",
-            "components/tune/space.py",
-            "serving/decode.py",
-            "serving/exif.py",
-            "serving/signatures.py",
-        ),
+        code=code_digest("components.train.trainer"),
         start=experiment.weights,
     )

@@ -5,10 +5,11 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from components.digest import source_digest
+from components.digest import code_digest, content_digest
 from components.report.collect import FACTS_FILE, collect
 from components.report.facts import Lineage, LineageNode, RunFacts, StageTime, from_json, to_json
 from components.report.reading import Reading
@@ -19,6 +20,7 @@ from pipeline.paths import Paths
 from pipeline.runs import Artifact, Run, StageRun
 from pipeline.stages import STAGES
 
+_TEMPLATES = Path(str(resources.files("components.report.page"))) / "templates"
 _PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 
 
@@ -31,7 +33,7 @@ def write_report(history: History, run: Run, paths: Paths) -> tuple[Path, bool]:
     Returns:
         The page, and whether it was written now.
     """
-    code = source_digest("components/report", "components/evaluate")
+    code = code_digest("components.report.collect", "components.report.page") + content_digest(_TEMPLATES)
     folder = report_folder(history, run, paths)
     if folder and (folder / _CODE).exists() and (folder / _CODE).read_text(encoding="utf-8") == code:
         return folder / _PAGE, False

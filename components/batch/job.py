@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from pydantic import ValidationError
 
 from components.batch.shards import ROWS_PER_SHARD, Batch, infer
-from components.digest import source_digest
+from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
 from components.ingest.source import open_catalogue
 from components.ingest.table import TABLE, read_rows
@@ -85,7 +85,7 @@ def run_batch(
         "format": form,
         "picture": picture.model_dump(),
         "rows_per_shard": ROWS_PER_SHARD,
-        "code": source_digest("components/batch", "components/ingest", "serving/decode.py", "serving/exif.py"),
+        "code": code_digest("components.batch.job"),
     }
     with _explained(out):
         done = _earlier(out, job, overwrite)

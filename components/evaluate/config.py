@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.digest import source_digest
+from components.digest import code_digest
 from components.evaluate.figures import CLASS_FIGURES, CONFUSION, JUDGED_FIGURES, OVERALL_FIGURES, SLICES
 from components.features import LABEL
 from components.settings import Gate
@@ -68,7 +68,7 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
 def _figure(
     name: str, classes: Sequence[str], gate: Gate, threshold: config_pb2.MetricThreshold | None
 ) -> config_pb2.MetricConfig:
-    code = source_digest("components/evaluate/figures.py", "components/evaluate/metrics.py")
+    code = code_digest("components.evaluate.metrics")
     figure = config_pb2.MetricConfig(
         class_name="Figure",
         module="components.evaluate.metrics",

@@ -25,6 +25,7 @@ def ReviewedSchema(
     schema: OutputArtifact[Schema],
     file: Parameter[str],
     digest: Parameter[str],
+    code: Parameter[str] = "",
 ) -> None:
     """Brings a schema into the run; for the cache of the stock ImportSchemaGen an edited file is still the old one.
 
@@ -32,6 +33,7 @@ def ReviewedSchema(
         schema: receives `schema.pbtxt`.
         file: path of the schema, a text proto.
         digest: digest of the file's content, for the cache to notice its change.
+        code: digest of what the stages that take the schema depend on, likewise.
 
     Raises:
         RecipeError: the file is not a text proto of a Schema.

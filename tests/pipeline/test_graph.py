@@ -1,6 +1,7 @@
 """The graph as it is named and keyed: what shares its cache and its baselines, and what is made anew."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,34 @@ def test_other_weights_under_the_same_name_are_trained_from_anew(tmp_path):
         first, again = key(recipe), key(recipe)
         content.write_bytes(b"2")
         assert first == again != key(recipe)
+
+
+CHANGES = {
+    "split.train=70": {"ingest"},
+    "picture.size=96": {"ingest", "train"},
+    "validation.quarantine=0.2": {"gate"},
+    "balance.cap=700": {"transform"},
+    "train.seed=2": {"train"},
+    "model.dropout=0.1": {"train"},
+    "gate.recall=0.5": {"evaluate"},
+    "serving.examples=8": {"infra"},
+    "publish.keep=3": {"publish"},
+    "drift.labels=0.1": set(),
+    "kubeflow.default.cpu=4": set(),
+}
+
+
+@pytest.mark.slow
+def test_a_setting_is_in_the_keys_of_the_stages_that_take_it_and_of_no_other(tmp_path: Path) -> None:
+    from pipeline.graph import create_pipeline
+
+    def keys(*overrides: str) -> dict[str, Any]:
+        experiment = unread_experiment(load_recipe("six_class", overrides), Paths(Path("nowhere"), tmp_path))
+        return {node.id: dict(node.exec_properties) for node in create_pipeline(experiment).components}
+
+    before = keys()
+    for override, stages in CHANGES.items():
+        after = keys(override)
+        # The publisher is told the whole recipe, and is never taken from the cache.
+        changed = {name for name in before if before[name] != after[name]} - {"publish"}
+        assert changed == stages - {"publish"}, override
