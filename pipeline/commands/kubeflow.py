@@ -34,7 +34,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--node", required=True, help="A stage of the pipeline, e.g. train.")
 @_run_options
 def node(node: str, run_id: str, **given: Any) -> None:
-    """Run one stage of a run in a process of its own, as each task on Kubeflow does.
+    """Run one stage of a run in a process of its own. Each task on Kubeflow does.
 
     Its inputs are what the same run's earlier stages left. The same command again finishes what was killed, and does
     nothing where the stage has been done.
@@ -51,7 +51,7 @@ def node(node: str, run_id: str, **given: Any) -> None:
 @click.command(cls=Command, epilog=EXIT_CODES)
 @_run_options
 def verdict(run_id: str, **given: Any) -> None:
-    """Say what came of a run made of `fashion node`: each stage, the table per class, the verdict.
+    """Say what came of a run made of `fashion node`. It shows each stage, the table per class and the verdict.
 
     It is kept in logs/RUN-ID/verdict.txt below the root, and the exit code is that of the run.
 
@@ -88,7 +88,7 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
 def compile_(
     target: str, recipe: str, overrides: tuple[str, ...], image: str, out: Path, mount: str, **cluster: Any
 ) -> None:
-    """Write the pipeline as a package for Kubeflow Pipelines: one task for each stage.
+    """Write the pipeline as a package for Kubeflow Pipelines. It has a task for each stage.
 
     What a task needs is said in the recipe, under `kubeflow`: cpu, memory, node_selector, tolerations and retries for
     all (`default`) or one (`nodes.train`), an accelerator for one.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def models() -> None:
-    """List the published versions of models, and say which of them serve.
+    """List published versions of models, and choose which serve.
 
     Without labels the highest version of a model serves, and a new one goes live when it is published. `promote`
     changes that: clients that ask for the label `stable` get the version promoted, no other one is loaded, and a newly
@@ -88,7 +88,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: str | No
 @_places
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
 def list_versions(model: str | None, root: Path, serving: Path | None, as_json: bool) -> None:
-    """List versions: when published (UTC), how good on the test split, and which serve.
+    """List versions, their figures and which serve. Dates are UTC; figures are of the test split.
 
     \b
       fashion models list
@@ -112,7 +112,7 @@ def list_versions(model: str | None, root: Path, serving: Path | None, as_json: 
 @click.argument("version", callback=_version)
 @_moves
 def promote(model: str, version: "Choice", **options: Any) -> None:
-    """Make VERSION (a number, or `latest`) the stable one.
+    """Make VERSION the stable one. It is a number, or `latest`.
 
     The version that was stable stays loaded, so that a rollback takes effect at once; promote the same version again
     to unload it. Without --server, a version that servers have not loaded takes two calls: one to load it, one to
@@ -133,7 +133,7 @@ def promote(model: str, version: "Choice", **options: Any) -> None:
 @click.option("--end", is_flag=True, help="Take the label away, and unload the version.")
 @_moves
 def canary(model: str, version: "Choice", end: bool, **options: Any) -> None:
-    """Make VERSION (a number, or `latest`) the canary, beside the stable one.
+    """Make VERSION the canary, beside the stable one. It is a number, or `latest`.
 
     \b
       fashion models canary six_class latest
@@ -150,7 +150,7 @@ def canary(model: str, version: "Choice", end: bool, **options: Any) -> None:
 @click.argument("model")
 @_moves
 def rollback(model: str, **options: Any) -> None:
-    """Make the version stable again that was it before; without one on record, the next lower one."""
+    """Make the version stable that was it before. Without one on record, it is the next lower one."""
     from pipeline.releasing import Move
 
     _move(model, Move("promote", "former"), **options)
@@ -162,7 +162,7 @@ def rollback(model: str, **options: Any) -> None:
 @_places
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def prune(model: str, keep: int, root: Path, serving: Path | None, dry_run: bool) -> None:
-    """Remove old versions, but none that is labelled, loaded, or the target of a rollback.
+    """Remove old versions. None goes that is labelled, loaded, or the target of a rollback.
 
     \b
       fashion models prune six_class --keep 3 --dry-run

@@ -58,7 +58,7 @@ def _asks(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="Of the rows. [default: as --out ends]")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | None, as_json: bool, **model: Any) -> None:
-    """Say what pictures show: JPEG and PNG files, or folders and zips of them.
+    """Say what pictures show. They are JPEG and PNG files, or folders and zips of them.
 
     One picture is answered with a table, several as CSV or JSON lines, one row each. A picture that cannot be
     answered has its error there, and stops no other. Given again, a command goes on where it was, and asks again about
@@ -93,7 +93,7 @@ def predict(images: tuple[str, ...], out: Path | None, top: int, form: str | Non
 @_asks
 @click.option("--format", "form", type=click.Choice(["npy", "jsonl"]), help="Of the rows. [default: as --out ends]")
 def embed(images: tuple[str, ...], out: Path | None, form: str | None, **model: Any) -> None:
-    """Write the embeddings of pictures: JPEG and PNG files, or folders and zips of them.
+    """Write the embeddings of pictures. They are JPEG and PNG files, or folders and zips of them.
 
     An embedding is a vector of length 1; pictures that look alike have vectors that lie close. --out vectors.npy
     holds float32 [n, d], one row for each picture, and vectors.pictures.csv beside it names them. A picture that

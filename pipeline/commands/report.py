@@ -26,7 +26,7 @@ _root = click.option(
 @_root
 @metadata_option
 def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, database: str | None) -> None:
-    """Write the report of RUN: an id as `fashion runs` lists it, the beginning of one, or `latest`.
+    """Write the report of a run. RUN is an id as `fashion runs` lists it, the beginning of one, or `latest`.
 
     The page is one file, ROOT/reports/<run>/index.html, with a model card beside it. A run that was stopped, or whose
     data or model were refused, is reported as far as it came.
@@ -57,7 +57,7 @@ def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, da
 @metadata_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
 def runs(root: Path, database: str | None, as_json: bool) -> None:
-    """List runs, the latest first: what they came to, and on which figures.
+    """List runs, the latest first, with their outcome and figures.
 
     \b
       fashion runs

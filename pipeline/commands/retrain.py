@@ -35,7 +35,7 @@ def retrain(
     only_decide: bool,
     database: str | None,
 ) -> None:
-    """Train again on a new catalogue; with --if-drift only where its data have moved.
+    """Train again on a new catalogue. With --if-drift, only where its data have moved.
 
     With --if-drift the stages up to the gate look at the new data, and these are compared with what the newest
     published version was trained on: the mix of classes, and the columns for which the schema has a comparator. How far

@@ -94,7 +94,7 @@ def serve(
     grace: float,
     verbose: bool,
 ) -> None:
-    """Answer over REST and gRPC what is in a picture, as TensorFlow Serving does.
+    """Serve models over REST and gRPC, as TensorFlow Serving does.
 
     Takes up new versions as they are published, and keeps the old one until the new one is ready. Ports, URLs,
     messages and configuration files are TensorFlow Serving's, so clients need not know which of the two they ask.

@@ -67,7 +67,7 @@ def run(
     last: str | None,
     database: str | None,
 ) -> None:
-    """Train on a catalogue and publish the model if it is good for every class.
+    """Train on a catalogue; publish the model if every class is good.
 
     Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, infra, publish, report. A
     stage whose inputs, settings and code are unchanged is not run again, so a stopped run goes on where it was.
@@ -106,7 +106,7 @@ def _first_sentence(recipe: Path) -> str:
 @click.option("--products", type=click.IntRange(min=1), default=600, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 def catalogue(out: Path, products: int, seed: int) -> None:
-    """Draw a synthetic catalogue: styles.csv and pictures, with a few of real life's faults."""
+    """Draw a synthetic catalogue. It has styles.csv and pictures, with a few of real life's faults."""
     from pipeline.synthetic.catalogue import write_catalogue
 
     with click.progressbar(length=products, label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:

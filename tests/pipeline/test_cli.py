@@ -1,11 +1,13 @@
 """The `fashion` command before anything heavy is loaded: help, listings, and what it says to mistaken users."""
 
+import functools
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -34,6 +36,24 @@ def test_every_command_has_help_that_fits_a_terminal(name: str) -> None:
     assert shown.exit_code == 0
     assert "--help" in shown.output
     assert max(map(len, shown.output.splitlines())) <= 100
+
+
+def groups(group, *path):
+    yield path
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from groups(command, *path, name)
+
+
+@pytest.mark.parametrize("path", groups(cli.main), ids=" ".join)
+def test_no_summary_is_cut_at_80_columns(path) -> None:
+    shown = CliRunner().invoke(cli.main, [*path, "--help"], terminal_width=80)
+    lines = [line.strip() for line in shown.output.splitlines()]
+    group = functools.reduce(lambda found, name: found.commands[name], path, cli.main)
+    for name, command in group.commands.items():
+        [summary] = [line.removeprefix(f"{name} ").strip() for line in lines if line.startswith(f"{name}  ")]
+        sentence = " ".join(command.help.split()).partition(". ")[0].rstrip(".")
+        assert summary == f"{sentence}."
 
 
 def test_help_of_run_names_the_stages_in_order_and_every_exit_code() -> None:
