@@ -4,9 +4,14 @@ from collections.abc import Iterator
 
 
 class FashionError(Exception):
-    """Names the thing, the rule it broke and the remedy. The command prints it and exits with `exit_code`."""
+    """Names the thing, the rule it broke and the remedy. The command prints it and exits with `exit_code`.
+
+    Attributes:
+        passing: whether the same may succeed a little later although nobody has mended anything.
+    """
 
     exit_code = 1
+    passing = False
 
 
 class RecipeError(FashionError):
@@ -37,18 +42,21 @@ class WeightsError(FashionError):
     """Pretrained weights cannot be had, or do not fit the backbone."""
 
     exit_code = 6
+    passing = True
 
 
 class PublishError(FashionError):
     """An approved model could not be put where it is served from."""
 
     exit_code = 7
+    passing = True
 
 
 class MetadataError(FashionError):
     """The database that remembers runs cannot be reached, opened or written."""
 
     exit_code = 8
+    passing = True
 
 
 class AnswerError(FashionError):

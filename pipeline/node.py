@@ -5,10 +5,12 @@ is started again with the same arguments: a node that had finished stays as it i
 Trainer goes on where it was.
 """
 
+import json
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pipeline.runs import StageRun
 
 
-def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
+def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int = 0) -> None:
     """Runs one node, with progress, and says what it did.
 
     Args:
@@ -40,6 +42,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
         paths: where it reads from and writes to; the same for all nodes of a run.
         node: its id, e.g. "train".
         run_id: names the run.
+        retries: how often this is started again when it fails, whatever it failed of.
 
     Raises:
         ModelRefused: the node publishes, and the model was not approved.
@@ -47,20 +50,45 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str) -> None:
     """
     if node not in (stages := stages_of(recipe)):
         raise RecipeError(f"--node {node}: there is no such stage; {choices(node, stages)}")
-    experiment = experiment_of(recipe, paths, run_id)
-    held = versions(experiment.store)
+    _check_run_id(run_id)
     log = log_of(paths, run_id, node)
-    refused: FashionError | None = None
-    with explained(log) as console:
-        console.print(Text.assemble((recipe.name, "bold"), f" · run {run_id} · log {short(log)}\n"))
-        with RunView(console) as view:
-            run, stage = _run(experiment, node, run_id, view)
-        if stage.output("pushed_model"):
-            from pipeline.summary import conclude
+    with _said_again(log.with_suffix(""), retries):
+        experiment = experiment_of(recipe, paths, run_id)
+        held = versions(experiment.store)
+        refused: FashionError | None = None
+        with explained(log) as console:
+            console.print(Text.assemble((recipe.name, "bold"), f" · run {run_id} · log {short(log)}\n"))
+            with RunView(console) as view:
+                run, stage = _run(experiment, node, run_id, view)
+            if stage.output("pushed_model"):
+                from pipeline.summary import conclude
 
-            refused = conclude(console, run.read(), experiment, held)
-    if refused:
-        raise refused
+                refused = conclude(console, run.read(), experiment, held)
+        if refused:
+            raise refused
+
+
+@contextmanager
+def _said_again(file: Path, retries: int) -> Iterator[None]:
+    """Says an error that a person has to mend again, in place of the work, each time the cluster starts it again.
+
+    Kubeflow does not look at exit codes. After its last try nothing is left of the error: a retry by hand does the work.
+    """
+    if retries and (left := sorted(file.parent.glob(f"{file.name}.error-*"))):
+        said, exit_code = json.loads(left[0].read_text(encoding="utf-8"))
+        left[0].unlink()
+        again = FashionError(f"{said} (said again; nothing was tried)")
+        again.exit_code = exit_code
+        raise again
+    try:
+        yield
+    except FashionError as error:
+        with suppress(OSError):  # which may be the error
+            for number in () if error.passing else range(retries):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                told = json.dumps([str(error), error.exit_code])
+                file.with_name(f"{file.name}.error-{number}").write_text(told, encoding="utf-8")
+        raise
 
 
 def experiment_of(recipe: Recipe, paths: Paths, run_id: str) -> Experiment:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from components.errors import FashionError, RecipeError
+from components.errors import CatalogueError, FashionError, RecipeError
 from components.progress import Progress, listen
 from components.publish.store import versions
 from pipeline.experiment import Experiment, check_experiment, read_experiment
@@ -66,9 +66,9 @@ def run_recipe(
     make_root(root)
     check(paths.metadata)
     held = versions(paths.serving / recipe.name)
-    log = paths.logs / f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}.log"
-    # Runs of several machines on one database may begin in the same second.
-    run_id = f"{log.stem}-{secrets.token_hex(3)}"
+    # Two runs may begin in the same second.
+    run_id = f"{datetime.datetime.now():%Y-%m-%dT%H-%M-%S}-{secrets.token_hex(3)}"
+    log = paths.logs / f"{run_id}.log"
     with explained(log) as console:
         console.print(Text.assemble((recipe.name, "bold"), f" · {paths.data.name} · log {short(log)}\n"))
         with RunView(console) as view:
@@ -165,7 +165,11 @@ def _drawing(folder: Path, view: RunView) -> Iterator[str]:
     with ThreadPoolExecutor(1) as beside:
         drawing = beside.submit(write_catalogue, folder, EMBEDDED_PRODUCTS, EMBEDDED_SEED, shown)
         yield f", {EMBEDDED_PRODUCTS:,} products are drawn"
-        drawing.result()
+        try:
+            drawing.result()
+        except CatalogueError:
+            if not folder.exists():  # it does where another run has drawn the same meanwhile
+                raise
 
 
 def make_root(root: Path) -> None:

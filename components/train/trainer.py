@@ -1,6 +1,5 @@
 """The Trainer's `run_fn`: carries artifacts to the training and back."""
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -56,8 +55,6 @@ def run_fn(fn_args: Any) -> None:
     strategy = make_strategy(config.train.strategy)  # before any other use of TensorFlow
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     job = make_job(config, fn_args.train_files, fn_args.eval_files, strategy)
-    if (features := features_folder(config, [*fn_args.train_files, *fn_args.eval_files])).exists():
-        job = dataclasses.replace(job, features=features)  # a search has left them
     network = fit(job)
     if not is_chief(strategy):
         return
@@ -74,7 +71,6 @@ def run_fn(fn_args: Any) -> None:
     if values:
         (history / VALUES_FILE).write_text(json.dumps(values, indent=2), encoding="utf-8")
     shutil.rmtree(job.work)
-    shutil.rmtree(features, ignore_errors=True)
 
 
 def make_job(
@@ -96,13 +92,18 @@ def make_job(
         shift=prior_shift(train.labels, train.natural, len(config.classes), config.train.prior),
         train_pictures=train,
         eval_pictures=open_pictures(eval_files, balanced=False, size=size),
-        work=Path(config.work) / digest_of(config.model_dump_json(), *train_files, *eval_files),
+        work=work_folder(config, [*train_files, *eval_files]),
         strategy=strategy,
     )
 
 
-def features_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
-    """The same folder for all trainings with the same features of the frozen trunk, and only for them."""
+def work_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
+    """Where a training keeps its unfinished work; of a search that found its settings, the features lie there."""
+    return Path(config.work) / digest_of(config.model_dump_json(), *files)
+
+
+def features_name(config: TrainerConfig, files: Sequence[str]) -> str:
+    """The same name for all trainings with the same features of the frozen trunk, and only for them."""
     model, train = config.model, config.train
     told = {
         "model": model.model_dump(exclude={"dropout"}),
@@ -111,7 +112,7 @@ def features_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
         "picture": config.picture.model_dump(),
         "train": [train.seed, train.mixed_precision, config.code, config.start],
     }
-    return Path(config.work) / f"features-{digest_of(json.dumps(told), *files)}"
+    return f"features-{digest_of(json.dumps(told), *files)}"
 
 
 def digest_of(*texts: str) -> str:

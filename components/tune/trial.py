@@ -1,5 +1,6 @@
 """One trial of the search: a training that leaves figures and no model."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -19,7 +20,7 @@ from components.evaluate.figures import figures
 from components.reading import explain
 from components.train.fit import Diverged, answers_of, fit, fit_head
 from components.train.job import Job
-from components.train.trainer import TrainerConfig, digest_of, features_folder, make_job
+from components.train.trainer import TrainerConfig, digest_of, features_name, make_job, work_folder
 from components.tune.space import Tune, Value, with_values
 
 FIGURES = ("accuracy", "macro_f1", "macro_auprc", "loss")
@@ -93,17 +94,19 @@ class Trials:
         return outcome
 
     def keep_features_of(self, values: Mapping[str, Value]) -> None:
-        """Puts the features that a training with these values will use to where it looks for them."""
-        wanted = self._features(with_values(self.config, values))
-        found = self.work / wanted.name
-        if found.exists() and not wanted.exists():
-            found.rename(wanted)
+        """Puts the features that a training with these values will use into its own folder, where no other looks."""
+        config = with_values(self.config, values)
+        folder = work_folder(config, self._files)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Where trials had none, or another run trains just so already, there is nothing to do.
+        with contextlib.suppress(OSError):
+            (self.work / features_name(config, self._files)).rename(folder)
 
     def _figures(self, values: Mapping[str, Value], folder: Path, title: str) -> dict[str, float]:
         config = with_values(self.config, values)
         trial = config.model_copy(update={"train": self.tune.trial_of(config.train), "work": str(folder)})
         job = make_job(trial, self.train_files, self.eval_files, self.strategy)
-        shared = self.work / self._features(config).name
+        shared = self.work / features_name(config, self._files)
         job = dataclasses.replace(job, work=folder, features=shared, title=title)
         probabilities = _probabilities(job)
         overall = figures(job.eval_pictures.labels, probabilities, job.classes).overall
@@ -111,8 +114,9 @@ class Trials:
             raise Diverged("its answers are no numbers; lower the learning rate")
         return {name: overall[name] for name in FIGURES}
 
-    def _features(self, config: TrainerConfig) -> Path:
-        return features_folder(config, [*self.train_files, *self.eval_files])
+    @property
+    def _files(self) -> list[str]:
+        return [*self.train_files, *self.eval_files]
 
 
 def _probabilities(job: Job) -> np.ndarray:

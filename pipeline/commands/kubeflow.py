@@ -32,8 +32,14 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @click.option("--node", required=True, help="A stage of the pipeline, e.g. train.")
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How often a cluster starts this again when it fails; what a person has to mend is only said again then.",
+)
 @_run_options
-def node(node: str, run_id: str, **given: Any) -> None:
+def node(node: str, retries: int, run_id: str, **given: Any) -> None:
     """Run one stage of a run in a process of its own. Each task on Kubeflow does.
 
     Its inputs are what the same run's earlier stages left. The same command again finishes what was killed, and does
@@ -45,7 +51,7 @@ def node(node: str, run_id: str, **given: Any) -> None:
     """
     from pipeline.node import run_node
 
-    run_node(*_experiment(**given), node, run_id)
+    run_node(*_experiment(**given), node, run_id, retries)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)

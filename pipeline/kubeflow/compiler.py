@@ -37,6 +37,7 @@ _KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 # again would only repeat it.
 _DECISIONS = {"DataVerdict", "PushedModel"}
 
+_EXIT = "verdict"  # the task that always comes last; its settings stand with those of the nodes
 _BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "900s"}
 
 
@@ -81,8 +82,9 @@ def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | No
     packed = pack(recipe)
     with quiet(Path(os.devnull)):  # TensorFlow has much to say at its import
         nodes = read_graph(recipe)
-    if unknown := [name for name in recipe.kubeflow.nodes if name not in nodes]:
-        raise RecipeError(f"kubeflow.nodes.{unknown[0]}: there is no such stage; {choices(unknown[0], nodes)}")
+    known = (*nodes, _EXIT)
+    if unknown := [name for name in recipe.kubeflow.nodes if name not in known]:
+        raise RecipeError(f"kubeflow.nodes.{unknown[0]}: there is no such stage; {choices(unknown[0], known)}")
     from kfp import compiler
 
     given = {"data": cluster.data, "root": cluster.root, "metadata": cluster.metadata, "recipe": packed}
@@ -134,7 +136,7 @@ def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes
 
     @dsl.pipeline(name=name.replace("_", "-"), description=f"Trains {name}, and publishes it if it is good enough.")
     def fashion(data: str, root: str, metadata: str, recipe: str) -> None:
-        def task(name: str, command: str, wanted: NodeResources) -> "dsl.PipelineTask":
+        def task(name: str, command: str, retries: int) -> "dsl.PipelineTask":
             made = _component(name, image, command)(
                 data=data,
                 root=root,
@@ -142,17 +144,19 @@ def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes
                 recipe=recipe,
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # resolved as a whole argument only, not within a command
             )
-            _ask(made, wanted)
+            _ask(made, kubeflow.of(name))
             _attach(made, cluster)
+            if retries:
+                made.set_retry(retries, **_BACKOFF)
             return made.set_caching_options(enable_caching=False)
 
-        with dsl.ExitHandler(task("verdict", "verdict", kubeflow.of("verdict")), name="run"):
+        asked_for = kubeflow.nodes.get(_EXIT, NodeResources()).retries or 0
+        with dsl.ExitHandler(task(_EXIT, "verdict", asked_for), name="run"):
             tasks: dict[str, dsl.PipelineTask] = {}
             for name, node in nodes.items():
-                tasks[name] = task(name, f"node --node {name}", kubeflow.of(name))
+                retries = _retries(kubeflow, node)
+                tasks[name] = task(name, f"node --node {name}" + f" --retries {retries}" * bool(retries), retries)
                 tasks[name].after(*(tasks[before] for before in sorted(each.id for each in node.upstream_nodes)))
-                if retries := _retries(kubeflow, node):
-                    tasks[name].set_retry(retries, **_BACKOFF)
 
     return fashion
 

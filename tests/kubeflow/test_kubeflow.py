@@ -106,7 +106,9 @@ def test_every_node_is_a_task_after_those_it_depends_on(tmp_path: Path, graph) -
         "train": {"ingest", "gate"},
         "publish": {"train"},
     }
-    assert package.container("colour-report")["command"] == ["fashion", "node", "--node", "colour_report"]
+    assert package.container("colour-report")["command"] == [
+        *("fashion", "node", "--node", "colour_report", "--retries", "2")
+    ]
     assert {package.container(task)["image"] for task in [*package.tasks, "verdict"]} == {IMAGE}
 
 
@@ -156,6 +158,17 @@ def test_retries_follow_the_recipe(tmp_path: Path, graph) -> None:
     )
     assert {name for name, task in package.tasks.items() if "retryPolicy" in task} == {"train", "publish"}
     assert package.tasks["train"]["retryPolicy"]["maxRetryCount"] == 5
+    assert package.container("train")["command"][-2:] == ["--retries", "5"]
+    assert package.container("ingest")["command"] == ["fashion", "node", "--node", "ingest"]
+
+
+def test_the_verdict_gets_what_the_recipe_asks_for_it(tmp_path: Path, graph) -> None:
+    package = compiled(tmp_path, "kubeflow.nodes.verdict={cpu: 500m, memory: 2G, retries: 1, node_selector: {pool: a}}")
+    assert package.container("verdict")["resources"]["resourceMemoryLimit"] == "2G"
+    assert package.container("verdict")["resources"]["resourceCpuLimit"] == "500m"
+    assert package.kubernetes("verdict")["nodeSelector"]["labels"] == {"pool": "a"}
+    assert package.outer["verdict"]["retryPolicy"]["maxRetryCount"] == 1
+    assert package.container("ingest")["resources"]["resourceMemoryLimit"] == "8G"
 
 
 def test_the_verdict_comes_last_whatever_fails(tmp_path: Path, graph) -> None:

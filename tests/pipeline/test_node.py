@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import MetadataError, RecipeError
+from components.errors import CatalogueError, FashionError, MetadataError, RecipeError
 from components.validate.reviewed import find_schema
 from pipeline.kubeflow.packing import pack, unpack
 from pipeline.node import run_node
@@ -28,6 +28,38 @@ def test_a_mistake_is_refused_before_tfx_is_loaded(tmp_path: Path, node, run_id,
         run_node(load_recipe("six_class"), Paths(tmp_path / "shop", tmp_path / "runs", database), node, run_id)
     assert said in str(refused.value)
     assert not (tmp_path / "runs" / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "retries", "worked"),
+    [
+        (CatalogueError, 2, [True, False, False, True, False]),
+        (RecipeError, 1, [True, False, True, False, True]),
+        (CatalogueError, 0, [True] * 5),
+        (MetadataError, 2, [True] * 5),
+        (OSError, 2, [True] * 5),
+    ],
+)
+def test_an_error_that_a_person_has_to_mend_is_said_again_without_work_for_as_long_as_the_cluster_tries_again(
+    tmp_path: Path, monkeypatch, error, retries, worked
+) -> None:
+    """The last try of the cluster forgets the error, and a retry by hand does the work again."""
+    tries: list[str] = []
+
+    def work(*arguments) -> None:
+        tries.append("tried")
+        raise error("styles.csv: cannot be read")
+
+    monkeypatch.setattr("pipeline.node.experiment_of", work)
+    for does_work in worked:
+        before = len(tries)
+        with pytest.raises((FashionError, OSError), match=r"styles\.csv: cannot be read") as raised:
+            run_node(load_recipe("six_class"), Paths(tmp_path / "shop", tmp_path / "runs"), "ingest", "a", retries)
+        assert len(tries) - before == does_work
+        assert getattr(raised.value, "exit_code", None) == getattr(error, "exit_code", None)
+        with pytest.raises((FashionError, OSError)):  # no other run, node or command by hand is concerned
+            run_node(load_recipe("six_class"), Paths(tmp_path / "shop", tmp_path / "runs"), "ingest", "a")
+        assert len(tries) - before == does_work + 1
 
 
 def test_a_recipe_and_its_taxonomy_come_out_of_a_package_as_they_went_in(tmp_path: Path) -> None:

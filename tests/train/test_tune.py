@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,8 @@ def test_the_best_on_eval_is_found_and_the_trainer_trains_with_it_on_the_same_fe
     assert scores[0] > scores[1]
     assert [progress.part for progress in reports].count("features train") == 1
     assert [part for part in parts(reports) if part.startswith("trial ")] == ["trial 1/2 head", "trial 2/2 head"]
-    assert [folder.name.split("-")[0] for folder in (tmp_path / "work").iterdir()] == ["features"]
+    [left] = (tmp_path / "work").iterdir()
+    assert {file.name for file in left.iterdir()} == {"features-train.npy", "features-eval.npy"}
 
     best = json.loads((tmp_path / "best" / "best_hyperparameters.txt").read_text())
     assert best["values"] == {LEARNING_RATE: 0.3}
@@ -177,6 +179,27 @@ def test_the_best_on_eval_is_found_and_the_trainer_trains_with_it_on_the_same_fe
         assert float(next(csv.DictReader(lines))["learning_rate"]) == pytest.approx(0.3)
     assert json.loads((tmp_path / "run" / "tuned.json").read_text()) == best["values"]
     assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_features_that_a_search_leaves_belong_to_one_training_alone(tmp_path):
+    from components.train.trainer import features_name, work_folder
+    from components.tune.trial import Trials
+
+    kept = []
+    for name, epochs in (("first", 1), ("second", 2)):  # of the tuned trunk: both use the same features
+        config = trainer_config(tmp_path, TRAIN.model_copy(update={"finetune": Finetune(epochs=epochs)}))
+        trials = Trials(config, tune(RATES), ("train",), ("eval",), None, tmp_path / "work" / name)
+        (features := trials.work / features_name(config, ["train", "eval"])).mkdir(parents=True)
+        (features / "features-train.npy").write_text(name)
+        trials.keep_features_of({})
+        kept.append(work_folder(config, ["train", "eval"]) / "features-train.npy")
+        assert kept[-1].read_text() == name
+        features.mkdir()
+        (features / "features-train.npy").write_text("another run's, later")
+        trials.keep_features_of({})  # while a training uses them
+    shutil.rmtree(kept[0].parent)  # as the Trainer does in the end
+    assert kept[1].read_text() == "second"
 
 
 def search_of(work: Path, of: Tune, tried: list[float], stop_at: int = 0) -> Any:
