@@ -8,7 +8,6 @@ import os
 import re
 import struct
 import sys
-from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,30 +19,14 @@ from components.errors import AnswerError
 Row = Mapping[str, Any]
 
 
-class Writer(ABC):
-    """Where answers go.
-
-    Attributes:
-        pictures: names of those that were answered without an error before this writer was made.
-        failed: names of those that had an error then, with the number of their row; a new answer takes its place.
-    """
-
-    pictures: set[str]
-    failed: dict[str, int]
-
-    @abstractmethod
-    def write(self, row: Row) -> None:
-        """Adds the answer about one picture, by column; `picture` and `error` are among them."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Has all that was written reach the disk."""
-
-
-class Lines(Writer):
+class Lines:
     """CSV with a header, or JSON lines. One of the columns is `model`, the same in all rows.
 
     A last line without its end was half-written when a process was killed: it is cut off.
+
+    Attributes:
+        pictures: names of those that were answered without an error before.
+        failed: names of those that had an error, with the number of their row; a new answer takes its place.
     """
 
     def __init__(self, file: Path | BinaryIO, form: str, columns: Sequence[str], model: str) -> None:
@@ -58,7 +41,8 @@ class Lines(Writer):
         Raises:
             AnswerError: it cannot be written, is in use, or holds something else or answers of another model.
         """
-        self.pictures, self.failed = set(), {}
+        self.pictures: set[str] = set()
+        self.failed: dict[str, int] = {}
         self._form, self._columns, self._model = form, tuple(columns), model
         self._mended: dict[int, bytes] = {}
         self._path = file if isinstance(file, Path) else None
@@ -72,6 +56,7 @@ class Lines(Writer):
             self._put(_csv_line(self._columns))
 
     def write(self, row: Row) -> None:
+        """Adds the answer about one picture, by column; `picture` and `error` are among them."""
         values = {name: self._model if name == "model" else row[name] for name in self._columns}
         if self._form == "csv":
             line = _csv_line(values.values())
@@ -83,6 +68,7 @@ class Lines(Writer):
             self._put(line)
 
     def close(self) -> None:
+        """Has all that was written reach the disk."""
         if self._path is not None:
             with _explained(self._path):
                 self._mend(self._path)
@@ -149,11 +135,11 @@ class Lines(Writer):
         return row
 
 
-class Vectors(Writer):
+class Vectors:
     """The column `embedding` in a .npy file, float32 [n, d], and beside it a CSV file that names their pictures.
 
     The two have the same rows: `vectors.npy` and `vectors.pictures.csv`. A picture with an error has a row of zeros.
-    numpy can load the file at any time; none is needed to write it.
+    numpy can load the file at any time; none is needed to write it. Attributes and methods are those of `Lines`.
     """
 
     def __init__(self, path: Path, model: str) -> None:
@@ -210,6 +196,8 @@ class Vectors(Writer):
         if end:
             os.pwrite(self._file.fileno(), _npy_header(self._count, self._width), 0)
 
+
+Writer = Lines | Vectors
 
 _NPY_HEAD = 128
 _NPY_TYPE = "<f4" if sys.byteorder == "little" else ">f4"

@@ -72,7 +72,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int 
 def _said_again(file: Path, retries: int) -> Iterator[None]:
     """Says an error that a person has to mend again, in place of the work, each time the cluster starts it again.
 
-    Kubeflow does not look at exit codes. After its last try nothing is left of the error: a retry by hand does the work.
+    Kubeflow does not look at exit codes. After its last try the error is forgotten, and a retry by hand does the work.
     """
     if retries and (left := sorted(file.parent.glob(f"{file.name}.error-*"))):
         said, exit_code = json.loads(left[0].read_text(encoding="utf-8"))

@@ -99,10 +99,10 @@ def _wait_until_loaded(service: Any, model: str, deadline: float) -> None:
 
 def _answer(service: Any, question: Question) -> Answer:
     """Asks, and holds the answer against what was asked: one row for each picture, none with an error."""
-    signature, rows = question.signature, question.rows
-    began = time.monotonic()
+    request, rows = question
+    signature, began = str(request.model_spec.signature_name), time.monotonic()
     try:
-        response = service.Predict(question.request, timeout=_ANSWER_SECONDS)
+        response = service.Predict(request, timeout=_ANSWER_SECONDS)
     except grpc.RpcError as error:
         said = f"{signature}: {error.code().name}: {_first_line(error.details())}"
         if error.code() in _NO_VERDICT:

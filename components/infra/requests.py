@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
@@ -23,16 +22,7 @@ _WARMUP_BYTES = 200_000
 _WARMUP_PICTURES = 4
 
 
-@dataclass(frozen=True)
-class Question:
-    """A request about some pictures, by their positions among all that are asked about."""
-
-    request: predict_pb2.PredictRequest
-    rows: range
-
-    @property
-    def signature(self) -> str:
-        return str(self.request.model_spec.signature_name)
+Question = tuple[predict_pb2.PredictRequest, range]  # and the pictures it is about, by position among all
 
 
 def read_records(files: Sequence[str], taxonomy: Taxonomy, count: int) -> tuple[list[bytes], list[str]]:
@@ -60,12 +50,10 @@ def read_records(files: Sequence[str], taxonomy: Taxonomy, count: int) -> tuple[
 def _known(record: bytes, taxonomy: Taxonomy) -> tuple[str, str] | None:
     """Id and class name of a product; None for one of no class."""
     feature = tf.train.Example.FromString(record).features.feature
-    texts = {
-        name: feature[name].bytes_list.value[0] for name in (ID, *taxonomy.fields) if feature[name].bytes_list.value
-    }
-    decoded = {name: text.decode("utf-8", "surrogateescape") for name, text in texts.items()}
-    name = taxonomy.class_of(decoded)
-    return (decoded[ID], name) if name else None
+    values = {name: feature[name].bytes_list.value for name in (ID, *taxonomy.fields)}
+    fields = {name: value[0].decode("utf-8", "surrogateescape") for name, value in values.items() if value}
+    name = taxonomy.class_of(fields)
+    return (fields[ID], name) if name else None
 
 
 def picture_of(record: bytes) -> bytes:
@@ -89,7 +77,7 @@ def build_questions(model: str, records: Sequence[bytes], batch: int) -> Iterato
     asked = [*itertools.product(SIGNATURES, (*alone, *together)), *itertools.product((JUDGED,), together)]
     for signature, part in asked:
         rows = (records if _INPUTS[signature] == _EXAMPLES else pictures)[part.start : part.stop]
-        yield Question(_request(model, signature, rows, len(rows)), part)
+        yield _request(model, signature, rows, len(rows)), part
 
 
 def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -> None:

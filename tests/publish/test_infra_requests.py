@@ -11,11 +11,11 @@ def test_every_signature_is_asked_about_products_one_by_one_and_in_batches(recor
     from components.infra.requests import build_questions, picture_of
 
     asked = {}
-    for question in build_questions(NAME, records, 3):
-        assert question.request.model_spec.name == NAME
-        [(name, tensor)] = question.request.inputs.items()
-        assert len(tensor.string_val) == len(question.rows)
-        asked.setdefault((question.signature, name), []).append(list(tensor.string_val))
+    for request, part in build_questions(NAME, records, 3):
+        assert request.model_spec.name == NAME
+        [(name, tensor)] = request.inputs.items()
+        assert len(tensor.string_val) == len(part)
+        asked.setdefault((request.model_spec.signature_name, name), []).append(list(tensor.string_val))
     pictures = [picture_of(record) for record in records]
     assert asked == {
         ("serving_default", "image_bytes"): [*([picture] for picture in pictures), pictures[:3], pictures[3:]],
