@@ -1,10 +1,13 @@
 """What the local model server costs beside calling the SavedModel in one's own process.
 
     python -m benchmarks.serving --model runs/serving/six_class/<version> [--seconds 5] [--rounds 3]
+                                 [--pictures "1.5 kB" "60 kB" "400 kB"]
 
 Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry
-one picture of 60 x 80 pixels each, or four; the client runs on the same cores as the server. Ratios of latency are to a
-bare call with one picture, ratios of throughput to bare calls with 32. CPU time is that of client and server together.
+one picture each, or four; the client runs on the same cores as the server. Pictures are JPEGs of 60 x 80 pixels and
+1.5 kB where the table does not say otherwise; those of 60 kB and 400 kB are asked about by one client alone. Ratios of
+latency are to a bare call with one picture of that kind, ratios of throughput to bare calls with 32. CPU time is that
+of client and server together.
 """
 
 import base64
@@ -20,29 +23,38 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import urllib3
+import yaml
 from PIL import Image
 
 from benchmarks.measure import HOUSE, parser_of, ratio, show, take_turns
 
+# Kind to width and height, pixels, and a JPEG's quality: a thumbnail, a picture on a page, a photograph as uploaded.
+KINDS = {"1.5 kB": (60, 80, 75), "60 kB": (600, 800, 81), "400 kB": (1500, 2000, 84)}
+SMALL, *LARGE = KINDS
 PICTURES = 64
 BATCH = 32
+GRAIN = 4.0  # standard deviation, of 255
 CLIENTS, FEW = 8, 4  # which together fill a batch
 
 Call = Callable[[int], None]  # asks about the picture of that number
 
 
-def drawn(number: int) -> bytes:
-    """A JPEG of 60 x 80 pixels."""
+@cache
+def drawn(number: int, kind: str = SMALL) -> bytes:
+    """A JPEG of one of `KINDS`: patches of colour, with a fine grain that gives it its bytes."""
     random = np.random.default_rng(number)
-    picture = Image.fromarray(random.integers(0, 256, (8, 6, 3)).astype(np.uint8)).resize((60, 80))
+    width, height, quality = KINDS[kind]
+    patches = Image.fromarray(random.integers(0, 256, (8, 6, 3)).astype(np.uint8)).resize((width, height))
+    grain = random.normal(0, 0 if kind == SMALL else GRAIN, (height, width, 1))
+    picture = Image.fromarray(np.clip(np.asarray(patches) + grain, 0, 255).astype(np.uint8))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG")
+    picture.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
@@ -79,18 +91,27 @@ def server(model: Path, *options: str) -> Iterator[Server]:
         process.wait(60)
 
 
-def batches(rows: int) -> list[list[bytes]]:
+def network_of(model: Path) -> str:
+    """The recipe, network and input of a published version; its folder's name where it does not say."""
+    file = model / "assets.extra" / "recipe.yaml"
+    if not file.exists():
+        return model.name
+    recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return f"{recipe['name']}, {recipe['model']['backbone']} at {recipe['picture']['size']} px"
+
+
+def batches(rows: int, kind: str) -> list[list[bytes]]:
     """The pictures of each request in turn, that many in each."""
-    pictures = [drawn(number) for number in range(PICTURES)]
+    pictures = [drawn(number, kind) for number in range(PICTURES)]
     return [pictures[first : first + rows] for first in range(0, PICTURES, rows)]
 
 
-def over_rest(url: str, rows: int) -> Call:
+def over_rest(url: str, rows: int, kind: str = SMALL) -> Call:
     """Asks a server for that many pictures at a time, over REST."""
     pool = urllib3.PoolManager(maxsize=CLIENTS)
     bodies = [
         json.dumps({"instances": [{"b64": base64.b64encode(picture).decode()} for picture in batch]}).encode()
-        for batch in batches(rows)
+        for batch in batches(rows, kind)
     ]
 
     def call(number: int) -> None:
@@ -101,7 +122,7 @@ def over_rest(url: str, rows: int) -> Call:
     return call
 
 
-def over_grpc(address: str, rows: int) -> Call:
+def over_grpc(address: str, rows: int, kind: str = SMALL) -> Call:
     """Asks a server for that many pictures at a time, over gRPC."""
     import grpc
     import tensorflow as tf
@@ -109,7 +130,7 @@ def over_grpc(address: str, rows: int) -> Call:
 
     stub = prediction_service_pb2_grpc.PredictionServiceStub(grpc.insecure_channel(address))
     requests = []
-    for batch in batches(rows):
+    for batch in batches(rows, kind):
         request = predict_pb2.PredictRequest(inputs={"image_bytes": tf.make_tensor_proto(batch)})
         request.model_spec.name = "model"
         requests.append(request)
@@ -121,13 +142,13 @@ def over_grpc(address: str, rows: int) -> Call:
     return call
 
 
-def bare(model: Path, rows: int) -> Call:
+def bare(model: Path, rows: int, kind: str = SMALL) -> Call:
     """Calls the SavedModel in this process, with that many pictures at a time."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(model))
     predict = loaded.signatures["serving_default"]
-    fed = [tf.constant(batch) for batch in batches(rows)]
+    fed = [tf.constant(batch) for batch in batches(rows, kind)]
 
     def call(number: int) -> None:
         answer = predict(image_bytes=fed[number % len(fed)])
@@ -194,6 +215,7 @@ def main() -> None:
     parser.add_argument(
         "--batching-parameters", type=Path, help="as `fashion serve` takes it, for the server that batches"
     )
+    parser.add_argument("--pictures", nargs="*", choices=LARGE, default=LARGE, help="also asked about [default: all]")
     parser.add_argument("--seconds", type=float, help="of each measurement [default: 5, quick: 1]")
     options = parser.parse_args()
     rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
@@ -215,8 +237,12 @@ def main() -> None:
             name += ", batching" if batching is batched else ""
             cases[f"REST, {name}"] = Case(over_rest(batching.rest, rows), clients, rows, batching.process)
             cases[f"gRPC, {name}"] = Case(over_grpc(batching.grpc, rows), clients, rows, batching.process)
+        for kind in options.pictures:
+            cases[f"SavedModel, {kind}"] = Case(bare(options.model, 1, kind), 1, 1)
+            cases[f"REST, {kind}"] = Case(over_rest(plain.rest, 1, kind), 1, 1, plain.process)
+            cases[f"gRPC, {kind}"] = Case(over_grpc(plain.grpc, 1, kind), 1, 1, plain.process)
         results = run(cases, rounds, seconds)
-    report(results, rounds, seconds)
+    report(results, f"{network_of(options.model)}: {rounds} interleaved rounds of {seconds:g} s each")
 
 
 def run(cases: dict[str, Case], rounds: int, seconds: float) -> dict[str, list[Taken]]:
@@ -226,23 +252,22 @@ def run(cases: dict[str, Case], rounds: int, seconds: float) -> dict[str, list[T
     return take_turns({name: partial(measure, case, seconds) for name, case in cases.items()}, rounds)
 
 
-def report(results: dict[str, list[Taken]], rounds: int, seconds: float) -> None:
+def report(results: dict[str, list[Taken]], title: str) -> None:
     """Prints the table."""
     latencies = {name: 1000 * np.concatenate([each.latencies for each in of]) for name, of in results.items()}
     rates = {name: float(np.median([each.rate for each in of])) for name, of in results.items()}
-    bare_latency, bare_rate = (
-        float(np.median(latencies["SavedModel, 1 picture"])),
-        rates[f"SavedModel, {BATCH} pictures"],
-    )
+    bare_rate = rates[f"SavedModel, {BATCH} pictures"]
     rows = []
     for name, of in results.items():
         p50, p99 = np.percentile(latencies[name], (50, 99))
+        kind = next((kind for kind in LARGE if name.endswith(kind)), "1 picture")
+        bare_latency = float(np.median(latencies[f"SavedModel, {kind}"]))
         rows.append([
             name, f"{p50:.1f}", f"{p99:.1f}", ratio(p50, bare_latency), f"{rates[name]:.1f}",
             ratio(rates[name], bare_rate), f"{1000 * np.median([each.cpu for each in of]):.1f}",
         ])  # fmt: skip
     show(
-        f"Servers against the SavedModel: {rounds} interleaved rounds of {seconds:g} s each",
+        f"Servers against the SavedModel, {title}",
         ("", "p50 ms", "p99 ms", "to bare", "pictures/s", "to bare", "CPU ms/picture"),
         rows,
     )
