@@ -44,7 +44,7 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
 
     def row(index: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         error = _refusal(encoded, max_pixels)
-        picture = tf.cond(error == "", lambda: _decode(encoded, size), lambda: nothing)
+        picture = tf.cond(error == "", lambda: decode_trusted(encoded, size), lambda: nothing)
         return index, picture, error
 
     n = tf.size(image_bytes)
@@ -65,10 +65,10 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
 
 
 def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """Decodes and resizes one picture that ingest has kept: the same pixels as `decode_pictures`, bit for bit.
+    """Decodes and resizes one picture that ingest has checked: the same pixels as `decode_pictures`, bit for bit.
 
     Args:
-        encoded: string scalar, an upright JPEG.
+        encoded: string scalar, JPEG or PNG.
         size: side of the result, pixels.
 
     Returns:
@@ -77,7 +77,14 @@ def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: when run, if the picture cannot be decoded.
     """
-    return _rounded(_resized(_shrunk_jpeg(encoded, size), size), size)
+    is_png = _is_png(encoded)
+    resized = tf.cond(
+        is_png,
+        lambda: _resized(_on_white(decode_png(encoded)), size),
+        lambda: _resized(_shrunk_jpeg(encoded, size), size),
+    )
+    turned = turn(resized, orientation(encoded, is_png))
+    return tf.ensure_shape(tf.cast(turned + 0.5, tf.uint8), [size, size, 3])
 
 
 def decode_jpeg(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
@@ -97,23 +104,8 @@ def decode_png(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond((kind[0] < 8) & (kind[1] == 0), mended, lambda: rgba)
 
 
-def _decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """uint8 [size, size, 3], upright, on white."""
-    is_png = _is_png(encoded)
-    resized = tf.cond(
-        is_png,
-        lambda: _resized(_on_white(decode_png(encoded)), size),
-        lambda: _resized(_shrunk_jpeg(encoded, size), size),
-    )
-    return _rounded(turn(resized, orientation(encoded, is_png)), size)
-
-
 def _is_png(encoded: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
-
-
-def _rounded(picture: tf.Tensor, size: int) -> tf.Tensor:
-    return tf.ensure_shape(tf.cast(picture + 0.5, tf.uint8), [size, size, 3])
 
 
 def _refusal(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:

@@ -1,16 +1,20 @@
 """Transformed examples as streams of pictures; nothing here holds more than a few batches of them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from components.features import IMAGE_BYTES, LABEL, REPEAT
-from serving.decode import decode_trusted
+from serving.decode import RATIOS, decode_jpeg, decode_trusted
 
 _SHUFFLE_BUFFER = 8192  # encoded pictures, a few KB each
 _RECORDS = 256  # parsed at a time
+_NAMED = 10  # broken pictures, in a log line
 _SPEC = {
     IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
     LABEL: tf.io.FixedLenFeature([], tf.int64),
@@ -24,6 +28,7 @@ class Pictures:
 
     Attributes:
         files: gzipped TFRecords of transformed examples, in a fixed order.
+        broken: numbers of the examples in these files that are left out, because their pictures cannot be decoded.
         labels: int64 [n], the label of each picture in stream order.
         natural: int64 [m], the label of each example in stream order, none left out or repeated.
         balanced: whether examples are left out and repeated as Transform decided.
@@ -31,6 +36,7 @@ class Pictures:
     """
 
     files: tuple[str, ...]
+    broken: tuple[int, ...]
     labels: np.ndarray
     natural: np.ndarray
     balanced: bool
@@ -41,7 +47,7 @@ class Pictures:
 
     def batches(self, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
         """Streams (pictures float32 [b, size, size, 3] in 0..255, labels int64 [b])."""
-        examples = _examples(self.files, self.balanced)
+        examples = _examples(self.files, self.broken, self.balanced)
         if shuffle_seed is not None:
             examples = examples.shuffle(min(len(self), _SHUFFLE_BUFFER), seed=shuffle_seed)
         return (
@@ -58,13 +64,34 @@ class Pictures:
 
 
 def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pictures:
-    """Finds the files of a split and reads its labels, not its pictures."""
+    """Finds the files of a split, reads its labels, and looks for pictures that cannot be decoded, which it logs.
+
+    Ingest has decoded each of them, so there should be none. They are looked for before anything is trained, so that
+    labels, counts and the stream agree from then on; left out of the stream alone they would not.
+    """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
     spec = {name: _SPEC[name] for name in (LABEL, REPEAT)}
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
     read = [(batch[LABEL], batch[REPEAT]) for batch in records.map(lambda batch: tf.io.parse_example(batch, spec))]
     natural, repeats = (np.concatenate(column) for column in zip(2 * (np.zeros(0, np.int64),), *read, strict=True))
-    return Pictures(files, np.repeat(natural, repeats) if balanced else natural, natural, balanced, size)
+    if broken := _broken(files, len(natural)):
+        told = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
+        logging.warning("%s: left out %d of %d examples, whose pictures cannot be decoded: number %s, counted from 0",
+                        Path(files[0]).parent, len(broken), len(natural), told)  # fmt: skip
+        natural, repeats = (np.delete(column, broken) for column in (natural, repeats))
+    return Pictures(files, broken, np.repeat(natural, repeats) if balanced else natural, natural, balanced, size)
+
+
+@lru_cache(maxsize=8)  # the trials of a search open the same files, which never change
+def _broken(files: Sequence[str], count: int) -> tuple[int, ...]:
+    def decode(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        # At an eighth of its size a picture is read to its end as well. What is not asked for would not be decoded.
+        return number, tf.size(decode_jpeg(example[0], RATIOS[-1]))
+
+    examples = _examples(files, (), balanced=False).enumerate()
+    sound = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
+    numbers = [number for numbers, _ in sound.batch(_RECORDS).as_numpy_iterator() for number in numbers.tolist()]
+    return tuple(sorted(set(range(count)).difference(numbers)))
 
 
 def _options() -> tf.data.Options:
@@ -74,7 +101,7 @@ def _options() -> tf.data.Options:
     return options
 
 
-def _examples(files: Sequence[str], balanced: bool) -> tf.data.Dataset:
+def _examples(files: Sequence[str], broken: Sequence[int], balanced: bool) -> tf.data.Dataset:
     """Streams (encoded picture, label); parsed and repeated many at a time: one by one costs far more."""
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -82,5 +109,8 @@ def _examples(files: Sequence[str], balanced: bool) -> tf.data.Dataset:
         repeats = batch[REPEAT] if balanced else tf.ones_like(batch[REPEAT])
         return tf.repeat(batch[IMAGE_BYTES], repeats), tf.repeat(batch[LABEL], repeats)
 
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
-    return records.map(parse, num_parallel_calls=2, deterministic=True).unbatch()
+    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
+    if broken:
+        is_sound = lambda number, _: tf.reduce_all(number != tf.constant(broken, tf.int64))  # noqa: E731
+        records = records.enumerate().filter(is_sound).map(lambda _, record: record)
+    return records.batch(_RECORDS).map(parse, num_parallel_calls=2, deterministic=True).unbatch()

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageCms
 
+from benchmarks import fuzz
 from components.ingest.faults import Reason, Repair
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.settings import Picture
@@ -145,6 +146,17 @@ def test_formats_that_the_model_refuses_by_name_are_trained_on_as_jpeg(form):
     data = encode(draw(), form)
     assert isinstance(check_picture(data, SETTINGS), CheckedPicture)
     assert "is not supported: send JPEG or PNG" in served(data)[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Invalid APNG")
+def test_no_damage_makes_ingest_keep_what_fails_or_looks_different_later():
+    counts = fuzz.count(files=380, seed=2)
+    assert sum(row.files for row in counts.values()) == 380
+    assert min(sum(row.both for row in counts.values()), sum(row.neither for row in counts.values())) > 50
+    for damage, row in counts.items():
+        assert (row.failed, row.ingest) == (0, 0), damage
+        assert row.difference < fuzz.MOST, damage
 
 
 def swapped_profile() -> bytes:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from serving.decode import decode_pictures, decode_trusted
 from tests import HOUSE
-from tests.data.faults import animated, draw, encode, sixteen_bits, transparent, vast_png
+from tests.data.faults import animated, draw, encode, rotated, sixteen_bits, transparent, vast_png
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +155,7 @@ def test_batch_may_be_empty():
 
 
 def test_trusted_pictures_have_the_same_pixels():
-    for data in (*JPEGS.values(), GOOD["CMYK JPEG"][0]):
+    for data, _ in [*GOOD.values(), (rotated(6), None)]:
         assert np.array_equal(decode_trusted(tf.constant(data), SIZE).numpy(), decoded([data])[0][0])
 
 

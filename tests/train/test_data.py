@@ -59,6 +59,27 @@ def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(
     assert sorted(first.numpy().sum((1, 2, 3))) == sorted(second.numpy().sum((1, 2, 3)))
 
 
+def test_an_example_whose_picture_cannot_be_decoded_is_left_out_and_logged(uneven, caplog):
+    records = list(tf.data.TFRecordDataset(f"{uneven}/b.gz", compression_type="GZIP").as_numpy_iterator())
+    damaged = tf.train.Example.FromString(records[1])
+    damaged.features.feature["image_bytes"].bytes_list.value[0] = jpeg()[:-2] + bytes(99)
+    folder = uneven / "damaged"
+    folder.mkdir()
+    with tf.io.TFRecordWriter(f"{folder}/b.gz", tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for record in (records[0], damaged.SerializeToString(), *records[2:]):
+            writer.write(record)
+    pictures = open_pictures([f"{folder}/*.gz"], balanced=False, size=SIZE)
+    assert pictures.labels.tolist() == [0, 2, 0]
+    assert np.concatenate([label for _, label in pictures.batches(2)]).tolist() == [0, 2, 0]
+    assert (
+        f"{folder}: left out 1 of 4 examples, whose pictures cannot be decoded: number 1, counted from 0" in caplog.text
+    )
+
+
+def jpeg() -> bytes:
+    return tf.io.encode_jpeg(np.zeros((SIZE, SIZE, 3), np.uint8)).numpy()
+
+
 def test_split_without_examples_has_no_pictures(tmp_path):
     write_examples(tmp_path / "none.gz", [], [], seed=0)
     assert len(open_pictures([f"{tmp_path}/*.gz"], balanced=True, size=SIZE)) == 0
