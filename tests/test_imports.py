@@ -13,6 +13,7 @@ LIGHT = (
     "components.infra.names",
     "components.ingest.labels",
     "components.ingest.picture",
+    "components.ingest.records",
     "components.ingest.source",
     "components.ingest.split",
     "components.ingest.table",

@@ -1,6 +1,5 @@
 """Reads `styles.csv` as it really is: row by row, mending what is safe to mend and naming what is not."""
 
-import csv
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
@@ -10,15 +9,16 @@ from itertools import islice
 from components.errors import CatalogueError
 from components.features import COLUMNS, ID, NAME, TEXT_COLUMNS, YEAR
 from components.ingest.faults import Fault, Reason, Repair
+from components.ingest.records import Record, read_records
 
 TABLE = "styles.csv"
 
 _MISSING = ("", "NA")
-_BOM = b"\xef\xbb\xbf"
-# A quoted field may hold line breaks; a stray quotation mark must not swallow the rest of the table.
-_MOST_LINES_IN_A_ROW = 20
 # Tools that hold missing numbers as NaN write 2012 as 2012.0.
 _YEAR = re.compile(r"(\d{1,4})(?:\.0)?", re.ASCII)
+# How many rows further on to look for labels, and how many different ones to keep in mind.
+_ROWS_AHEAD, _MOST_LABELS = 1_000, 10_000
+_MOST_COLUMNS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,23 @@ def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row |
     Raises:
         CatalogueError: the table is empty, or a needed column is missing or stands twice.
     """
-    records = _records(lines)
+    columns: _Columns | None = None
+    records: Iterator[Record] = read_records(lines, lambda values: columns is not None and columns.is_row(values))
     header = next(records, None)
     if header is None:
         raise CatalogueError(f"{TABLE} is empty. Its first row must name the columns, at least {_listed(needed)}.")
     names = [name.strip() for name in header.values]
     _check_header(names, needed)
+    columns = _Columns(names, needed)
     seen: set[str] = set()
-    for record in records:
-        row = _row(record, names)
+    ahead: deque[Record] = deque()
+    while record := ahead.popleft() if ahead else next(records, None):
+        if len(record.values) > len(names) and not columns.is_clear(record.values):
+            for other in islice(records, _ROWS_AHEAD - len(ahead)):
+                ahead.append(other)
+                if columns.is_row(other.values):
+                    columns.learn(other.values)
+        row = _row(record, columns)
         if isinstance(row, Row):
             if row.id in seen:
                 row = Fault(row.number, row.id, Reason.DUPLICATE_ID, _twice(row))
@@ -72,61 +80,75 @@ def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row |
         yield row
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    number: int
-    values: list[str]
-    repaired: tuple[Repair, ...]
+class _Columns:
+    """The header of a table, and the labels seen beneath it: what tells whether values stand where they should."""
 
+    def __init__(self, names: list[str], needed: Collection[str]) -> None:
+        self.names = names
+        self.id = names.index(ID)
+        self.year = names.index(YEAR) if YEAR in names else None
+        self._text = [i for i, name in enumerate(names) if name == NAME or name not in COLUMNS]
+        self._labels = [i for i, name in enumerate(names) if name in needed and name != NAME]
+        self._seen: set[tuple[str, ...]] = set()
 
-def _records(lines: Iterable[bytes]) -> Iterator[_Record]:
-    """Splits the table into records of values, numbered from 1; blank ones count but are not yielded."""
-    source = map(_decoded, _without_bom(lines))
-    ahead: deque[tuple[str, bool]] = deque()
-    number = 0
-    while True:
-        values, taken = _quoted_record(ahead, source)
-        if not ahead:
-            return
-        number += 1
-        decoded = [ahead.popleft() for _ in range(taken)]
-        repaired = () if all(clean for _, clean in decoded) else (Repair.ENCODING,)
-        if values is None:
-            yield _Record(number, decoded[0][0].rstrip("\r\n").split(","), (*repaired, Repair.QUOTES))
-        elif any(map(str.strip, values)):
-            yield _Record(number, values, repaired)
+    def is_row(self, values: list[str]) -> bool:
+        """Whether id and year stand where they should, or would but for commas without quotation marks."""
+        return any(map(self._fits, self._readings(values).values()))
 
+    def learn(self, values: list[str]) -> None:
+        """Remembers the labels of a row that is in order."""
+        if len(values) == len(self.names) and len(self._seen) < _MOST_LABELS:
+            self._seen.add(self._labels_in(values))
 
-def _quoted_record(ahead: deque[tuple[str, bool]], source: Iterator[tuple[str, bool]]) -> tuple[list[str] | None, int]:
-    """The values at the front of the table and the lines they take; None and one line if quotation marks do not pair.
+    def is_clear(self, values: list[str]) -> bool:
+        """Whether id and year alone say how to read too many values."""
+        fitting = {column: reading for column, reading in self._readings(values).items() if self._fits(reading)}
+        return len({self._labels_in(reading) for reading in fitting.values()}) == 1
 
-    `ahead` holds the lines that were read and not yet taken; it is empty at the end of the table.
-    """
-    for count in range(1, _MOST_LINES_IN_A_ROW + 1):
-        ahead.extend(islice(source, count - len(ahead) if count > len(ahead) else 0))
-        if len(ahead) < count:
-            break
-        text = "".join(line for line, _ in islice(ahead, count))
-        try:
-            return next(csv.reader([text], strict=True), []), count
-        except csv.Error:
-            continue
-    return None, 1
+    def aligned(self, values: list[str]) -> list[str] | None:
+        """Joins what commas without quotation marks have split, where one reading fits; None where none or several do.
 
+        Columns that hold free text come first: there such commas are common. They are joined if every other reading
+        gives the same labels, or if the labels occur in other rows.
+        """
+        fitting = {column: reading for column, reading in self._readings(values).items() if self._fits(reading)}
+        text = [reading for column, reading in fitting.items() if column in self._text]
+        known = [reading for reading in fitting.values() if self._labels_in(reading) in self._seen]
+        if len(text) == 1 and (self.is_clear(values) or text[0] in known):
+            return text[0]
+        return known[0] if len(known) == 1 else None
 
-def _decoded(line: bytes) -> tuple[str, bool]:
-    try:
-        return line.decode("utf-8"), True
-    except UnicodeDecodeError:
-        return line.decode("utf-8", "replace"), False
+    def year_stands_beside(self, values: list[str]) -> bool:
+        """Whether the value after the year's is one: a comma in front of it moved the values, and the last is lost."""
+        beside = values[self.year + 1 : self.year + 2] if self.year is not None else []
+        return any(_YEAR.fullmatch(value.strip()) for value in beside)
 
+    def _readings(self, values: list[str]) -> dict[int, list[str]]:
+        """Column to the values, if all that are too many are its own; none if values are too few."""
+        extra = len(values) - len(self.names)
+        if extra < 0:
+            return {}
+        return {
+            column: [*values[:column], ",".join(values[column : column + extra + 1]), *values[column + extra + 1 :]]
+            for column in (range(len(self.names)) if extra else (self.id,))
+        }
 
-def _without_bom(lines: Iterable[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(lines):
-        yield line.removeprefix(_BOM) if number == 0 else line
+    def _fits(self, values: list[str]) -> bool:
+        if not _is_id(values[self.id].strip()):
+            return False
+        year = "" if self.year is None else values[self.year].strip()
+        return year in _MISSING or _YEAR.fullmatch(year) is not None
+
+    def _labels_in(self, values: list[str]) -> tuple[str, ...]:
+        # With their white space: after a comma in a text there is some, and where labels begin there is none.
+        return tuple(values[index] for index in self._labels)
 
 
 def _check_header(names: list[str], needed: Collection[str]) -> None:
+    if len(names) > _MOST_COLUMNS:
+        raise CatalogueError(
+            f"{TABLE}: has {len(names):,} columns. Leave out what is not needed; {_MOST_COLUMNS:,} fit."
+        )
     for name in (ID, *needed):
         if name not in names:
             raise CatalogueError(
@@ -138,27 +160,35 @@ def _check_header(names: list[str], needed: Collection[str]) -> None:
             raise CatalogueError(f"{TABLE}: the column {name!r} stands twice. Remove or rename one of them.")
 
 
-def _row(record: _Record, names: list[str]) -> Row | Fault:
-    values, repaired = record.values, record.repaired
-    if len(values) > len(names) and names[-1] == NAME:
-        values = [*values[: len(names) - 1], ",".join(values[len(names) - 1 :])]
-        repaired = (*repaired, Repair.COMMAS)
+def _row(record: Record, columns: _Columns) -> Row | Fault:
+    names, values, repaired = columns.names, record.values, record.repaired
     place = f"{TABLE}, row {record.number:,}"
+    if len(values) > len(names) and (joined := columns.aligned(values)):
+        values, repaired = joined, (*repaired, Repair.COMMAS)
     if len(values) != len(names):
-        identity = values[names.index(ID)].strip() if len(values) > names.index(ID) else ""
+        identity = values[columns.id].strip() if len(values) > columns.id else ""
         detail = f"{place}: has {len(values)} values for {len(names)} columns. Put values that hold commas in quotes."
         return Fault(record.number, identity, Reason.BAD_ROW, detail)
     present = {name: text for name, value in zip(names, values, strict=True) if (text := value.strip()) not in _MISSING}
     identity = present.get(ID, "")
-    if not (identity.isascii() and identity.isdigit()):
+    if not _is_id(identity):
         shown = identity if len(identity) <= 40 else identity[:40] + "…"
         detail = f"{place}: id {shown!r} is not a number. Product ids are the names of the pictures (images/<id>.jpg)."
         return Fault(record.number, identity, Reason.BAD_ID, detail)
     year = _YEAR.fullmatch(present[YEAR]) if YEAR in present else None
     if YEAR in present and year is None:
+        if columns.year_stands_beside(values):
+            detail = f"{place}: its year stands one column too far. Put values that hold commas in quotes."
+            return Fault(record.number, identity, Reason.BAD_ROW, detail)
         repaired = (*repaired, Repair.YEAR)
+    if len(record.values) == len(names):
+        columns.learn(values)
     fields = {name: present[name] for name in TEXT_COLUMNS if name in present}
     return Row(record.number, identity, fields, int(year[1]) if year else None, repaired)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _twice(row: Row) -> str:

@@ -1,11 +1,17 @@
 """Reading styles.csv as it really is."""
 
+import random
+import time
+
 import pytest
 
 from components.errors import CatalogueError
 from components.ingest.faults import Fault, Reason, Repair
 from components.ingest.table import Row, read_rows
-from tests.data.faults import HEADER
+from tests import HOUSE
+from tests.data.faults import HEADER, good_rows
+
+CASES = HOUSE.parent / "shared" / "cases" / "tables"
 
 NEEDED = ("subCategory", "articleType")
 LABELS = "Men,Apparel,Topwear,Tshirts,Blue,Summer,2012,Casual"
@@ -99,6 +105,94 @@ def test_a_stray_quotation_mark_swallows_no_other_row():
     assert [row.id for row in rows] == [str(n) for n in range(1, 40)]
 
 
+@pytest.mark.parametrize("apart", [1, 2, 18, 19, 40, 400])
+@pytest.mark.parametrize(("first", "last"), [('"A', 'B"'), ('"A', 'Tempo 3.5", blue'), ('"A, B', '"')])
+def test_two_stray_quotation_marks_swallow_no_rows_and_move_no_row_numbers(apart, first, last):
+    lines = [f"{n},{LABELS},Name {n}" for n in range(500)]
+    lines[5], lines[5 + apart] = f"5,{LABELS},{first}", f"{5 + apart},{LABELS},{last}"
+    rows = read(*lines)
+    assert [(row.number, row.id) for row in rows] == [(n + 2, str(n)) for n in range(500)]
+    assert Repair.QUOTES in rows[5].repaired
+    assert {row.year for row in rows} == {2012}
+
+
+@pytest.mark.parametrize("count", [2, 27, 200])
+@pytest.mark.parametrize("text", ["<p>Cotton, 100 %</p>", "", "7", "2012, 2013", "7,Men"])
+def test_a_quoted_text_of_many_lines_is_one_value(count, text):
+    described = "\n".join(["<div>", *[text] * count, "</div>"])
+    rows = read(f'1,{LABELS},"{described}"', f"2,{LABELS},B")
+    assert [(row.number, row.id, row.repaired) for row in rows] == [(2, "1", ()), (3, "2", ())]
+    assert rows[0].fields["productDisplayName"] == described
+
+
+def test_a_field_without_an_end_costs_its_own_row_and_is_looked_for_in_bounds():
+    rows = read(f'1,{LABELS},"A', *(f"{n},{LABELS},{'B' * 200}" for n in range(2, 20_000)))
+    assert [row.id for row in rows] == [str(n) for n in range(1, 20_000)]
+
+
+def test_any_bytes_are_read_to_their_end_in_a_time_that_grows_with_them():
+    pieces = [*good_rows(4), '"', '""', ",", ",,,,", "\n", "\r", "7", '1,"', '1,""",', "2012", "\x00", "é"]
+    chance, began = random.Random(3), time.perf_counter()
+    for size in (3_000, 30_000):
+        for _ in range(5):
+            content = (HEADER + "\n" + "".join(chance.choices(pieces, k=size))).encode()
+            lines = content.splitlines(keepends=True)
+            assert len(list(read_rows(lines, NEEDED))) <= len(lines)
+    assert time.perf_counter() - began < 60
+
+
+def test_a_comma_before_the_last_column_shifts_no_value():
+    shifted = [
+        "3,Women,Footwear,Shoes,Casual Shoes,Cream, Navy,Winter,2011,Casual,A",
+        "4,Women,Footwear,Shoes, Shoes,Casual Shoes,Cream,Winter,2011,Casual,B",
+        "5,Women,Footwear,Shoes, Shoes,Casual Shoes,Cream,Winter,2011,Casual",  # and the name is lost
+        "6,Women,Footwear,Shoes, Shoes,Casual Shoes,Cream,Winter,2011,Casual,C, D",
+    ]
+    rows = read(f"1,{LABELS},A", *shifted, "2,Women,Footwear,Shoes,Casual Shoes,Cream,Winter,2011,Casual,E, F")
+    assert [(row.id, getattr(row, "reason", None)) for row in rows] == [
+        ("1", None), *((str(n), Reason.BAD_ROW) for n in (3, 4, 5, 6)), ("2", None)
+    ]  # fmt: skip
+    assert rows[-1].fields["productDisplayName"] == "E, F"
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "joined"),
+    [
+        ("id,productDisplayName,articleType,year", "9,Shirt, blue,Tshirts,2012", {"productDisplayName": "Shirt, blue"}),
+        ("productDisplayName,articleType,id", "Shirt, blue,Tshirts,9", {"productDisplayName": "Shirt, blue"}),
+        ("id,articleType,productDisplayName", "9,Tshirts,Shirt, blue", {"productDisplayName": "Shirt, blue"}),
+        ("id,articleType,baseColour,year", "9,Tshirts,Cream, Navy,2012", {"baseColour": "Cream, Navy"}),
+        ("id,articleType,productDisplayName", "9,Hats, Caps,Shirt", None),
+        (
+            "id,subCategory,articleType,productDisplayName",
+            "9,Shoes, Shoes,Tshirts,text",
+            {"subCategory": "Shoes, Shoes"},
+        ),
+        ("id,articleType,note,productDisplayName", "9,Tshirts,a, b,c", None),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_comma_without_quotes_is_joined_where_one_reading_fits_wherever_the_row_stands(header, line, joined, first):
+    plain = {"id": "8", "subCategory": "Shoes", "articleType": "Tshirts", "baseColour": "Cream", "year": "2012"}
+    good = ",".join(plain.get(name, "text") for name in header.split(","))
+    lines = [header, line, good] if first else [header, good, line]
+    found = {row.id: row for row in read_rows([f"{each}\n".encode() for each in lines], ["articleType"])}
+    assert isinstance(found["8"], Row)
+    if joined is None:
+        assert [row.reason for row in found.values() if isinstance(row, Fault)] == [Reason.BAD_ROW]
+    else:
+        assert (found["9"].fields, found["9"].repaired) == ({**found["8"].fields, **joined}, (Repair.COMMAS,))
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"{CASES} is not there")
+@pytest.mark.parametrize("name", ["comma_in_colour", "comma_in_subcategory"])
+def test_tables_joined_by_hand_teach_no_shifted_value(name):
+    rows = list(read_rows((CASES / f"{name}.csv").read_bytes().splitlines(keepends=True), NEEDED))
+    assert len(rows) == 60
+    assert [row.reason for row in rows if isinstance(row, Fault)] == [Reason.BAD_ROW] * 2
+    assert all(row.year for row in rows if isinstance(row, Row))
+
+
 @pytest.mark.parametrize(
     ("line", "identity", "reason", "detail"),
     [
@@ -149,6 +243,7 @@ def test_of_rows_with_one_id_the_first_usable_one_is_kept():
         (b"name,subCategory,articleType\n", ["no column 'id'", "name, subCategory, articleType"]),
         (b"id;subCategory;articleType\n", ["no column 'id'", "id;subCategory;articleType", "separated by commas"]),
         (b"id,subCategory,articleType,id\n", ["'id' stands twice"]),
+        (b"id,subCategory,articleType" + b",x" * 1_000, ["has 1,003 columns"]),
         ("id,subCategory,articleType\n".encode("utf-16"), ["no column 'id'"]),
         (bytes(range(256)) * 20, ["no column 'id'"]),
     ],
