@@ -27,7 +27,7 @@ RUN --mount=type=cache,target=/var/cache/pip \
 # A change of the code changes this small layer, and not the packages below it.
 FROM build AS app
 COPY . ./
-RUN $PIP --no-index --prefix /app . \
+RUN FASHION_IMAGE_BUILD=1 $PIP --no-index --prefix /app . \
     && python -m compileall -q --invalidation-mode unchecked-hash -s /app -p /opt/fashion /app \
     && cp /app/lib/python3.11/site-packages/fashion_pipeline-*.dist-info/METADATA /app/METADATA
 

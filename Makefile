@@ -24,6 +24,7 @@ check: install ## lint, formatting, types, import rules
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@cd serving && "$(abspath $(VENV))/bin/mypy" --config-file ../pyproject.toml --python-version 3.10 --package fashion_client
 	@$(VENV)/bin/lint-imports
 
 e2e: install ## whole runs, half an hour; FASHION_DATA=archive.zip for those on real data

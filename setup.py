@@ -1,9 +1,14 @@
-"""Installs the pipeline and its command, `fashion`, from a checkout.
+"""Installs the pipeline and its command, `fashion`, from a checkout or into the image; its extra is `pipeline`.
 
-The extra `pipeline` is everything; `client` is the little that a program needs which asks a server for answers.
+A program that asks a server for answers installs `serving/fashion_client` instead, a distribution of its own.
 """
 
+import os
+import tomllib
+from pathlib import Path
+
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 
 PIPELINE = [
     "tfx[kfp]>=1.21,<1.22",
@@ -34,7 +39,22 @@ PIPELINE = [
     # tensorflow-hub still imports pkg_resources, which setuptools dropped later.
     "setuptools>=70.1,<81",
 ]
-CLIENT = ["grpcio>=1.80,<2", "protobuf>=6.31,<8", "urllib3>=2.2,<3"]
+CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
+    "dependencies"
+]
+
+
+class ImageWheel(bdist_wheel):
+    """Refuses a wheel outside of the image: its packages would take the names `schema` and `serving` in any program."""
+
+    def run(self) -> None:
+        if not os.environ.get("FASHION_IMAGE_BUILD"):
+            raise SystemExit(
+                "fashion-pipeline is installed from a checkout (make install, or pip install --editable '.[pipeline]') "
+                "or run from its image. For programs that ask a server: pip install ./serving/fashion_client"
+            )
+        super().run()
+
 
 setup(
     name="fashion-pipeline",
@@ -57,7 +77,6 @@ setup(
     install_requires=["click>=8.1,<9", "pydantic>=2.10,<3", "pyyaml>=6", "rich>=13"],
     extras_require={
         "pipeline": [*PIPELINE, *CLIENT],
-        "client": CLIENT,
         "dev": [
             "grpcio-tools>=1.80,<2",
             "import-linter>=2",
@@ -72,4 +91,5 @@ setup(
         ],
     },
     entry_points={"console_scripts": ["fashion=pipeline.cli:main"]},
+    cmdclass={"bdist_wheel": ImageWheel},
 )

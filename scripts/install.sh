@@ -23,7 +23,7 @@ say() { printf 'install: %s\n' "$*"; }
 fail() { say "$*" >&2; exit 1; }
 
 # The path is part of it: a virtual environment does not survive being moved.
-stamp() { { cat setup.py constraints.txt scripts/install.sh; echo "$VENV" "${PYTHON:-}"; } | sha256sum; }
+stamp() { { cat setup.py serving/fashion_client/pyproject.toml constraints.txt scripts/install.sh; echo "$VENV" "${PYTHON:-}"; } | sha256sum; }
 
 is_installed() {
   [ "$(cat "$VENV/.installed" 2>/dev/null)" = "$(stamp)" ] && [ -x "$VENV/bin/fashion" ] && "$VENV/bin/python" -c '' 2>/dev/null

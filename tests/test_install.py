@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from tests import HOUSE
 
-INPUTS = ("scripts/install.sh", "setup.py", "constraints.txt")
+INPUTS = ("scripts/install.sh", "setup.py", "serving/fashion_client/pyproject.toml", "constraints.txt")
 TOOLS = ("bash", "cat", "dirname", "flock", "grep", "head", "ln", "mkdir", "mktemp", "rm", "rmdir", "sed", "sha256sum",
          "sleep", "sort", "tail", "touch", "uname")  # fmt: skip
 
@@ -239,7 +239,7 @@ def test_the_lock_holds_all_that_the_product_and_its_packages_require() -> None:
             wanted = [Requirement(line) for line in requires(package) or ()]
         except PackageNotFoundError:
             pytest.fail(f"{package} is locked but not installed: run make install")
-        extras = ("", "pipeline", "client", "dev") if package == "fashion-pipeline" else ("",)
+        extras = ("", "pipeline", "dev") if package == "fashion-pipeline" else ("",)
         for need in wanted:
             if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras):
                 version = versions.get(canonicalize_name(need.name))

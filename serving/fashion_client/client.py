@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from fashion_client.answers import EMBED, PREDICT, Answer, Embedding, Metadata, Prediction, Question, VersionStatus
@@ -50,7 +50,7 @@ class Client(ABC):
         self._batches = batches
         self._checked: set[str] = set()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(
