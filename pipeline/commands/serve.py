@@ -45,11 +45,16 @@ class ServeError(FashionError):
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
 @click.option("--rest-port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0: a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="0: a free one.")
-@click.option("--batching", is_flag=True, help="Run concurrent requests together.")
+@click.option(
+    "--batching/--no-batching",
+    default=True,
+    show_default=True,
+    help="Run concurrent requests together.",
+)
 @click.option(
     "--batching-parameters",
     type=click.Path(path_type=Path),
-    help="TensorFlow Serving's --batching_parameters_file; implies --batching.",
+    help="TensorFlow Serving's --batching_parameters_file, in place of what --batching does unasked.",
 )
 @click.option(
     "--poll-seconds",
@@ -64,6 +69,18 @@ class ServeError(FashionError):
 @click.option("--max-request-mb", type=click.FloatRange(min=0.001), default=64, show_default=True)
 @click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16, show_default=True)
 @click.option("--max-rows", type=click.IntRange(min=1), default=1024, show_default=True, help="Rows of one request.")
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Requests; more get status 429.",
+)
+@click.option("--max-waiting-mb", type=click.FloatRange(min=0.001), default=256, show_default=True, help="Of requests.")
+@click.option(
+    "--max-connections", type=click.IntRange(min=1), default=1000, show_default=True, help="To each of the two ports."
+)
+@click.option("--cors", is_flag=True, help="Let web pages of other servers ask: TensorFlow Serving's CORS headers.")
 @click.option(
     "--rest-timeout", type=click.FloatRange(min=0.001), default=30, show_default=True, help="Seconds until status 504."
 )
@@ -90,6 +107,10 @@ def serve(
     max_request_mb: float,
     max_picture_mb: float,
     max_rows: int,
+    max_waiting: int,
+    max_waiting_mb: float,
+    max_connections: int,
+    cors: bool,
     rest_timeout: float,
     grace: float,
     verbose: bool,
@@ -102,14 +123,17 @@ def serve(
     \b
       fashion serve                                        all models below runs/serving
       fashion serve --model-base runs/serving/six_class    one of them
-      fashion serve --model-config models.config --batching
+      fashion serve --model-config models.config --cors
       fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8
     """
     _check_sources(model_base, model_config, model_name, model_path)
     from pipeline.view import quiet
     from serving.lean import without_keras
+    from serving.server.repeats import Repeats
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repeats())
     logging.getLogger("serving").setLevel(logging.DEBUG if verbose else logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what concerns a model or a request, the server says itself
     with without_keras(), quiet(Path(os.devnull)):  # at its import TensorFlow heeds no level
@@ -124,11 +148,17 @@ def serve(
             Options(
                 poll_seconds=poll_seconds,
                 threads=threads,
-                batching=_batching(batching, batching_parameters),
+                batching=_batching(batching, batching_parameters, max_rows),
                 config_file=model_config,
             ),
-            network=Network(host, rest_port, grpc_port, rest_timeout, grace),
-            limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE)),
+            network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors),
+            limits=Limits(
+                int(max_request_mb * MEGABYTE),
+                max_rows,
+                int(max_picture_mb * MEGABYTE),
+                waiting=max_waiting,
+                waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE),
+            ),
             ready=_announce,
         )
     except (CannotListen, ServingError) as error:
@@ -152,12 +182,12 @@ def _models(base: Path | None, config: Path | None, name: str | None, path: Path
     return model_base(base or Path("runs/serving"))
 
 
-def _batching(wanted: bool, parameters: Path | None) -> "Batching | None":
+def _batching(wanted: bool, parameters: Path | None, rows: int) -> "Batching | None":
     from serving.server.config import Batching, read_batching
 
     if parameters:
         return read_batching(parameters)
-    return Batching() if wanted else None
+    return Batching.for_requests(rows) if wanted else None
 
 
 def _announce(listening: "Listening") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -9,17 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 from aiohttp import web
 
 from serving.server.config import ModelServerConfig, Options, models_of
+from serving.server.connections import IDLE_SECONDS, Connections, connection_limit, raise_file_limit
 from serving.server.errors import ServingError
 from serving.server.follow import following
 from serving.server.grpc_api import grpc_server
 from serving.server.lifecycle import AVAILABLE
-from serving.server.limits import Limits
+from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager
 from serving.server.metrics import Metrics
 from serving.server.rest_api import RestApi
@@ -29,6 +32,7 @@ _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_STEP_SECONDS = 0.02
 _ANSWER_SECONDS = 0.5  # for the last answers to reach their clients
+_BACKLOG = 128
 
 
 class CannotListen(Exception):
@@ -45,6 +49,8 @@ class Network:
         grpc_port: for gRPC; 0 takes a free one.
         rest_timeout_seconds: after which an HTTP request gets status 504. gRPC clients send a deadline of their own.
         grace_seconds: that running requests have to end in when the server is told to stop; the rest get UNAVAILABLE.
+        connections: of each protocol at once, as far as there are files for them.
+        cors: whether pages of other servers may ask from a browser.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +58,8 @@ class Network:
     grpc_port: int = 8500
     rest_timeout_seconds: float = 30.0
     grace_seconds: float = 30.0
+    connections: int = 1000
+    cors: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,14 +105,28 @@ async def serve(
     Raises:
         CannotListen: a port is taken, or the host is none of this machine.
     """
-    metrics = Metrics()
+    metrics, waiting = Metrics(), Waiting(limits)
     manager = ModelManager(config, options, metrics)
-    rest = RestApi(manager, metrics, limits, network.rest_timeout_seconds, closing)
-    runner = web.AppRunner(rest.application(), access_log=None, handler_cancellation=True, shutdown_timeout=1)
-    calls = grpc_server(manager, limits, closing)
+    most = connection_limit(network.connections)
+    connections = Connections(most)
+    rest = RestApi(
+        manager, metrics, limits, network.rest_timeout_seconds, closing, waiting, connections, cors=network.cors
+    )
+    runner = web.AppRunner(
+        rest.application(),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1,
+        keepalive_timeout=IDLE_SECONDS,
+    )
+    calls = grpc_server(manager, metrics, limits, waiting, most, closing)
     await runner.setup()
+    http: asyncio.Server | None = None
     try:
-        rest_url, grpc_address = await _listen_http(runner, network), await _listen_grpc(calls, network)
+        assert runner.server
+        http = await _listen_http(partial(connections.accept, runner.server), network)
+        rest_url = f"http://{_address(network.host, http.sockets[0].getsockname()[1])}"
+        grpc_address = await _listen_grpc(calls, network)
         if await _before(closing, manager.start()):
             ready(Listening(rest_url, grpc_address, _available(config, manager)))
             with following(manager, options):
@@ -116,6 +138,8 @@ async def serve(
         until = loop.time() + grace
         cut = loop.call_later(grace, manager.cut_off)
         await asyncio.gather(calls.stop(grace + _ANSWER_SECONDS), _drained(rest, grace + _ANSWER_SECONDS))
+        if http is not None:
+            http.close()
         await runner.cleanup()
         ended = await manager.stop(max(until - loop.time(), 0))
         cut.cancel()
@@ -135,6 +159,10 @@ def run_server(
     Raises:
         CannotListen: a port is taken, or the host is none of this machine.
     """
+    raise_file_limit()
+    # What is imported by now stays: without this, reading a request of many values stops to look through all of it.
+    gc.collect()
+    gc.freeze()
 
     async def main() -> bool:
         loop, closing = asyncio.get_running_loop(), asyncio.Event()
@@ -155,13 +183,12 @@ def run_server(
         os._exit(0)
 
 
-async def _listen_http(runner: web.AppRunner, network: Network) -> str:
-    site = web.TCPSite(runner, network.host, network.rest_port)
+async def _listen_http(accept: Callable[[], asyncio.BaseProtocol], network: Network) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
     try:
-        await site.start()
+        return await loop.create_server(accept, network.host, network.rest_port, backlog=_BACKLOG, reuse_address=True)
     except OSError as error:
         raise _cannot_listen(network.host, network.rest_port, "--rest-port", error.strerror or str(error)) from error
-    return f"http://{_address(network.host, runner.addresses[0][1])}"
 
 
 async def _listen_grpc(server: grpc.aio.Server, network: Network) -> str:

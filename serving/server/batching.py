@@ -1,8 +1,8 @@
 """Merges requests that wait into one run, because a network answers a batch much faster than its rows one by one."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -12,8 +12,8 @@ import numpy as np
 from serving.server.config import Batching
 from serving.server.errors import ServingError
 from serving.server.metrics import Metrics
+from serving.server.rows import Arrays, joined, merged, pieces_of, rows_of, split
 
-Arrays = Mapping[str, np.ndarray]
 Key = TypeVar("Key", bound=Hashable)
 Run = Callable[[Key, Arrays], Awaitable[dict[str, np.ndarray]]]
 
@@ -58,6 +58,7 @@ class Batcher(Generic[Key]):
         """
         self._batching, self._run, self._metrics = batching, run, metrics
         self._queues: dict[Key, deque[_Batch]] = {}
+        self._promised: Counter[Key] = Counter()  # batches that large requests have yet to bring into the queue
         self._free = batching.num_batch_threads
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -76,47 +77,63 @@ class Batcher(Generic[Key]):
 
         Raises:
             ServingError: INVALID_ARGUMENT, it has too many rows, or not as many in all inputs; RESOURCE_EXHAUSTED,
-                too much waits already (TensorFlow Serving says UNAVAILABLE, which a dead server says too); or
-                whatever the run raised.
+                too much waits already (TensorFlow Serving says UNAVAILABLE, which a dead server says too);
+                NotByRow, it takes several runs, and their outputs are not rows; or whatever the run raised.
         """
-        rows = _rows_of(inputs)
+        rows = rows_of(inputs)
         if rows > self._batching.max_batch_size:
             limit = self._batching.max_batch_size
-            raise _refused(f"Task size {rows} is larger than maximum input batch size {limit}")
+            message = f"Task size {rows} is larger than maximum input batch size {limit}"
+            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
         if rows == 0:  # nothing to merge, and no row to fill a batch up with
             return await self._run(key, inputs)
-        tasks = self._enqueue(key, inputs, rows)
-        self._start_ready()
+        pieces, at_once = pieces_of(inputs, self._batching.run_rows), self._batching.num_batch_threads
+        self._admit(key, rows, len(pieces))
+        left, answers = len(pieces), list[dict[str, np.ndarray]]()
+        self._promised[key] += left
         try:
-            answers = await asyncio.gather(*(task.answer for task in tasks))
-        except BaseException:
-            self._withdraw(key, tasks)
-            raise
-        return answers[0] if len(answers) == 1 else _joined(answers)
+            # A few at a time: others are not to wait for the whole of a large request.
+            while left:
+                wave = pieces[-left:][:at_once]
+                left -= len(wave)
+                self._promised[key] -= len(wave)
+                answers += await self._answers(key, wave)
+        finally:
+            self._promised[key] -= left
+            self._promised += Counter()  # drops what is zero
+        return joined(answers, pieces)
 
-    def _enqueue(self, key: Key, inputs: Arrays, rows: int) -> list[_Task]:
-        most, limit = self._batching.run_rows, self._batching.max_enqueued_batches
-        queue = self._queues.get(key, deque())
-        joins = bool(queue) and queue[-1].rows + rows <= most
-        starts = range(0, rows, most)
-        if not joins and len(queue) + len(starts) > limit:
+    def _admit(self, key: Key, rows: int, count: int) -> None:
+        """Refuses a request that finds no room in the queue for all its batches."""
+        queue, limit = self._queues.get(key, deque()), self._batching.max_enqueued_batches
+        waiting = len(queue) + self._promised[key]
+        joins = count == 1 and queue and queue[-1].rows + rows <= self._batching.run_rows
+        if not joins and waiting + count > limit:
             raise ServingError(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "The batch scheduling queue to which this task was submitted is full: "
-                f"{len(queue)} of at most {limit} batches wait, and it takes {len(starts)} more. Try again later.",
+                f"{waiting} of at most {limit} batches wait, and it takes {count} more. Try again later.",
             )
-        loop, tasks = asyncio.get_running_loop(), []
-        for start in starts:
-            piece = inputs if rows <= most else {name: array[start : start + most] for name, array in inputs.items()}
-            task = _Task(piece, min(most, rows - start), loop.create_future(), loop.time())
-            if not joins:
-                queue.append(_Batch())
-            queue[-1].tasks.append(task)
-            tasks.append(task)
-        self._queues[key] = queue
-        self._here += len(tasks)
-        self._metrics.queued.inc(len(tasks))
-        return tasks
+
+    async def _answers(self, key: Key, pieces: Sequence[Arrays]) -> list[dict[str, np.ndarray]]:
+        tasks = [self._enqueue(key, piece) for piece in pieces]
+        self._start_ready()
+        try:
+            return await asyncio.gather(*(task.answer for task in tasks))
+        except BaseException:
+            self._withdraw(key, tasks)
+            raise
+
+    def _enqueue(self, key: Key, inputs: Arrays) -> _Task:
+        loop = asyncio.get_running_loop()
+        task = _Task(inputs, rows_of(inputs), loop.create_future(), loop.time())
+        queue = self._queues.setdefault(key, deque())
+        if not queue or queue[-1].rows + task.rows > self._batching.run_rows:
+            queue.append(_Batch())
+        queue[-1].tasks.append(task)
+        self._here += 1
+        self._metrics.queued.inc()
+        return task
 
     def _withdraw(self, key: Key, tasks: Sequence[_Task]) -> None:
         """Takes the tasks of a caller that has gone out of the queue."""
@@ -188,7 +205,7 @@ class Batcher(Generic[Key]):
             await self._answer_alone(key, tasks[0])
             return
         try:
-            parts = _split(await self._run(key, _merged([task.inputs for task in tasks], padded - rows)), sizes, padded)
+            parts = split(await self._run(key, merged([task.inputs for task in tasks], padded - rows)), sizes, padded)
         except ServingError:
             # One request may be what the others fail of, or the outputs cannot be told apart.
             for task in tasks:
@@ -218,41 +235,3 @@ def _settle(task: _Task, outcome: "dict[str, np.ndarray] | Exception") -> None:
         task.answer.set_exception(outcome)
     else:
         task.answer.set_result(outcome)
-
-
-def _rows_of(inputs: Arrays) -> int:
-    if any(array.ndim == 0 for array in inputs.values()):
-        raise _refused("Batching Run() input tensors must have at least one dimension")
-    sizes = {len(array) for array in inputs.values()}
-    if len(sizes) != 1:
-        raise _refused("Batching Run() input tensors must have equal 0th-dimension size")
-    return sizes.pop()
-
-
-def _merged(requests: Sequence[Arrays], missing: int) -> Arrays:
-    """One request out of several, with its first row repeated as often as rows are missing."""
-    return {
-        name: np.concatenate([*(inputs[name] for inputs in requests), *[requests[0][name][:1]] * missing])
-        for name in requests[0]
-    }
-
-
-def _split(outputs: Arrays, sizes: Sequence[int], rows: int) -> list[dict[str, np.ndarray] | Exception]:
-    if any(array.ndim == 0 or len(array) != rows for array in outputs.values()):
-        message = (
-            "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the inputs"
-        )
-        raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
-    ends = np.cumsum(sizes)
-    return [
-        {name: array[end - size : end] for name, array in outputs.items()}
-        for end, size in zip(ends, sizes, strict=True)
-    ]
-
-
-def _joined(answers: Sequence[Arrays]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-
-
-def _refused(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

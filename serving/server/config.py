@@ -16,6 +16,7 @@ from serving.server.errors import ServingError
 from serving.versions import find_versions
 
 __all__ = [
+    "RUN_ROWS",
     "Batching",
     "Model",
     "ModelServerConfig",
@@ -27,6 +28,9 @@ __all__ = [
     "read_model_config",
     "single_model",
 ]
+
+RUN_ROWS = 32  # of one run, unless batching parameters say otherwise: memory grows with them, and speed no more
+_QUEUED_BATCHES = 100  # half a minute of work for two cores
 
 _PLATFORM = "tensorflow"
 
@@ -45,7 +49,7 @@ class Batching:
         max_execution_batch_size: rows of the largest batch if requests are split; 0 for `max_batch_size`.
     """
 
-    max_batch_size: int = 32
+    max_batch_size: int = RUN_ROWS
     batch_timeout_micros: int = 10_000
     max_enqueued_batches: int = 10
     num_batch_threads: int = 1
@@ -67,6 +71,16 @@ class Batching:
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.run_rows):
             raise _invalid(f"allowed_batch_sizes {list(sizes)} have to ascend, and to end with {self.run_rows}")
 
+    @classmethod
+    def for_requests(cls, rows: int) -> "Batching":
+        """What the server does unasked: requests of up to so many rows share runs of a few."""
+        return cls(
+            max_batch_size=max(rows, RUN_ROWS),
+            max_execution_batch_size=RUN_ROWS,
+            enable_large_batch_splitting=True,
+            max_enqueued_batches=max(_QUEUED_BATCHES, -(-rows // RUN_ROWS)),
+        )
+
     @property
     def run_rows(self) -> int:
         """Rows of the largest batch that is run."""
@@ -81,7 +95,7 @@ class Options:
         poll_seconds: between two looks at the model folders; 0 for one look only, at the start.
         threads: how many requests run in TensorFlow at once where they are not batched; 0 for one a core.
         warmup: whether the requests in a version's `assets.extra` are replayed before it serves.
-        batching: how requests are merged; None to run each by itself.
+        batching: how requests are merged; None to run each by itself, in pieces if it is large.
         config_file: the model config file, read again at every look; None where there is none to follow.
         keep_last: whether a model whose last version vanishes from its folder goes on serving it from memory, as
             TensorFlow Serving does with its option servable_versions_always_present.

@@ -34,6 +34,14 @@ class ServingError(Exception):
         self.code, self.message = code, message
 
 
+class RequestTooLarge(ServingError):
+    """A request of more bytes than are read: RESOURCE_EXHAUSTED, as gRPC calls it, and status 413."""
+
+    def __init__(self, limit: int) -> None:
+        message = f"The body is larger than the limit of {limit:,} bytes"
+        super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
 def shutting_down() -> ServingError:
     """What a server that is ending answers."""
     return ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down: ask another, or again later")

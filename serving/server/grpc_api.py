@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
@@ -10,34 +9,46 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import (
-    model_management_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from serving.server.connections import HEADER_SECONDS
 from serving.server.errors import ServingError
 from serving.server.lifecycle import AVAILABLE
-from serving.server.limits import Limits
+from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager, Spec
-from serving.server.messages import SIGNATURE_DEF, metadata_message, status_message, tensor_message, to_array
+from serving.server.messages import (
+    SIGNATURE_DEF,
+    array_bytes,
+    metadata_message,
+    predict_message,
+    status_message,
+    to_array,
+)
+from serving.server.metrics import Metrics
+from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
+from serving.server.wire import check_message
 
 _log = logging.getLogger(__name__)
 
 _DETAILS = 2000  # characters of an error: headers of more than 8 kB are cut off on their way
 _WATCH_SECONDS = 0.5
+_IDLE_MILLISECONDS = 300_000  # after which a connection without a call is closed; clients open another unasked
+_MOST_CALLS = 128  # on one connection at once
 
 Context = Any
-Method = Callable[[Any, Any, Context], Awaitable[Any]]
 
 
-def grpc_server(manager: ModelManager, limits: Limits, closing: asyncio.Event) -> grpc.aio.Server:
+def grpc_server(
+    manager: ModelManager, metrics: Metrics, limits: Limits, waiting: Waiting, connections: int, closing: asyncio.Event
+) -> grpc.aio.Server:
     """Makes a server with all services, not yet bound to a port.
 
     Args:
         manager: the models.
+        metrics: what is counted.
         limits: above which a request is refused.
+        waiting: all requests that are to be answered.
+        connections: how many clients may be connected; further ones are turned away.
         closing: once set, whoever watches the health is told that it ends.
 
     Returns:
@@ -48,70 +59,80 @@ def grpc_server(manager: ModelManager, limits: Limits, closing: asyncio.Event) -
         ("grpc.max_send_message_length", -1),
         # Otherwise a second server takes the same port, and each gets some of the calls.
         ("grpc.so_reuseport", 0),
+        ("grpc.max_allowed_incoming_connections", connections),
+        ("grpc.server_handshake_timeout_ms", int(1000 * HEADER_SECONDS)),
+        ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+        ("grpc.max_concurrent_streams", _MOST_CALLS),
     ]
-    server = grpc.aio.server(interceptors=[_Reading()], options=options)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(manager, limits), server)
+    server = grpc.aio.server(interceptors=[_Reading(limits, waiting, metrics)], options=options)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(manager, limits, metrics), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(manager), server)
     health_pb2_grpc.add_HealthServicer_to_server(_Health(manager, closing), server)
     return server
 
 
-def _answering(method: Method) -> Method:
-    """Turns errors into the status that a client gets."""
-
-    @functools.wraps(method)
-    async def answer(self: Any, request: Any, context: Context) -> Any:
-        try:
-            return await method(self, request, context)
-        except ServingError as error:
-            _log.debug("%s: %s %s", method.__name__, error.code.name, error.message)
-            await context.abort(error.code, error.message[:_DETAILS])
-        except Exception:  # noqa: BLE001 - a bug met by one request is not to end the server
-            _log.exception("%s failed", method.__name__)
-            await context.abort(grpc.StatusCode.INTERNAL, "Internal error; the server's log says more")
-
-    return answer
-
-
 class _Reading(grpc.aio.ServerInterceptor):
-    """Refuses bytes that are not the message of their method; gRPC itself would log a stack trace for each."""
+    """Refuses requests that are too much, or too many, before they are parsed, and turns errors into gRPC's status."""
+
+    def __init__(self, limits: Limits, waiting: Waiting, metrics: Metrics) -> None:
+        self._limits, self._waiting, self._metrics = limits, waiting, metrics
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
             return handler
+        predicts = details.method.endswith("/Predict")
 
-        async def read(data: bytes, context: Context) -> Any:
+        async def answer(data: bytes, context: Context) -> Any:
+            early = predicts
             try:
-                request = handler.request_deserializer(data)
-            except DecodeError:
-                # The code that gRPC's C++ server, and so TensorFlow Serving, answers with.
-                await context.abort(grpc.StatusCode.INTERNAL, "Error parsing the request: it is not of this method")
-            return await handler.unary_unary(request, context)
+                with self._waiting.place() if predicts else contextlib.nullcontext(int) as hold:
+                    hold(len(data))
+                    work = handler.unary_unary(self._parsed(data, handler.request_deserializer), context)
+                    early = False
+                    return await work
+            except ServingError as error:
+                code, message = error.code, error.message[:_DETAILS]
+                _log.debug("%s: %s %s", details.method, code.name, message)
+            except Exception:  # noqa: BLE001 - a bug met by one request is not to end the server
+                code, message = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more"
+                _log.exception("%s failed", details.method)
+            if early:
+                self._metrics.requests.labels("", code.name).inc()
+            # gRPC holds on to what abort raises, and so to this frame, until garbage is collected.
+            del data
+            return await context.abort(code, message)
 
-        return grpc.unary_unary_rpc_method_handler(read, response_serializer=handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
+
+    def _parsed(self, data: bytes, parse: Any) -> Any:
+        check_message(data, parse.__self__.DESCRIPTOR, self._limits)
+        try:
+            return parse(data)
+        except DecodeError as error:  # of which gRPC itself would log a stack trace
+            # The code that gRPC's C++ server, and so TensorFlow Serving, answers with.
+            message = "Error parsing the request: it is not of this method"
+            raise ServingError(grpc.StatusCode.INTERNAL, message) from error
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, manager: ModelManager, limits: Limits) -> None:
-        self._manager, self._limits = manager, limits
+    def __init__(self, manager: ModelManager, limits: Limits, metrics: Metrics) -> None:
+        self._manager, self._limits, self._metrics = manager, limits, metrics
 
-    @_answering
     async def Predict(self, request: Any, context: Context) -> Any:
-        spec = _spec(request)
-        limit = self._limits.request_bytes
-        inputs = {name: to_array(name, tensor, limit) for name, tensor in request.inputs.items()}
-        self._limits.check(inputs)
-        answer = await self._manager.predict(spec, inputs, list(request.output_filter), entrypoint="GRPC")
-        response = predict_pb2.PredictResponse()
-        response.model_spec.name = spec.name
-        response.model_spec.version.value = answer.version
-        response.model_spec.signature_name = answer.signature
-        for name, array in answer.outputs.items():
-            response.outputs[name].CopyFrom(tensor_message(array))
-        return response
+        # A deadline that has passed arrives here as a cancellation, when gRPC has told the client already.
+        with self._metrics.request(self._manager.known(request.model_spec.name), "GRPC", context.time_remaining):
+            return await self._predict(request)
 
-    @_answering
+    async def _predict(self, request: Any) -> Any:
+        spec = _spec(request)
+        self._manager.signatures(spec)  # there has to be such a model, whatever it is asked
+        size = sum(array_bytes(name, tensor, self._limits) for name, tensor in request.inputs.items())
+        inputs = await maybe_off_loop(size > OFF_LOOP_FROM, _arrays, request)
+        answer = await self._manager.predict(spec, inputs, list(request.output_filter))
+        large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM
+        return await maybe_off_loop(large, predict_message, spec.name, answer)
+
     async def GetModelMetadata(self, request: Any, context: Context) -> Any:
         spec = _spec(request)
         if not request.metadata_field:
@@ -121,15 +142,12 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise _invalid(f"Metadata field {field} is not supported")
         return metadata_message(self._manager, spec)
 
-    @_answering
     async def Classify(self, request: Any, context: Context) -> Any:
         _unimplemented("Classify")
 
-    @_answering
     async def Regress(self, request: Any, context: Context) -> Any:
         _unimplemented("Regress")
 
-    @_answering
     async def MultiInference(self, request: Any, context: Context) -> Any:
         _unimplemented("MultiInference")
 
@@ -138,11 +156,9 @@ class _Models(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, manager: ModelManager) -> None:
         self._manager = manager
 
-    @_answering
     async def GetModelStatus(self, request: Any, context: Context) -> Any:
         return status_message(self._manager, _spec(request))
 
-    @_answering
     async def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
             raise _invalid("HandleReloadConfigRequest takes a model_config_list, and nothing else")
@@ -156,7 +172,6 @@ class _Health(health_pb2_grpc.HealthServicer):
     def __init__(self, manager: ModelManager, closing: asyncio.Event) -> None:
         self._manager, self._closing = manager, closing
 
-    @_answering
     async def Check(self, request: Any, context: Context) -> Any:
         state = self._state(request.service)
         if state == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
@@ -192,6 +207,10 @@ def _spec(request: Any) -> Spec:
     asked = request.model_spec
     version = asked.version.value if asked.HasField("version") else None
     return Spec(asked.name, version, asked.version_label or None, asked.signature_name)
+
+
+def _arrays(request: Any) -> dict[str, Any]:
+    return {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
 
 
 def _unimplemented(method: str) -> NoReturn:

@@ -1,7 +1,6 @@
 """All models of a server: which version answers a request, and how a new configuration comes to count."""
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +127,10 @@ class ModelManager:
         served = map(self._models.get, self._models.configured)
         return not self._stopped and all(model and model.available for model in served)
 
+    def known(self, name: str) -> str:
+        """The name of a configured model, "" for any other."""
+        return name if name in self._models.configured else ""
+
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
         """The states of a model's versions, newest first; of one version if it is named.
 
@@ -158,8 +161,6 @@ class ModelManager:
         spec: Spec,
         inputs: Mapping[str, np.ndarray],
         output_filter: Collection[str] = (),
-        *,
-        entrypoint: str = "",
     ) -> Answer:
         """Answers a request. If the caller is cancelled while it waits, it is not run.
 
@@ -167,30 +168,10 @@ class ModelManager:
             spec: whom it is for.
             inputs: arrays by input name; strings as object arrays of bytes.
             output_filter: the outputs that are wanted; empty for all.
-            entrypoint: "GRPC" or "REST", for the metrics.
 
         Raises:
             ServingError: with TensorFlow Serving's code and message where it has the same error.
         """
-        began, status = time.monotonic(), "CANCELLED"
-        try:
-            answer = await self._predict(spec, inputs, output_filter)
-            status = "OK"
-            return answer
-        except ServingError as error:
-            status = error.code.name
-            raise
-        except Exception:
-            status = "INTERNAL"
-            raise
-        finally:
-            # Names that clients make up would grow the metrics without bound.
-            name = spec.name if spec.name in self._models.configured else ""
-            self._metrics.requests.labels(name, status).inc()
-            latency = self._metrics.request_latency.labels(name, "Predict", entrypoint)
-            latency.observe((time.monotonic() - began) * 1e6)
-
-    async def _predict(self, spec: Spec, inputs: Mapping[str, np.ndarray], output_filter: Collection[str]) -> Answer:
         self._refuse_if_stopped()
         version, signature = self._find(spec), spec.signature or DEFAULT_SIGNATURE
         version.servable.check(signature, inputs, output_filter)

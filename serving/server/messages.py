@@ -7,13 +7,14 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from serving.server.errors import ServingError
-from serving.server.limits import MOST_DIMENSIONS
-from serving.server.manager import ModelManager, Spec
+from serving.server.limits import MOST_DIMENSIONS, Limits
+from serving.server.manager import Answer, ModelManager, Spec
 
 SIGNATURE_DEF = "signature_def"  # the only metadata there is
+_STRING_BYTES = 32  # of an empty string: numpy's pointer, and TensorFlow's own string
 
 # Where TensorFlow Serving writes the values of an answer. Clients that do without TensorFlow read these fields.
 _FIELDS = {
@@ -31,16 +32,16 @@ _FIELDS = {
 }
 
 
-def to_array(name: str, tensor: Any, max_bytes: int) -> np.ndarray:
-    """Reads a tensor that a client sent.
+def array_bytes(name: str, tensor: Any, limits: Limits) -> int:
+    """Tells what a tensor that a client sent takes as an array: one value may stand for a billion.
 
     Args:
         name: of the input, for errors.
         tensor: a TensorProto, from an untrusted sender.
-        max_bytes: size above which it is refused before anything is allocated: one value may stand for a billion.
+        limits: above which it is refused.
 
     Returns:
-        The array; strings as an object array of bytes.
+        Bytes.
 
     Raises:
         ServingError: INVALID_ARGUMENT, the proto contradicts itself or is too large.
@@ -50,13 +51,32 @@ def to_array(name: str, tensor: Any, max_bytes: int) -> np.ndarray:
         raise _invalid(f"tensor parsing error: {name} has to have a known shape")
     if len(shape) > MOST_DIMENSIONS:
         raise _invalid(f"{name} has {len(shape)} dimensions, more than the {MOST_DIMENSIONS} that are read")
+    limits.check_rows(name, shape[0] if shape else 0)
     try:
-        dtype = tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype
-        size = math.prod(shape) * np.dtype(dtype).itemsize
+        dtype = np.dtype(tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype)
     except (TypeError, ValueError, KeyError) as error:
         raise _invalid(f"tensor parsing error: {name} has an unknown type") from error
-    if size > max_bytes:
-        raise _invalid(f"{name} of shape {shape} takes {size:,} bytes, more than the limit of {max_bytes:,}")
+    size = math.prod(shape) * (_STRING_BYTES if tensor.dtype == types_pb2.DT_STRING else dtype.itemsize)
+    if size > limits.request_bytes:
+        raise _invalid(f"{name} of shape {shape} takes {size:,} bytes, more than the limit of {limits.request_bytes:,}")
+    limits.check_strings(name, tensor.string_val)
+    return size
+
+
+def to_array(name: str, tensor: Any) -> np.ndarray:
+    """Reads a tensor that `array_bytes` let pass.
+
+    Args:
+        name: of the input, for errors.
+        tensor: a TensorProto.
+
+    Returns:
+        The array; strings as an object array of bytes.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, its values are not those that its shape announces.
+    """
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     try:
         if tensor.dtype == types_pb2.DT_STRING and len(tensor.string_val) == math.prod(shape):
             flat = np.empty(len(tensor.string_val), object)
@@ -83,6 +103,17 @@ def tensor_message(array: np.ndarray) -> Any:
     for size in array.shape:
         shape.dim.add(size=size)
     return tensor_pb2.TensorProto(dtype=dtype, tensor_shape=shape, **{_FIELDS[dtype]: array.ravel().tolist()})
+
+
+def predict_message(name: str, answer: Answer) -> Any:
+    """What a model answered, as a PredictResponse."""
+    response = predict_pb2.PredictResponse()
+    response.model_spec.name = name
+    response.model_spec.version.value = answer.version
+    response.model_spec.signature_name = answer.signature
+    for output, array in answer.outputs.items():
+        response.outputs[output].CopyFrom(tensor_message(array))
+    return response
 
 
 def status_message(manager: ModelManager, spec: Spec) -> Any:

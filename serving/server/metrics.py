@@ -1,8 +1,14 @@
 """What the server counts, for Prometheus: under TensorFlow Serving's names where it counts the same."""
 
+import asyncio
 import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from serving.server.errors import ServingError
 
 _LATENCY_MICROSECONDS = tuple(10 * 1.8**power for power in range(32))
 _ROWS = tuple(2**power for power in range(11))
@@ -16,6 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.requests = Counter(
             ":tensorflow:serving:request_count", "Requests by outcome.", ["model_name", "status"], registry=registry
         )
@@ -65,6 +72,33 @@ class Metrics:
             ["model_name", "version"],
             registry=registry,
         )
+
+    @contextmanager
+    def request(self, model: str, entrypoint: str, left: Callable[[], float | None] | None = None) -> Iterator[None]:
+        """Counts one request to predict by what the context ends with.
+
+        Args:
+            model: its name, "" if there is no such model: names that clients make up would grow without bound.
+            entrypoint: "GRPC" or "REST".
+            left: tells the seconds until the client's deadline; a request that is cancelled after it was too slow.
+        """
+        began, status = time.monotonic(), "OK"
+        try:
+            yield
+        except ServingError as error:
+            status = error.code.name
+            raise
+        except asyncio.CancelledError:
+            seconds = left() if left else None
+            status = "CANCELLED" if seconds is None or seconds > 0 else "DEADLINE_EXCEEDED"
+            raise
+        except Exception:
+            status = "INTERNAL"
+            raise
+        finally:
+            self.requests.labels(model, status).inc()
+            latency = self.request_latency.labels(model, "Predict", entrypoint)
+            latency.observe((time.monotonic() - began) * 1e6)
 
     def exposition(self) -> bytes:
         """The metrics page, in Prometheus' text format."""

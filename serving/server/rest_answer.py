@@ -10,6 +10,8 @@ import numpy as np
 
 from serving.server.errors import ServingError
 
+_MOST_VALUES = 2**14  # that are written in one piece
+
 
 def write_outputs(outputs: Mapping[str, np.ndarray], by_row: bool) -> str:
     """Writes an answer in the format of its request.
@@ -25,14 +27,29 @@ def write_outputs(outputs: Mapping[str, np.ndarray], by_row: bool) -> str:
     Raises:
         ServingError: INVALID_ARGUMENT, the outputs do not share the first dimension that rows need.
     """
-    columns = {name: _values(name, array) for name, array in sorted(outputs.items())}
     if not by_row:
-        return json.dumps({"outputs": _alone(columns)})
+        columns = {name: _tensor(name, array) for name, array in sorted(outputs.items())}
+        if len(columns) == 1:
+            return f'{{"outputs": {next(iter(columns.values()))}}}'
+        return '{"outputs": {' + ", ".join(f"{json.dumps(name)}: {text}" for name, text in columns.items()) + "}}"
     _check_rows(outputs)
-    if len(columns) == 1:
-        return json.dumps({"predictions": _alone(columns)})
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return json.dumps({"predictions": rows})
+    return f'{{"predictions": {_listed(outputs)}}}'
+
+
+def _tensor(name: str, array: np.ndarray) -> str:
+    return _listed({name: array}) if array.ndim else json.dumps(_values(name, array))
+
+
+def _listed(outputs: Mapping[str, np.ndarray]) -> str:
+    """A list of rows, written some at a time: all at once would keep other threads waiting."""
+    rows = max((len(array) for array in outputs.values()), default=0)
+    most = max(1, _MOST_VALUES * rows // max(1, sum(array.size for array in outputs.values())))
+    parts = []
+    for start in range(0, rows, most):
+        columns = {name: _values(name, array[start : start + most]) for name, array in sorted(outputs.items())}
+        few = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        parts.append(json.dumps(few if len(columns) > 1 else next(iter(columns.values())))[1:-1])
+    return f"[{', '.join(parts)}]"
 
 
 def _check_rows(outputs: Mapping[str, np.ndarray]) -> None:
@@ -64,10 +81,6 @@ def _as_base64(value: bytes) -> dict[str, str]:
 
 def _as_text(value: bytes) -> str:
     return value.decode(errors="replace")
-
-
-def _alone(columns: Mapping[str, Any]) -> Any:
-    return next(iter(columns.values())) if len(columns) == 1 else columns
 
 
 def _invalid(message: str) -> ServingError:

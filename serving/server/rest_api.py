@@ -1,11 +1,11 @@
 """The REST face: TensorFlow Serving's HTTP API, its metrics page, and two questions about the server's health."""
 
 import asyncio
-import functools
 import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,13 +14,15 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 
-from serving.server.errors import ServingError, http_status
-from serving.server.limits import Limits
+from serving.server.connections import Connections
+from serving.server.errors import RequestTooLarge, ServingError, http_status
+from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager, Spec
 from serving.server.messages import SIGNATURE_DEF, metadata_message, status_message
 from serving.server.metrics import Metrics
 from serving.server.rest_answer import write_outputs
 from serving.server.rest_request import parse_request, read_inputs, signature_of
+from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +32,13 @@ _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/meta
 _MAX_VERSION, _VERSION_DIGITS = 2**63 - 1, 100
 
 _COMPRESSED_FROM = 1024  # bytes of an answer below which gzip costs more than it saves
-_OFF_LOOP_FROM = 256 * 1024  # bytes of a body above which reading its JSON would hold up other requests
+_TOO_MANY = 429
+# What TensorFlow Serving sends with --rest_api_enable_cors_support.
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "POST, GET",
+    "Access-Control-Allow-Headers": "Content-Type",
+}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -49,6 +57,9 @@ class RestApi:
         limits: Limits,
         timeout_seconds: float,
         closing: asyncio.Event,
+        waiting: Waiting,
+        connections: Connections,
+        cors: bool = False,
     ) -> None:
         """Holds what requests are answered from.
 
@@ -58,14 +69,17 @@ class RestApi:
             limits: above which a request is refused.
             timeout_seconds: after which a request that has no answer yet gets status 504.
             closing: once set, new requests are refused.
+            waiting: all requests that are to be answered, over whatever protocol.
+            connections: those of this face.
+            cors: whether browsers may ask from pages of other servers.
         """
         self._manager, self._metrics, self._limits, self._timeout = manager, metrics, limits, timeout_seconds
-        self._closing = closing
+        self._closing, self._waiting, self._connections, self._cors = closing, waiting, connections, cors
         self.running = 0
 
     def application(self) -> web.Application:
         """The routes, for one event loop."""
-        application = web.Application(client_max_size=self._limits.request_bytes, middlewares=[self._guard])
+        application = web.Application(middlewares=[self._guard])
         application.router.add_route("*", "/v1/{rest:.*}", self._v1)
         application.router.add_get("/monitoring/prometheus/metrics", self._exposition)
         application.router.add_get("/healthz", self._alive)
@@ -74,15 +88,24 @@ class RestApi:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Counts what runs, and gives every error its status and the API's form."""
+        """Counts what runs, and answers it with the headers that all answers have."""
         self.running += 1
+        self._connections.heard(request.protocol)
+        try:
+            response = await self._answer(request, handler)
+        finally:
+            self.running -= 1
+        if self._cors and request.path.lower().startswith("/v1/"):
+            response.headers.update(_CORS)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Gives every error its status and the API's form."""
         try:
             return await handler(request)
         except ServingError as error:
             _log.debug("%s %s: %s", request.method, request.path, error.message)
-            return _error(http_status(error.code), error.message)
-        except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"The body is larger than the limit of {self._limits.request_bytes:,} bytes")
+            return _refusal(error)
         except web.HTTPMethodNotAllowed as error:
             allowed = ", ".join(sorted(error.allowed_methods))
             response = _error(405, f"{request.path} answers {allowed}, not {request.method}")
@@ -93,10 +116,10 @@ class RestApi:
         except Exception:  # noqa: BLE001 - a bug met by one request is not to end the server
             _log.exception("%s %s failed", request.method, request.path)
             return _error(500, "Internal error; the server's log says more")
-        finally:
-            self.running -= 1
 
     async def _v1(self, request: web.Request) -> web.Response:
+        if request.method == "OPTIONS":
+            return _preflight(request)
         pattern = {"POST": _POST, "GET": _GET}.get(request.method)
         found = pattern.fullmatch(request.rel_url.raw_path) if pattern else None
         if not found:
@@ -109,42 +132,52 @@ class RestApi:
         return _json(json.dumps(_fields(status_message(self._manager, spec))), request)
 
     async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
-        if self._closing.is_set():
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
         if verb != "predict":
             raise ServingError(
                 grpc.StatusCode.UNIMPLEMENTED,
                 f":{verb} is not served: it takes tf.Examples and signatures made for it. Use :predict",
             )
-        if (request.content_length or 0) > self._limits.request_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._limits.request_bytes, request.content_length or 0)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._predict(request, spec)
-        except TimeoutError as error:
-            raise ServingError(
-                grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {self._timeout:g} s (--rest-timeout)"
-            ) from error
+        with self._metrics.request(self._manager.known(spec.name), "REST"):
+            if self._closing.is_set():
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
+            try:
+                async with asyncio.timeout(self._timeout):
+                    return await self._predict(request, spec)
+            except TimeoutError as error:
+                raise ServingError(
+                    grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {self._timeout:g} s (--rest-timeout)"
+                ) from error
 
     async def _predict(self, request: web.Request, spec: Spec) -> web.Response:
-        body = await self._body(request)
-        large = len(body) > _OFF_LOOP_FROM
-        document = await _maybe_off_loop(large, parse_request, body)
-        spec = Spec(spec.name, spec.version, spec.label, signature_of(document))
-        declared = self._declared(spec)
-        inputs, by_row = await _maybe_off_loop(large, read_inputs, document, declared)
-        self._limits.check(inputs)
-        answer = await self._manager.predict(spec, inputs, entrypoint="REST")
-        large = sum(array.size for array in answer.outputs.values()) > _OFF_LOOP_FROM // 8
-        return _json(await _maybe_off_loop(large, write_outputs, answer.outputs, by_row), request)
+        with self._waiting.place() as hold:
+            body = await self._body(request, hold)
+            with self._connections.answer(request.protocol):
+                return await self._answered(request, spec, body)
 
-    async def _body(self, request: web.Request) -> bytes:
+    async def _answered(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
+        large = len(body) > OFF_LOOP_FROM
+        document = await maybe_off_loop(large, parse_request, body, self._limits)
+        spec = replace(spec, signature=signature_of(document))
+        declared = self._declared(spec)
+        inputs, by_row = await maybe_off_loop(large, read_inputs, document, declared, self._limits)
+        del body, document  # what is waited for now may take long
+        answer = await self._manager.predict(spec, inputs)
+        large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM // 8
+        return _json(await maybe_off_loop(large, write_outputs, answer.outputs, by_row), request)
+
+    async def _body(self, request: web.Request, hold: Callable[[int], None]) -> bytearray:
+        body, limit = bytearray(), self._limits.request_bytes
+        if (request.content_length or 0) > limit:
+            raise RequestTooLarge(limit)
         try:
-            return await request.read()
-        except web.HTTPException:
-            raise
+            async for part in request.content.iter_any():
+                if len(body) + len(part) > limit:
+                    raise RequestTooLarge(limit)
+                hold(len(part))
+                body += part
         except (ValueError, web.RequestPayloadError) as error:
             raise _invalid(f"The body cannot be read as its headers announce: {error}") from error
+        return body
 
     def _declared(self, spec: Spec) -> dict[str, int]:
         """Type of each input of the signature."""
@@ -152,6 +185,8 @@ class RestApi:
         name = spec.signature or "serving_default"
         if name not in signatures:
             raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+        if not signatures[name].inputs:
+            raise _invalid(f"Failed to get input map for signature: {name}")
         return {key: info.dtype for key, info in signatures[name].inputs.items()}
 
     async def _exposition(self, request: web.Request) -> web.Response:
@@ -177,12 +212,6 @@ def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
     return Spec(unquote(name), int(version) if version else None, unquote(label) if label else None)
 
 
-async def _maybe_off_loop(off: bool, function: Callable[..., Any], *arguments: Any) -> Any:
-    if not off:
-        return function(*arguments)
-    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *arguments))
-
-
 def _fields(message: Any) -> dict[str, Any]:
     return dict(
         json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
@@ -200,6 +229,20 @@ def _json(text: str, request: web.Request) -> web.Response:
     response = web.Response(text=text, content_type="application/json")
     if len(text) > _COMPRESSED_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         response.enable_compression(web.ContentCoding.gzip)
+    return response
+
+
+def _preflight(request: web.Request) -> web.Response:
+    """Tells a browser, before it asks, that it may; or not, by leaving the headers out."""
+    if not re.fullmatch("https?://.*", request.headers.get("Origin", "")):
+        raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+    return web.Response()
+
+
+def _refusal(error: ServingError) -> web.Response:
+    response = _error(413 if isinstance(error, RequestTooLarge) else http_status(error.code), error.message)
+    if response.status == _TOO_MANY:
+        response.headers["Retry-After"] = "1"
     return response
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tensorflow.core.framework import types_pb2
 
 from serving.server.errors import ServingError
-from serving.server.limits import MOST_DIMENSIONS
+from serving.server.limits import MOST_DIMENSIONS, Limits
 
 Shape = tuple[int, ...]
 
@@ -29,20 +29,22 @@ _INTEGERS: dict[int, type[np.integer[Any]]] = {
 _KINDS = {dict: "Object", list: "Array", str: "String", bool: "Bool", type(None): "Null"}
 
 
-def parse_request(body: bytes) -> dict[str, Any]:
+def parse_request(body: bytes | bytearray, limits: Limits) -> dict[str, Any]:
     """Reads the body of a predict request, as far as it can be without knowing the model.
 
     Args:
         body: JSON in UTF-8; NaN, Infinity and -Infinity are numbers.
+        limits: above which it is not even parsed.
 
     Returns:
         The request's object.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the body is no JSON object.
+        ServingError: INVALID_ARGUMENT, the body is no JSON object, or one of too many values.
     """
     if not body:
         raise _invalid("JSON Parse error: The document is empty")
+    limits.check_json(body)
     try:
         document = json.loads(body)
     except json.JSONDecodeError as error:
@@ -68,19 +70,22 @@ def signature_of(document: Mapping[str, Any]) -> str:
     return name
 
 
-def read_inputs(document: Mapping[str, Any], declared: Mapping[str, int]) -> tuple[dict[str, np.ndarray], bool]:
+def read_inputs(
+    document: Mapping[str, Any], declared: Mapping[str, int], limits: Limits
+) -> tuple[dict[str, np.ndarray], bool]:
     """Reads the tensors of a predict request, in row or column format.
 
     Args:
         document: what `parse_request` returned.
-        declared: name and `DataType` of each input of the signature.
+        declared: name and `DataType` of each input of the signature; at least one.
+        limits: above which the request is refused.
 
     Returns:
         The arrays by name (strings as object arrays of bytes), and whether the request came in row format.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the request is not of the documented form or does not fit the signature;
-            UNIMPLEMENTED, an input's type cannot be written in JSON.
+        ServingError: INVALID_ARGUMENT, the request is not of the documented form, does not fit the signature or is
+            above a limit; UNIMPLEMENTED, an input's type cannot be written in JSON.
     """
     by_row = "instances" in document
     if by_row and "inputs" in document:
@@ -88,8 +93,14 @@ def read_inputs(document: Mapping[str, Any], declared: Mapping[str, int]) -> tup
     if not by_row and "inputs" not in document:
         raise _invalid("Missing 'inputs' or 'instances' key")
     names = sorted(declared)
+    if by_row and isinstance(document["instances"], list):
+        limits.check_rows("instances", len(document["instances"]))
     columns = _columns_of_rows(document["instances"], names) if by_row else _columns(document["inputs"], names)
-    return {name: _array(values, declared[name], at) for name, (values, at) in columns.items()}, by_row
+    for name, (values, _) in columns.items():
+        limits.check_rows(name, len(values) if isinstance(values, list) else 0)
+    inputs = {name: _array(values, declared[name], at) for name, (values, at) in columns.items()}
+    limits.check(inputs)
+    return inputs, by_row
 
 
 def _columns_of_rows(rows: Any, names: Sequence[str]) -> dict[str, tuple[Any, str]]:

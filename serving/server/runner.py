@@ -3,18 +3,27 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from serving.server.batching import Batcher
-from serving.server.config import Options
+from serving.server.config import RUN_ROWS, Options
 from serving.server.lifecycle import Version
 from serving.server.metrics import Metrics
+from serving.server.rows import Arrays, NotByRow, joined, pieces_of
 
-Arrays = Mapping[str, np.ndarray]
+T = TypeVar("T")
+
+OFF_LOOP_FROM = 256 * 1024  # bytes of a request or an answer above which working on it would hold up other requests
+
+
+async def maybe_off_loop(off: bool, function: Callable[..., T], *arguments: object) -> T:
+    """Calls a function in a thread if `off`, which pays where it takes longer than to get there."""
+    return await asyncio.to_thread(function, *arguments) if off else function(*arguments)
 
 
 @dataclass(frozen=True)
@@ -51,14 +60,29 @@ class Runner:
             ServingError: TensorFlow refused; or too much waits, or the request is too large for a batch.
         """
         with version.held() as servable:
-            if not self._batcher or not servable.is_batchable(signature):
-                return await self._run(_Kind(version, signature), inputs)
-            shapes = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
-            return await self._batcher.submit(_Kind(version, signature, shapes), inputs)
+            kind = _Kind(version, signature)
+            if not servable.is_batchable(signature):
+                return await self._run(kind, inputs)
+            try:
+                return await (self._run_batched(kind, inputs) if self._batcher else self._run_split(kind, inputs))
+            except NotByRow:
+                return await self._run(kind, inputs)
 
     def close(self) -> None:
         """Ends the threads; nothing may run any more."""
         self._pool.shutdown(wait=False)
+
+    async def _run_batched(self, kind: _Kind, inputs: Arrays) -> dict[str, np.ndarray]:
+        assert self._batcher
+        shapes = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
+        return await self._batcher.submit(replace(kind, shapes=shapes), inputs)
+
+    async def _run_split(self, kind: _Kind, inputs: Arrays) -> dict[str, np.ndarray]:
+        sizes = {array.shape[:1] for array in inputs.values()}
+        if len(sizes) > 1 or sizes == {()}:
+            return await self._run(kind, inputs)
+        pieces = pieces_of(inputs, RUN_ROWS)
+        return joined([await self._run(kind, piece) for piece in pieces], pieces)
 
     async def _run(self, kind: _Kind, inputs: Arrays) -> dict[str, np.ndarray]:
         version, loop = kind.version, asyncio.get_running_loop()

@@ -217,13 +217,13 @@ def _check_array(number: int, name: str, array: np.ndarray, info: Any) -> None:
     if given != info.dtype:
         expected, provided = (types_pb2.DataType.Name(kind)[3:].lower() for kind in (info.dtype, given))
         raise _invalid(f"Expects arg[{number}] to be {expected} but {provided} is provided")
-    if array.dtype.kind == "O" and not all(isinstance(element, bytes | str) for element in array.flat):
-        raise _invalid(f"input '{name}' holds something else than strings")
     shape = info.tensor_shape
     sizes = [dimension.size for dimension in shape.dim]
     fits = len(sizes) == array.ndim and all(want in (-1, size) for want, size in zip(sizes, array.shape, strict=False))
     if not shape.unknown_rank and not fits:
         raise _invalid(f"input '{name}' has shape {list(array.shape)}, which does not fit the signature's {sizes}")
+    if array.dtype.kind == "O" and not all(isinstance(element, bytes | str) for element in array.flat):
+        raise _invalid(f"input '{name}' holds something else than strings")
 
 
 @contextlib.contextmanager

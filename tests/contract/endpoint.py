@@ -54,13 +54,15 @@ class Endpoint:
 class ServerProcess:
     """`fashion serve` in a process of its own, on free ports unless they are given."""
 
-    def __init__(self, *arguments: str | Path, ports: Sequence[int] = (0, 0)) -> None:
-        """Starts it and waits until its models are loaded."""
+    def __init__(self, *arguments: str | Path, ports: Sequence[int] = (0, 0), files: int | None = None) -> None:
+        """Starts it and waits until its models are loaded; `files` limits how many it may have open."""
         command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments)]
         command += ["--rest-port", str(ports[0]), "--grpc-port", str(ports[1])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(HOUSE), str(HOUSE / "serving")))}
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long-lived as the process
+        if files:
+            command = ["bash", "-c", f'ulimit -n {files} && exec "$@"', "bash", *command]
         self._process = subprocess.Popen(
             command, env=environment, cwd=HOUSE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
@@ -79,10 +81,17 @@ class ServerProcess:
     def ports(self) -> tuple[int, int]:
         return int(self.rest.rpartition(":")[2]), int(self.grpc.rpartition(":")[2])
 
-    def memory(self) -> int:
-        """Bytes that it holds in memory."""
-        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    def memory(self, what: str = "VmRSS") -> int:
+        """Bytes that it holds in memory; for "VmHWM" the most since `forget_peak`."""
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
+
+    def forget_peak(self) -> None:
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def processor_seconds(self) -> float:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def libraries(self) -> str:
         """What it has loaded, as the system lists it."""

@@ -8,6 +8,7 @@ import pytest
 from tensorflow.core.framework import types_pb2
 
 from serving.server.errors import ServingError
+from serving.server.limits import Limits
 from serving.server.rest_answer import write_outputs
 from serving.server.rest_request import parse_request, read_inputs, signature_of
 
@@ -20,7 +21,7 @@ TWO = {"a": types_pb2.DT_FLOAT, "b": types_pb2.DT_STRING}
 
 
 def read(text: str, declared) -> dict[str, object]:
-    arrays, _ = read_inputs(parse_request(text.encode()), declared)
+    arrays, _ = read_inputs(parse_request(text.encode(), Limits()), declared, Limits())
     return {name: array.tolist() for name, array in arrays.items()}
 
 
@@ -50,7 +51,7 @@ def test_request_becomes_the_arrays_it_means(text, declared, expected):
 
 
 def test_arrays_have_the_type_that_the_signature_declares():
-    arrays, by_row = read_inputs(parse_request(b'{"instances": [{"a": 1, "b": "p"}]}'), TWO)
+    arrays, by_row = read_inputs(parse_request(b'{"instances": [{"a": 1, "b": "p"}]}', Limits()), TWO, Limits())
     assert (arrays["a"].dtype, arrays["b"].dtype, by_row) == (np.float32, object, True)
 
 
