@@ -221,9 +221,9 @@ def main() -> None:
     rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with ExitStack() as stack:
-        plain = stack.enter_context(server(options.model))
+        plain = stack.enter_context(server(options.model, "--no-batching"))
         told = [f"--batching-parameters={options.batching_parameters}"] if options.batching_parameters else []
-        batched = stack.enter_context(server(options.model, "--batching", *told))
+        batched = stack.enter_context(server(options.model, *told))
         one, some, many = (bare(options.model, rows) for rows in (1, CLIENTS, BATCH))
         cases = {
             "SavedModel, 1 picture": Case(one, 1, 1),

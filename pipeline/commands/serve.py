@@ -64,7 +64,7 @@ class ServeError(FashionError):
     help="Time between two looks for new versions and another model config.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="Requests that run at once; 0 (default): one a core."
+    "--threads", type=click.IntRange(min=0), default=0, help="Runs at once with --no-batching; 0 (default): one a core."
 )
 @click.option("--max-request-mb", type=click.FloatRange(min=0.001), default=64, show_default=True)
 @click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16, show_default=True)

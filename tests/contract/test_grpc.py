@@ -60,6 +60,12 @@ def test_request_that_does_not_fit_the_signature_is_an_invalid_argument(grpc: Gr
     assert refused.value.codes == {"INVALID_ARGUMENT"}
 
 
+def test_signature_without_inputs_cannot_be_asked(grpc: Grpc):
+    with pytest.raises(Refused) as refused:
+        grpc.call(grpc.request({}, Which(signature="__saved_model_init_op")))
+    assert refused.value.codes <= {"INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+
+
 METADATA_FAULTS = {"no field": [], "unknown field": ["weather"]}
 
 

@@ -111,6 +111,18 @@ def test_malformed_request_gets_status_400_and_a_reason(rest: Rest, body):
     assert answer["error"]
 
 
+def test_signature_without_inputs_cannot_be_asked(rest: Rest):
+    status, answer = rest.post({"signature_name": "__saved_model_init_op", "instances": ["x"]})
+    assert (status, list(answer)) == (400, ["error"])
+    assert rest.post({"signature_name": "__saved_model_init_op", "inputs": {}})[0] == 400
+
+
+def test_browser_may_ask_beforehand_whether_it_may_ask(rest: Rest):
+    path = rest.path(end=":predict")
+    assert rest.send("OPTIONS", path, Origin="https://shop.example")[0] == 200
+    assert rest.send("OPTIONS", path)[0] == 400
+
+
 PATHS = {
     "no such call": ("GET", "/v1/nothing"),
     "no model": ("GET", "/v1/models"),

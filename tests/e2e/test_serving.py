@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=[[], ["--batching"]], ids=["alone", "batched"])
+@pytest.fixture(params=[["--no-batching"], []], ids=["alone", "batched"])
 def server(request: pytest.FixtureRequest, tmp_path: Path, made: Path) -> Iterator[tuple[ServerProcess, Path]]:
     """A server of version 1, and the folder of its versions."""
     base = tmp_path / "serving" / "tiny"

@@ -1,8 +1,10 @@
 """The local model server beyond the contract: its limits, its health, its end, and models that change under load."""
 
 import asyncio
+import contextlib
 import json
 import random
+import re
 import shutil
 import signal
 import socket
@@ -78,11 +80,81 @@ def test_server_is_alive_and_not_ready_while_a_model_has_no_version(tmp_path, ba
         assert rest.post({"instances": [b64(PICTURE)]}, Which(model="tiny"))[0] == 200
 
 
-def test_metrics_count_requests_under_their_model(endpoint, rest):
-    rest.post({"instances": [b64(PICTURE)]})
+def counted(endpoint: Endpoint) -> dict[tuple[str, str], float]:
+    """How many requests the metrics page shows, by model and outcome."""
+    page = urllib3.request("GET", endpoint.rest + "/monitoring/prometheus/metrics").data.decode()
+    pattern = r'^:tensorflow:serving:request_count\{model_name="(.*)",status="(.*)"\} (\S+)$'
+    return {(name, status): float(count) for name, status, count in re.findall(pattern, page, re.MULTILINE)}
+
+
+def test_every_request_is_counted_by_what_it_ended_with(base):
+    limits = Limits(request_bytes=MEGABYTE, rows=50)
+    with running(base, limits, OPTIONS) as endpoint:
+        rest, calls = Rest(endpoint), Grpc(endpoint)
+        assert rest.post({"instances": [b64(PICTURE)]})[0] == 200
+        assert rest.post({"instances": [b64(PICTURE)] * 51})[0] == 400
+        assert rest.send("POST", rest.path(end=":predict"), b"{")[0] == 400
+        assert rest.send("POST", rest.path(end=":predict"), bytes(MEGABYTE + 1))[0] == 413
+        assert rest.post({"instances": ["x"]}, Which(model="nobody"))[0] == 404
+        for rows in ([PICTURE], [PICTURE] * 51):
+            with contextlib.suppress(Refused):
+                calls.predict({"image_bytes": rows})
+        with pytest.raises(Refused):
+            calls.call(calls.request({"image_bytes": [PICTURE]}, Which(model="nobody")))
+        assert counted(endpoint) == {
+            ("tiny", "OK"): 2,
+            ("tiny", "INVALID_ARGUMENT"): 3,
+            ("tiny", "RESOURCE_EXHAUSTED"): 1,
+            ("", "NOT_FOUND"): 2,
+        }
+
+
+def test_request_that_is_too_slow_is_counted_as_that(base, monkeypatch):
+    predict = ModelManager.predict
+
+    async def slow(*arguments, **named):
+        await asyncio.sleep(0.5)
+        return await predict(*arguments, **named)
+
+    monkeypatch.setattr(ModelManager, "predict", slow)
+    with running(base, LIMITS, OPTIONS, rest_timeout_seconds=0.1) as endpoint:
+        assert Rest(endpoint).post({"instances": [b64(PICTURE)]})[0] == 504
+        calls = Grpc(endpoint)
+        with pytest.raises(Refused, match="DEADLINE_EXCEEDED"):
+            calls.call(calls.request({"image_bytes": [PICTURE]}), seconds=0.1)
+        time.sleep(0.5)
+        assert counted(endpoint) == {("tiny", "DEADLINE_EXCEEDED"): 2}
+
+
+def test_metrics_tell_what_the_process_takes(endpoint):
     page = urllib3.request("GET", endpoint.rest + "/monitoring/prometheus/metrics")
     assert page.headers["Content-Type"].startswith("text/plain")
-    assert ':tensorflow:serving:request_count{model_name="tiny"' in page.data.decode()
+    for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds", "start_time_seconds"):
+        assert re.search(rf"^process_{name} [1-9]", page.data.decode(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("cors", [False, True])
+def test_pages_of_other_servers_may_ask_if_they_are_told_so(base, cors):
+    with running(base, LIMITS, OPTIONS, cors=cors) as endpoint:
+        url = endpoint.rest + Rest(endpoint).path(end=":predict")
+        asked = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+        answers = [
+            urllib3.request("OPTIONS", url, headers=asked),
+            urllib3.request("POST", url, headers=asked, json={"instances": [b64(PICTURE)]}),
+            urllib3.request("POST", url, headers=asked, body=b"{"),
+        ]
+        assert [answer.status for answer in answers] == [200, 200, 400]
+        for answer in answers:
+            sent = {name: text for name, text in answer.headers.items() if name.startswith("Access-Control")}
+            assert sent == (
+                {
+                    "Access-Control-Allow-Origin": "*",
+                    "Access-Control-Allow-Methods": "POST, GET",
+                    "Access-Control-Allow-Headers": "Content-Type",
+                }
+                if cors
+                else {}
+            )
 
 
 def test_wrong_method_on_a_page_gets_status_405(rest):
@@ -104,7 +176,7 @@ def test_request_that_takes_too_long_gets_status_504(base):
         assert (status, "--rest-timeout" in answer["error"]) == (504, True)
 
 
-@pytest.mark.parametrize("batching", [None, Batching()], ids=["alone", "batched"])
+@pytest.mark.parametrize("batching", [None, Batching.for_requests(1024)], ids=["alone", "batched"])
 def test_versions_come_and_go_without_a_failed_or_a_mixed_answer(tmp_path, batching):
     for version in (1, 2, 3):
         write_version(tmp_path / "made", version)

@@ -219,6 +219,22 @@ def test_large_request_is_split_over_batches_and_answered_in_order():
     batched(scenario, max_batch_size=6, enable_large_batch_splitting=True, max_execution_batch_size=2)
 
 
+def test_requests_take_turns_with_the_pieces_of_a_large_one_and_its_place_is_kept():
+    async def scenario(network, ask, metrics):
+        first = await busy(network, ask)
+        large, small = ask(*range(6)), ask(7, 7)
+        await settle()
+        with pytest.raises(ServingError, match="4 of at most 4 batches wait, and it takes 2 more"):
+            await ask(8, 8, 8)  # two pieces of the large one are still to come
+        network.gate.set()
+        await asyncio.gather(first, large, small)
+        assert network.runs == [[0, 1], [7, 7], [2, 3], [4, 5]]
+        assert (await ask(*range(6)))["y"].tolist() == [0, 2, 4, 6, 8, 10]
+
+    sizes = {"max_batch_size": 6, "enable_large_batch_splitting": True, "max_execution_batch_size": 2}
+    batched(scenario, max_enqueued_batches=4, **sizes)
+
+
 def test_large_request_is_refused_whole_where_only_part_of_it_fits():
     async def too_much(network, ask):
         first, waiting = await busy(network, ask), ask(8)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from serving.server.config import Batching, Options, single_model
-from serving.server.metrics import Metrics
 from serving.server.servable import Servable
-from tests.serving.managed_models import FAST, NAME, ask, put, refusal, run, serving, states, until
+from tests.serving.managed_models import FAST, NAME, M, ask, put, refusal, run, serving, states, until
 from tests.serving.managed_models import base as base
 from tests.serving.managed_models import models as models
 from tests.serving.managed_models import pictures as pictures
@@ -92,8 +91,7 @@ def test_batching_merges_the_requests_that_wait_and_refuses_those_that_find_no_r
 @pytest.mark.parametrize("batching", [None, Batching()], ids=["alone", "batched"])
 def test_request_of_a_caller_that_has_gone_is_not_run(base, pictures, batching, monkeypatch):
     async def scenario():
-        metrics = Metrics()
-        async with serving(single_model(NAME, base), Options(threads=1, batching=batching), metrics) as manager:
+        async with serving(single_model(NAME, base), Options(threads=1, batching=batching)) as manager:
             gate = Gate(monkeypatch)
             first = asyncio.ensure_future(ask(manager, pictures))
             await until(lambda: gate.runs)
@@ -104,6 +102,35 @@ def test_request_of_a_caller_that_has_gone_is_not_run(base, pictures, batching, 
             assert await first == 1
             assert await ask(manager, pictures[:2]) == 1
             assert gate.runs == [3, 2]
-        assert b'status="CANCELLED"} 1.0' in metrics.exposition()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("batching", [None, Batching.for_requests(1024)], ids=["alone", "batched"])
+def test_large_request_is_never_one_run_and_its_answer_is_in_order(base, pictures, batching, monkeypatch):
+    async def scenario():
+        async with serving(single_model(NAME, base), Options(batching=batching)) as manager:
+            gate = Gate(monkeypatch)
+            gate.open.set()
+            rows = np.resize(np.append(pictures, b"no picture"), 1000)
+            answer = await manager.predict(M, {"image_bytes": rows})
+            assert gate.runs == [*[32] * 31, 8]
+            assert (answer.outputs["error"] == b"").tolist() == (rows != b"no picture").tolist()
+
+    run(scenario)
+
+
+def test_small_request_does_not_wait_for_the_whole_of_a_large_one(base, pictures, monkeypatch):
+    async def scenario():
+        batching = Batching.for_requests(1024)
+        async with serving(single_model(NAME, base), Options(batching=batching)) as manager:
+            gate = Gate(monkeypatch)
+            large = asyncio.ensure_future(ask(manager, np.resize(pictures, 1024)))
+            await until(lambda: gate.runs)
+            small = asyncio.ensure_future(ask(manager, pictures[:1]))
+            await asyncio.sleep(0.05)
+            gate.open.set()
+            await asyncio.gather(large, small)
+            assert gate.runs.index(1) <= 2
 
     run(scenario)
