@@ -7,11 +7,11 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from components.digest import code_digest, content_digest
 from components.report.collect import FACTS_FILE, collect
-from components.report.facts import Lineage, LineageNode, RunFacts, StageTime, from_json, to_json
+from components.report.facts import RunFacts, StageTime, Use, from_json, to_json
 from components.report.reading import Reading
 from components.report.sources import Folders, Plan, Sources, plan_of
 from components.report.verdict import verdict_facts
@@ -174,17 +174,12 @@ def _plan(run: Run) -> Plan:
     )
 
 
-def _lineage(run: Run, root: Path) -> Lineage:
-    nodes: dict[str, LineageNode] = {}
-    edges: list[tuple[str, str]] = []
-    for name, stage in run.stages.items():
-        nodes[f"stage {name}"] = LineageNode(f"stage {name}", "stage", name)
-        edges += [(_add(nodes, item, root), f"stage {name}") for items in stage.inputs.values() for item in items]
-        edges += [(f"stage {name}", _add(nodes, item, root)) for items in stage.outputs.values() for item in items]
-    return Lineage(tuple(nodes.values()), tuple(dict.fromkeys(edges)))
-
-
-def _add(nodes: dict[str, LineageNode], artifact: Artifact, root: Path) -> str:
-    key = f"artifact {artifact.id}"
-    nodes.setdefault(key, LineageNode(key, "artifact", artifact.type, artifact.uri.removeprefix(f"{root}/")))
-    return key
+def _lineage(run: Run, root: Path) -> tuple[Use, ...]:
+    ways: tuple[Literal["takes", "makes"], ...] = "takes", "makes"
+    return tuple(
+        Use(name, way, artifact.type, artifact.uri.removeprefix(f"{root}/"))
+        for name, stage in run.stages.items()
+        for way, ports in zip(ways, (stage.inputs, stage.outputs), strict=True)
+        for artifacts in ports.values()
+        for artifact in artifacts
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from components.report.facts import Lineage, StageTime
+from components.report.facts import StageTime, Use
 from components.settings import Balance, Gate, Model, Picture, Settings, Train, Validation
 from components.transform.taxonomy import Taxonomy
 
@@ -91,7 +91,7 @@ class Sources:
     stages: tuple[StageTime, ...]
     pushed: Mapping[str, str | int | float] | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
-    lineage: Lineage | None = None
+    lineage: tuple[Use, ...] = ()
     earlier_run: str = ""
 
 

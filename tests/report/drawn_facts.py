@@ -29,8 +29,6 @@ from components.report.facts import (
     Epoch,
     Gap,
     Histogram,
-    Lineage,
-    LineageNode,
     Listing,
     Neighbour,
     Network,
@@ -47,6 +45,7 @@ from components.report.facts import (
     Stage,
     StageTime,
     TrainingFacts,
+    Use,
     VerdictFacts,
 )
 
@@ -132,19 +131,20 @@ def empty_facts() -> RunFacts:
 
 
 def provenance() -> ProvenanceFacts:
-    """Where a run comes from, with a resolver's circle in its lineage."""
+    """Where a run comes from."""
     made = {"ingest": ("Examples", "Quarantine"), "schema": ("Schema",), "statistics": ("ExampleStatistics",),
             "validate": ("ExampleAnomalies",), "gate": ("DataVerdict",), "transform": ("TransformGraph",),
             "train": ("Model", "ModelRun"), "evaluate": ("ModelBlessing",), "publish": ("PushedModel",)}  # fmt: skip
     taken = {"statistics": ("Examples", "Schema"), "validate": ("ExampleStatistics",), "gate": ("ExampleAnomalies",),
              "transform": ("Examples", "DataVerdict"), "train": ("TransformGraph",), "baseline": ("Earlier",),
              "evaluate": ("Model", "Earlier"), "publish": ("Model", "ModelBlessing")}  # fmt: skip
-    artifacts = [*(each for of in made.values() for each in of), "Earlier"]
-    nodes = [LineageNode(stage, "stage", stage) for stage in STAGES]
-    nodes += [LineageNode(each, "artifact", each, f"/runs/{each}/1") for each in artifacts]
-    edges = [(stage, each) for stage, of in made.items() for each in of]
-    edges += [(each, stage) for stage, of in taken.items() for each in of]
-    edges.append(("baseline", "Earlier"))
+    ways = {"takes": taken, "makes": made}
+    lineage = tuple(
+        Use(stage, way, artifact, f"/runs/{artifact}/1")
+        for stage in STAGES
+        for way, artifacts in ways.items()
+        for artifact in artifacts.get(stage, ())
+    )
     return ProvenanceFacts(
         recipe=f"name: edgenet\nbalance:\n  cap: 500\n# {HOSTILE}\n",
         command="fashion run --recipe recipe.yaml --data 'my shop.zip'",
@@ -156,7 +156,7 @@ def provenance() -> ProvenanceFacts:
         versions={"tfx": "1.21.0", "tensorflow": "2.21.0"},
         machine={"system": "Linux", "processors": "2"},
         stages=tuple(StageTime(name, "complete", 1.5 * i) for i, name in enumerate(STAGES)),
-        lineage=Lineage(tuple(nodes), tuple(edges)),
+        lineage=lineage,
     )
 
 

@@ -1,4 +1,4 @@
-"""The plots, the lineage and the figures in the text of a report."""
+"""The plots and the figures in the text of a report."""
 
 import dataclasses
 
@@ -6,7 +6,6 @@ import pytest
 
 from components.report.facts import Count, Histogram
 from components.report.page.formats import duration, number, percent, points, score, whole
-from components.report.page.lineage import draw
 from components.report.page.page import plots_of
 from tests.report.drawn_facts import full_facts
 
@@ -37,35 +36,6 @@ def test_a_histogram_of_equal_pictures_is_drawn() -> None:
     assert facts.data is not None
     data = dataclasses.replace(facts.data, histograms=(Histogram("width", "px", (60.0, 61.0), (0,)),))
     assert plots_of(dataclasses.replace(facts, data=data))["histograms"][0].rows == ()
-
-
-def test_boxes_of_a_lineage_do_not_overlap_and_wires_go_down() -> None:
-    provenance = full_facts().provenance
-    assert provenance is not None
-    assert provenance.lineage is not None
-    drawing = draw(provenance.lineage)
-    stages = {box.title for box in drawing.boxes if box.stage}
-    assert stages == {node.label for node in provenance.lineage.nodes if node.kind == "stage"}
-    shown = stages | {box.title for box in drawing.boxes} | {of.label for box in drawing.boxes for of in box.artifacts}
-    assert shown == {node.label for node in provenance.lineage.nodes}
-    for one in drawing.boxes:
-        assert 0 <= one.x <= one.x + one.width <= drawing.width
-        assert 0 <= one.y <= one.y + one.height <= drawing.height
-        for other in drawing.boxes:
-            beside = one.x + one.width <= other.x or other.x + other.width <= one.x
-            assert one is other or beside or one.y + one.height <= other.y or other.y + other.height <= one.y
-    tops = {box.id: box.y for box in drawing.boxes}
-    assert drawing.wires
-    assert all(tops[wire.source] < tops[wire.target] for wire in drawing.wires)
-
-
-def test_a_resolver_s_circle_is_drawn_as_one_who_took() -> None:
-    provenance = full_facts().provenance
-    assert provenance is not None
-    assert provenance.lineage is not None
-    wires = {(wire.source, wire.target) for wire in draw(provenance.lineage).wires}
-    assert ("Earlier", "baseline") in wires
-    assert ("Earlier", "evaluate") in wires
 
 
 @pytest.mark.parametrize(

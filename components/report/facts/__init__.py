@@ -50,12 +50,11 @@ from components.report.facts.training import (
 )
 from components.report.facts.verdict import (
     Baseline,
-    Lineage,
-    LineageNode,
     Outcome,
     ProvenanceFacts,
     Reason,
     StageTime,
+    Use,
     VerdictFacts,
 )
 
@@ -82,8 +81,6 @@ __all__ = [
     "Gap",
     "Histogram",
     "Jpeg",
-    "Lineage",
-    "LineageNode",
     "Listing",
     "Neighbour",
     "Network",
@@ -102,6 +99,7 @@ __all__ = [
     "Stage",
     "StageTime",
     "TrainingFacts",
+    "Use",
     "VerdictFacts",
     "from_json",
     "to_json",

@@ -71,28 +71,20 @@ class StageTime:
 
 
 @dataclass(frozen=True)
-class LineageNode:
-    """A stage or an artifact of the run.
+class Use:
+    """One line of the lineage.
 
     Attributes:
-        id: unique within the lineage.
-        kind: which of the two.
-        label: the stage's name, or the artifact's type.
-        detail: where the artifact lies; empty for a stage.
+        stage: the stage's name.
+        way: whether it takes or makes the artifact.
+        artifact: its type.
+        place: where it lies.
     """
 
-    id: str
-    kind: Literal["stage", "artifact"]
-    label: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """What was made of what: `edges` go from ids to ids, from an artifact to its consumer or a stage to its product."""
-
-    nodes: tuple[LineageNode, ...]
-    edges: tuple[tuple[str, str], ...]
+    stage: str
+    way: Literal["takes", "makes"]
+    artifact: str
+    place: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ class ProvenanceFacts:
         versions: package to version.
         machine: what it ran on, by name: "system", "python", "processors", "memory", "accelerators".
         stages: in the order of the pipeline.
-        lineage: None where it was not recorded.
+        lineage: who takes and makes what, in the order of the stages.
     """
 
     recipe: str | None
@@ -123,4 +115,4 @@ class ProvenanceFacts:
     versions: Mapping[str, str]
     machine: Mapping[str, str]
     stages: tuple[StageTime, ...]
-    lineage: Lineage | None
+    lineage: tuple[Use, ...]

@@ -169,13 +169,6 @@
     mark();
   }
 
-  function lineage(drawing) {
-    const light = (id) => all("path[data-source]", drawing).forEach((wire) =>
-      wire.classList.toggle("lit", id !== undefined && (wire.dataset.source === id || wire.dataset.target === id)));
-    drawing.addEventListener("mouseover", (event) => light(event.target.closest("g[data-box]")?.dataset.box));
-    drawing.addEventListener("mouseleave", () => light(undefined));
-  }
-
   function copying(button) {
     button.hidden = !navigator.clipboard;
     button.addEventListener("click", async () => {
@@ -191,7 +184,6 @@
     printing(drawing);
     all("table[data-counts]").forEach(matrix);
     all("table.sortable").forEach(sortable);
-    all(".lineage svg").forEach(lineage);
     all("button[data-copy]").forEach(copying);
     place();
   });

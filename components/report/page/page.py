@@ -16,7 +16,6 @@ from components.report.facts import QualityFacts, RunFacts
 from components.report.page import formats
 from components.report.page.card import write_card
 from components.report.page.findings import Gaps, findings, judged, suggested_threshold, weak_slices
-from components.report.page.lineage import draw
 from components.report.page.plots import data, quality, training
 from components.report.page.plots.base import Plot, template
 
@@ -57,7 +56,6 @@ def write_page(facts: RunFacts, folder: Path) -> Path:
         weak=weak_slices(facts.quality) if facts.quality else (),
         ranked=ranked(facts.quality) if facts.quality else (),
         judged=judged(facts.quality, facts.verdict.gate or {}) if facts.quality else (),
-        drawing=draw(facts.provenance.lineage) if facts.provenance and facts.provenance.lineage else None,
     )
 
 
