@@ -36,7 +36,7 @@ def trained(house: House, beginnings: dict[tuple[str, str], Ended]) -> tuple[str
 def published(house: House, trained: tuple[str, Ended]) -> Ended:
     for node in BEFORE_PUBLISH[BEFORE_PUBLISH.index("train") + 1 :]:
         assert house.run("monday", node).code == 0
-    return house.run("monday", "publish", "report")
+    return house.run("monday", "publish")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_the_verdict_ends_as_the_run_did_and_is_kept(house: House, refused: Ende
     assert [line.split()[0] for line in kept.splitlines()[2 : 2 + len(STAGES)]] == list(STAGES)
 
 
-def test_the_verdict_reports_a_run_that_stopped_before_its_report(house: House, refused: Ended) -> None:
+def test_the_verdict_reports_a_run_that_was_refused(house: House, refused: Ended) -> None:
     verdict = house.run("strict", recipe="strict/tiny.yaml")
     page = house.root / "reports" / "strict" / "index.html"
     assert "reports/strict/index.html" in verdict.out
