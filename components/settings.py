@@ -287,7 +287,7 @@ class Serving(Settings):
 class Publish(Settings):
     """Where an approved model goes."""
 
-    keep: Count = Field(default=5, description="versions kept; older ones are removed")
+    keep: Count = Field(default=5, description="newest versions kept; older ones go, unless labelled or loaded")
 
 
 class Drift(Settings):

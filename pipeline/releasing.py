@@ -99,6 +99,8 @@ def move(folder: Path, model: str, change: Move, servers: Servers, say: Callable
 def prune(folder: Path, model: str, keep: int, dry_run: bool) -> tuple[list[int], int]:
     """Removes all but the newest versions and those that are labelled, loaded or the target of a rollback.
 
+    Loaded is what a server has that follows the folder's `models.config`, or takes the highest version without one.
+
     Returns:
         The versions removed, ascending, and how many are left.
 
@@ -109,7 +111,7 @@ def prune(folder: Path, model: str, keep: int, dry_run: bool) -> tuple[list[int]
     store = folder / model
     with _mendable(), locked(store), alone(folder):
         releases, on_disk = Releases(folder), versions(store)
-        kept = releases.pinned(model) | {releases.default(model, on_disk) or 0}
+        kept = releases.pinned(model, on_disk)
         if dry_run:
             gone = [version for version in list(on_disk)[:-keep] if version not in kept]
         else:

@@ -12,7 +12,7 @@ from rich.text import Text
 from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.publish.store import latest
+from components.publish.store import serving_version
 from pipeline.experiment import Experiment
 from pipeline.paths import short
 from pipeline.recipe import Recipe
@@ -65,7 +65,7 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         console.print()
         if note := note_on_rare(verdict):
             console.print(f"{note}\n")
-        refused = None if verdict.blessed else ModelRefused(refusal(store.name, verdict, latest(store)))
+        refused = None if verdict.blessed else ModelRefused(refusal(store.name, verdict, serving_version(store)))
     if not refused and (pushed := run.stage("publish").output("pushed_model")):
         refused = _published(console, pushed, store, held)
     if ingested := _folders(run.stage("ingest")):
@@ -75,7 +75,7 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
 
 def _published(console: Console, pushed: Artifact, store: Path, held: Collection[int]) -> FashionError | None:
     """Says under which version the model is found; returns why there is none, where the stage left it out."""
-    serving = latest(store)
+    serving = serving_version(store)
     if not pushed.properties["pushed"]:
         serves = "nothing serves yet" if serving is None else f"version {serving} still serves"
         if reason := pushed.properties.get("unservable"):
@@ -90,8 +90,12 @@ def _published(console: Console, pushed: Artifact, store: Path, held: Collection
         said = ("published", "bold green"), f" as version {version}"
     else:
         said = ("published", "bold green"), f" before, as version {version}: the model is the same"
-    newer = "" if version == serving else f"; version {serving} is newer and serves"
-    console.print(Text.assemble(*said, newer))
+    console.print(Text.assemble(*said))
+    if version != serving:
+        console.print(
+            f"{f'version {serving}' if serving else 'no version'} serves, as models.config has it, until you give:\n"
+            f"  fashion models promote {store.name} {version}"
+        )
     console.print(f"model       {short(store / str(version))}")
     return None
 

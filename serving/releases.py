@@ -100,12 +100,18 @@ class Releases:
         """The version that answers requests which name neither a version nor a label."""
         return max(self.loaded(model, on_disk), default=None)
 
-    def pinned(self, model: str) -> set[int]:
-        """The versions that must not be removed: labelled, listed to be loaded, or what `rollback` goes back to."""
+    def serving(self, model: str, on_disk: Collection[int]) -> int | None:
+        """The version that answers for a model: the stable one, or the default one where none is stable."""
+        stable = self.labels(model).get(STABLE)
+        return stable if stable in on_disk else self.default(model, on_disk)
+
+    def pinned(self, model: str, on_disk: Collection[int]) -> set[int]:
+        """The versions that must not be removed: labelled, loaded, to be loaded, or what `rollback` goes back to."""
         if model not in self:
-            return set()
+            return self.loaded(model, on_disk)
         listed = self._entry(model).model_version_policy.specific.versions
-        return {*self.labels(model).values(), *listed, *self._past.get(model, [])[-1:]}
+        past = self._past.get(model, [])[-1:]
+        return {*self.labels(model).values(), *listed, *past, *self.loaded(model, on_disk)}
 
     def promote(self, model: str, version: int, on_disk: Collection[int]) -> bool:
         """Makes a version `stable`; the one before stays loaded for a quick rollback if it is lower.
@@ -248,15 +254,23 @@ def alone(serving: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def pinned(store: Path) -> set[int]:
+def pinned(store: Path, on_disk: Collection[int], new: int) -> set[int]:
     """The versions of one model, `<serving>/<model>`, that must not be removed whatever their age.
 
     To be asked within `alone(store.parent)`, held until the others are removed: labels move in the meantime otherwise.
 
+    Args:
+        store: the model's folder.
+        on_disk: its versions.
+        new: the one that was just published. Servers have still loaded what they had before, and keep that if they
+            cannot load the new one.
+
     Raises:
         ReleaseError: there is a config and it cannot be read.
     """
-    return Releases(store.parent).pinned(store.name)
+    releases = Releases(store.parent)
+    before = [version for version in on_disk if version != new]
+    return releases.pinned(store.name, on_disk) | releases.pinned(store.name, before)
 
 
 def _parsed(text: str, path: Path) -> ModelServerConfig:

@@ -20,7 +20,7 @@ from tfx.utils.path_utils import serving_model_path
 import serving
 from components.errors import PublishError
 from components.infra.requests import WARMUP
-from components.publish.store import Published, latest, model_digest, publish
+from components.publish.store import Published, model_digest, publish, serving_version
 from components.settings import Gate
 from components.tune.space import as_found, read_values
 
@@ -73,11 +73,11 @@ def Publisher(
     store, unservable = Path(serving_dir) / name, ""
     if not is_model_blessed(blessing):
         pushed_model.set_int_custom_property("pushed", 0)
-        logging.warning("%s was not approved. Nothing was published; %s.", name, _serves(latest(store)))
+        logging.warning("%s was not approved. Nothing was published; %s.", name, _serves(serving_version(store)))
     elif infra_blessing and not is_infra_validated(infra_blessing):
         unservable = infra_blessing.get_string_custom_property("reason")
         pushed_model.set_int_custom_property("pushed", 0)
-        logging.error("%s: %s. Nothing was published; %s.", name, unservable, _serves(latest(store)))
+        logging.error("%s: %s. Nothing was published; %s.", name, unservable, _serves(serving_version(store)))
     else:
         model_dir = Path(serving_model_path(model.uri))
         published = publish(
@@ -96,9 +96,9 @@ def Publisher(
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property("pushed_version", str(published.version))
         pushed_model.set_string_custom_property("pushed_destination", str(published.path))
-        logging.info("%s", _in_words(name, published, latest(store)))
+        logging.info("%s", _in_words(name, published, serving_version(store)))
     pushed_model.set_string_custom_property("unservable", unservable)
-    pushed_model.set_string_custom_property("version", str(latest(store) or ""))
+    pushed_model.set_string_custom_property("version", str(serving_version(store) or ""))
 
 
 def _warmup(infra_blessing: InfraBlessing | None) -> dict[str, bytes]:
@@ -144,13 +144,13 @@ def _verify_apart(model_dir: Path) -> None:
         reason = last if last and done.returncode > 0 else f"the process that asked it ended with {done.returncode}"
         raise PublishError(
             f"The model breaks the serving contract: {reason}. Mend its signatures, and train again. "
-            f"Nothing was published; {_serves(latest(model_dir.parent))}."
+            f"Nothing was published; {_serves(serving_version(model_dir.parent))}."
         )
 
 
-def _in_words(name: str, published: Published, serving_version: int | None) -> str:
+def _in_words(name: str, published: Published, serving: int | None) -> str:
     state = "was published before" if published.already else "is published"
-    return f"{name} {state} as version {published.version}; {_serves(serving_version)}."
+    return f"{name} {state} as version {published.version}; {_serves(serving)}."
 
 
 def _serves(version: int | None) -> str:

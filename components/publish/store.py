@@ -51,7 +51,7 @@ class Published:
     Attributes:
         version: its number.
         path: its folder.
-        already: whether an earlier call had published the same model; nothing was written then.
+        already: whether that version had the same model before; nothing was written then.
         removed: versions that had to make room, ascending.
     """
 
@@ -71,7 +71,7 @@ def publish(
     *,
     provenance: Mapping[str, str] | None = None,
 ) -> Published:
-    """Makes a model the newest version of a store, in one step for every reader; once only, however often it is called.
+    """Makes a model the newest version of a store, in one step for every reader, unless that is what serves.
 
     Publishers of the same store wait for one another. A process killed on the way leaves nothing a server would take
     for a version, and what it does leave the next publisher clears away.
@@ -79,11 +79,12 @@ def publish(
     Args:
         model_dir: a SavedModel; it is copied.
         store: `<serving>/<model>`; made if it is missing.
-        digest: `model_digest(model_dir)` of the model that was approved. A version that records it is not made again.
+        digest: `model_digest(model_dir)` of the model that was approved. Where the newest version records it, or the
+            one that serves, no other is made, however often this is called.
         extras: file name to contents, written into `assets.extra/`.
         verify: called with the complete copy before anybody can see it; raises to refuse it.
         keep: how many of the newest versions stay, at least 1. Older ones are removed, but none that `models.config`
-            has labelled or loaded.
+            has labelled, or that servers had loaded when the model was published.
         provenance: where the model comes from; written to `assets.extra/provenance.json` together with `digest`.
 
     Raises:
@@ -92,9 +93,11 @@ def publish(
     """
     with _explained(store), locked(store):
         _clear_leftovers(store)
-        for version, path in versions(store).items():
-            if _recorded_digest(path) == digest:
-                return Published(version, path, already=True, removed=())
+        there = versions(store)
+        # A version that others have followed would not serve if it were taken for the one to publish.
+        for version in (latest(store), serving_version(store)):
+            if version and _recorded_digest(there[version]) == digest:
+                return Published(version, there[version], already=True, removed=())
         staging = store / f"{_STAGING}{os.getpid()}"
         try:
             _copy(model_dir, staging, digest)
@@ -108,7 +111,7 @@ def publish(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         _sync_entry(store)
-        return Published(version, path, already=False, removed=_prune_around_labels(store, keep))
+        return Published(version, path, already=False, removed=_prune_around_labels(store, keep, version))
 
 
 def versions(store: Path) -> dict[int, Path]:
@@ -117,8 +120,16 @@ def versions(store: Path) -> dict[int, Path]:
 
 
 def latest(store: Path) -> int | None:
-    """The version that serves, or None."""
+    """The highest version, or None."""
     return max(versions(store), default=None)
+
+
+def serving_version(store: Path) -> int | None:
+    """The version that answers clients, as far as `models.config` tells; None where none does."""
+    try:
+        return releases.Releases(store.parent).serving(store.name, versions(store))
+    except releases.ReleaseError:  # servers go by what they read before
+        return latest(store)
 
 
 def read_extras(version: Path) -> dict[str, bytes]:
@@ -162,7 +173,7 @@ def _explained(store: Path) -> Iterator[None]:
         yield
     except OSError as error:
         try:
-            serving = latest(store)
+            serving = serving_version(store)
         except OSError:
             serving = None
         rest = "Nothing was published." if serving is None else f"Version {serving} serves."
@@ -231,13 +242,13 @@ def _sync_entry(path: Path) -> None:
         os.close(descriptor)
 
 
-def _prune_around_labels(store: Path, keep: int) -> tuple[int, ...]:
+def _prune_around_labels(store: Path, keep: int, new: int) -> tuple[int, ...]:
     # Labels are asked for now and held still until the others are gone: one may be moving at this moment.
     try:
         with releases.alone(store.parent):
-            return prune(store, keep, releases.pinned(store))
+            return prune(store, keep, releases.pinned(store, versions(store), new))
     except releases.ReleaseError as error:
-        logging.warning("%s: no version is removed, for nobody can tell which are labelled: %s", store, error)
+        logging.warning("%s: no version is removed, for nobody can tell which are loaded: %s", store, error)
         return ()
 
 

@@ -36,8 +36,9 @@ def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequenc
         return replace(found, outcome="model refused", sentence=sentence, reasons=reasons, serving=_serving(sources))
     if pushed and pushed.get("pushed"):
         version, serving = int(pushed["pushed_version"]), _serving(sources)
-        newer = "" if serving in (version, None) else f" Version {serving} is newer and serves."
-        sentence = f"Published as version {version}.{newer}{f' Then {failed} failed.' if failed else ''}"
+        promote = f"until `fashion models promote {sources.recipe} {version}`"
+        other = "" if serving in (version, None) else f" Version {serving} serves, as models.config has it, {promote}."
+        sentence = f"Published as version {version}.{other}{f' Then {failed} failed.' if failed else ''}"
         return replace(found, outcome="published", sentence=sentence, version=version, serving=serving)
     if pushed:
         unservable = pushed.get("unservable")

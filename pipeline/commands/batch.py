@@ -1,6 +1,7 @@
 """`fashion batch`: the answers of a model about a whole catalogue."""
 
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: 
     beam_args = _beam_args(beam)
     open_catalogue(str(data))
     version = _version_of(model)
-    log = out.with_name(f"{out.name}.log")
+    out = Path(os.path.abspath(out))  # which `.` and `..` have a name in
+    log = out.with_name(f"{out.name or 'batch'}.log")
     with quiet(log) as console:
         console.print(Text(f"{short(version)} · {data.name} · log {short(log)}\n"))
         with RunView(console) as view:

@@ -164,6 +164,11 @@ def rollback(model: str, **options: Any) -> None:
 def prune(model: str, keep: int, root: Path, serving: Path | None, dry_run: bool) -> None:
     """Remove old versions. None goes that is labelled, loaded, or the target of a rollback.
 
+    Loaded are the versions that models.config in the serving folder lets a server load: all of them, the latest n, or
+    those listed; without it the highest. What servers have that are told otherwise is not known here: those with
+    another config, or ones that could not load a newer version and go on with an old one. Look at
+    http://SERVER:8501/v1/models/MODEL before, and keep enough.
+
     \b
       fashion models prune six_class --keep 3 --dry-run
     """

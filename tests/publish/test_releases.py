@@ -7,6 +7,7 @@ import random
 import pytest
 from click.testing import CliRunner
 
+from components.publish.store import serving_version
 from pipeline.commands.models import models
 from serving.releases import CONFIG, ReleaseError, pinned
 from tests.publish.released import MODEL, entry, run
@@ -198,22 +199,68 @@ def test_pruning_keeps_the_newest_and_all_in_use(serving, commands, left):
     assert {int(path.name) for path in (serving / MODEL).glob("[0-9]*")} == left
 
 
-def test_publisher_can_ask_what_to_keep(serving):
-    assert pinned(serving / MODEL) == set()
+LATEST = "model_version_policy {{ latest {{ num_versions: {} }} }}"
+SPECIFIC = "model_version_policy {{ specific {{ {} }} }}"
+
+
+@pytest.mark.parametrize(
+    ("policy", "pruned", "published"),
+    [
+        (None, {4}, {4, 5}),
+        ("", {4}, {4, 5}),
+        ("model_version_policy { latest {} }", {4}, {4, 5}),
+        (LATEST.format(3), {2, 3, 4}, {2, 3, 4, 5}),
+        (LATEST.format(9), {1, 2, 3, 4}, {1, 2, 3, 4, 5}),
+        ("model_version_policy { all {} }", {1, 2, 3, 4}, {1, 2, 3, 4, 5}),
+        (SPECIFIC.format("versions: 1 versions: 3"), {1, 3, 4}, {1, 3, 5}),
+        ('version_labels { key: "qa" value: 2 }', {2, 4}, {2, 4, 5}),
+    ],
+    ids=["no config", "no policy", "latest", "latest 3", "latest 9", "all", "specific", "label"],
+)
+def test_no_version_is_removed_that_a_server_can_have_loaded(serving, policy, pruned, published):
+    """What is left with --keep 1, and what a publisher that keeps 1 leaves: servers come to its version later."""
+    if policy is not None:
+        entry = f'name: "{MODEL}" base_path: "/models/{MODEL}" {policy}'
+        (serving / CONFIG).write_text(f"model_config_list {{ config {{ {entry} }} }}")
+    (serving / MODEL / "5").mkdir()
+    assert pinned(serving / MODEL, range(1, 6), 5) | {5} == published
+    (serving / MODEL / "5").rmdir()
+    run(serving, "prune", MODEL, "--keep", 1)
+    assert {int(path.name) for path in (serving / MODEL).glob("[0-9]*")} == pruned
+
+
+def test_publisher_can_ask_what_labels_hold(serving):
     for version in (1, 2, 2):
         run(serving, "promote", MODEL, version)
-    assert pinned(serving / MODEL) == {1, 2}
+    assert pinned(serving / MODEL, [1, 2, 3, 4], 4) == {1, 2}
     for version in (4, 4):
         run(serving, "promote", MODEL, version)
     run(serving, "rollback", MODEL)
-    assert pinned(serving / MODEL) == {1, 2}
-    assert pinned(serving / "other") == set()
+    assert pinned(serving / MODEL, [1, 2, 3, 4], 4) == {1, 2}
+    assert pinned(serving / "other", [1, 2], 2) == set()  # servers that follow the config do not know it
+
+
+def test_help_of_prune_says_what_it_cannot_know():
+    said = " ".join(CliRunner().invoke(models, ["prune", "--help"]).output.split())
+    assert "lets a server load: all of them, the latest n, or those listed; without it the highest" in said
+    assert "not known here: those with another config, or ones that could not load a newer version" in said
+
+
+@pytest.mark.parametrize(
+    ("commands", "serves"),
+    [([], 4), ([("promote", 1)], 1), ([("promote", 2), ("canary", 3), ("canary", 3)], 2)],
+    ids=["no labels", "stable", "stable and canary"],
+)
+def test_version_that_serves_is_the_stable_one_or_the_highest(serving, commands, serves):
+    for command, version in commands:
+        run(serving, command, MODEL, version)
+    assert serving_version(serving / MODEL) == serves
 
 
 def test_unreadable_config_does_not_let_the_publisher_remove_versions(serving):
     (serving / CONFIG).write_text("half of")
     with pytest.raises(ReleaseError):
-        pinned(serving / MODEL)
+        pinned(serving / MODEL, [1, 2, 3, 4], 4)
 
 
 def test_list_shows_dates_figures_and_roles(serving):

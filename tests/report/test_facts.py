@@ -34,11 +34,12 @@ def test_a_run_that_did_nothing_has_a_gap_for_every_part_that_was_asked_for(tmp_
     assert verdict_facts(reading.sources, None, ()).outcome == "unfinished"
 
 
-def test_a_published_run_says_so_and_names_a_newer_version_that_serves():
-    of = dataclasses.replace(sources(), pushed={"pushed": 1, "pushed_version": "7", "version": "9"})
+def test_a_published_run_says_so_and_names_the_version_that_serves_instead():
+    of = dataclasses.replace(sources(), pushed={"pushed": 1, "pushed_version": "9", "version": "7"})
     found = verdict_facts(of, None, ())
-    assert (found.outcome, found.version, found.serving) == ("published", 7, 9)
-    assert "9 is newer and serves" in found.sentence
+    assert (found.outcome, found.version, found.serving) == ("published", 9, 7)
+    until = f"until `fashion models promote {of.recipe} 9`."
+    assert found.sentence == f"Published as version 9. Version 7 serves, as models.config has it, {until}"
 
 
 def test_answers_come_back_from_their_file_as_they_were(tmp_path):

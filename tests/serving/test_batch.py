@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.batch.answers import COLUMNS, REFUSED
-from components.errors import CatalogueError, RecipeError
+from components.errors import AnswerError, CatalogueError, RecipeError
 from tests import HOUSE
 from tests.data.faults import (
     draw,
@@ -347,6 +347,24 @@ def test_command_shows_what_came_of_it(model, tmp_path):
     assert "1  missing picture" in done.stdout
     assert len(lines(work / "labels", "csv")) == 4
     assert sorted(path.name for path in work.iterdir()) == ["labels", "labels.log", "shop"]
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_folder_that_is_there_is_refused_whatever_it_is_called(model, tmp_path, out):
+    work = tmp_path / "place" / "work"
+    write_good_catalogue(work / "shop", 1)
+    before = sorted(work.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "--data", "shop", "--model", str(model), "--out", out, "--overwrite"],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(HOUSE), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == AnswerError.exit_code
+    assert "holds no batch of answers. Give another --out." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(work.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
