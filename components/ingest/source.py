@@ -3,10 +3,12 @@
 import hashlib
 import os
 import posixpath
+import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +150,21 @@ class ZipCatalogue(Catalogue):
     def _zip(self) -> zipfile.ZipFile:
         # A forked process shares its parent's file position, so it needs a file of its own.
         if self._opened is None or self._opener != os.getpid():
-            self._opened, self._opener = zipfile.ZipFile(self._path), os.getpid()
+            # Beam copies the catalogue for each step, and threads ask at once: reading the directory of 40,000 pictures
+            # takes a third of a second, so they wait for one of them.
+            with _OPENING:
+                self._opened = _open_zip(self._path, os.getpid(), os.stat(self._path).st_mtime_ns)
+            self._opener = os.getpid()
         return self._opened
+
+
+_OPENING = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _open_zip(path: str, process: int, changed: int) -> zipfile.ZipFile:
+    """Opens a zip once for a process, and again when the file has changed."""
+    return zipfile.ZipFile(path)
 
 
 def _open_folder(path: str) -> Catalogue:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -97,6 +98,17 @@ def test_an_oversized_file_is_not_read_into_memory(layout, tmp_path, monkeypatch
     with pytest.raises(OSError, match="larger than 1 MiB"):
         catalogue.read_picture("1")
     assert len(catalogue.read_picture("2")) == 1 << 20
+
+
+def test_copies_of_a_catalogue_and_threads_read_the_directory_of_a_zip_once(tmp_path, monkeypatch):
+    catalogue = open_catalogue(str(laid_out("zip", tmp_path)))
+    opened, real = [], zipfile.ZipFile
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: (opened.append(path), time.sleep(0.05), real(path))[2])
+    copies = [pickle.loads(pickle.dumps(catalogue)) for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: copies[number % 4].read_picture("1000"), range(16)))
+    assert set(found) == {encode(draw(seed=0))}
+    assert len(opened) == 1
 
 
 def test_a_damaged_member_of_a_zip_costs_only_its_own_picture(tmp_path):
