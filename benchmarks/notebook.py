@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.measure import Cost, peak_memory
-from components.ingest.judge import IngestSettings, Product, judge
+from components.ingest.judge import IngestSettings, Product, columns_of, judge
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import IMAGES, open_catalogue
+from components.ingest.split import divide
 from components.ingest.table import TABLE, Row, read_rows
-from components.settings import Model
+from components.settings import SPLITS, Model
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -64,16 +65,17 @@ def choose_pictures(recipe: Recipe, data: Path) -> dict[str, Labelled]:
     settings = IngestSettings(picture=recipe.picture, split=recipe.split)
     chosen: dict[str, Labelled] = {}
     taken: Counter[str] = Counter()
-    for row in read_rows(catalogue.read_table(), taxonomy.fields):
-        product = judge(row, catalogue, taxonomy, settings) if isinstance(row, Row) else None
-        if not isinstance(product, Product):
-            continue
-        if product.split == "train":
+    rows = read_rows(catalogue.read_table(), taxonomy.fields, recipe.split.together)
+    judged = (judge(row, catalogue, taxonomy, settings) for row in rows if isinstance(row, Row))
+    products = [product for product in judged if isinstance(product, Product)]
+    division = divide(columns_of(products, taxonomy, recipe.split), recipe.split)
+    for product, index in zip(products, division.splits, strict=True):
+        if SPLITS[index] == "train":
             taken[product.class_name] += 1
             if recipe.balance.cap and taken[product.class_name] > recipe.balance.cap:
                 continue
-        split = chosen.setdefault(product.split, Labelled([], []))
-        split.ids.append(row.id)
+        split = chosen.setdefault(SPLITS[index], Labelled([], []))
+        split.ids.append(product.row.id)
         split.labels.append(taxonomy.index_of(product.class_name))
     return chosen
 

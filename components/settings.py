@@ -52,13 +52,18 @@ class Labels(Settings):
 
 
 class Split(Settings):
-    """How products are divided: by the hash of their picture, in these proportions.
+    """How products are divided: by the hash of their id, in these proportions; those with the same picture together.
+
+    The same picture is one that looks the same: its copies saved anew, or a little smaller, go where it goes.
 
     Where `by` is given, `test` is what the data set was published with to test on, and where it is year, all products
     of odd years, whatever its proportion. The rest, products without a year among it, is divided into train and eval.
     """
 
     by: Literal["picture", "given", "year"] = "picture"
+    together: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(), description="columns: products with the same value are variants of one, and stay together"
+    )
     train: Count = 80
     eval: Count = 10
     test: Count = 10
@@ -207,6 +212,9 @@ class Train(Settings):
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # as numpy takes them
     batch_size: Count = 32
+    shuffle_buffer: Count = Field(
+        default=8192, description="encoded pictures, a few kB each, that fine-tuning shuffles among one another"
+    )
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"

@@ -1,5 +1,6 @@
 """The ExampleGen of a catalogue."""
 
+import dataclasses
 import json
 import posixpath
 from typing import Any
@@ -15,11 +16,12 @@ from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
 from components.errors import CatalogueError
-from components.ingest.chunks import SUMMARY_FILE, Ingest, ingest
+from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
 from components.ingest.judge import IngestSettings
+from components.ingest.shards import SUMMARY_FILE, Divide, WriteShard
 from components.ingest.source import open_catalogue
 from components.ingest.split import check_split
-from components.ingest.table import TABLE, read_rows
+from components.ingest.table import TABLE
 from components.settings import SPLITS
 from components.transform.taxonomy import Taxonomy
 
@@ -39,7 +41,7 @@ def CatalogueExampleGen(
 
     Args:
         examples: splits train, eval and test; features as `components.features` lists them.
-        quarantine: the rows left out, and all counts.
+        quarantine: the rows left out, all counts, and the members of the splits.
         data: path of the catalogue's folder or zip, readable by every Beam worker.
         digest: the catalogue's `digest()`; a changed catalogue is a changed parameter, which the cache sees.
         settings: JSON of `IngestSettings`.
@@ -56,18 +58,35 @@ def CatalogueExampleGen(
     check_split(chosen.split, catalogue)
     _describe(examples, digest)
     split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
-    for folder in (*split_folders.values(), quarantine.uri):
+    scratch = posixpath.join(examples.uri, "scratch")
+    for folder in (*split_folders.values(), scratch, quarantine.uri):
         fileio.makedirs(folder)
     # Beam wraps what its workers raise, so the table is read once before: faults of the whole table are said plainly.
-    rows = sum(1 for _ in read_rows(catalogue.read_table(), rules.fields))
+    job = Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0)
+    rows = sum(1 for _ in job.table())
     if not rows:
         raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
-    job = Ingest(catalogue, rules, chosen, split_folders, examples.uri, quarantine.uri, rows)
     with beam_pipeline as pipeline:
-        ingest(pipeline, job)
+        _ingest(pipeline, dataclasses.replace(job, rows=rows))
+    fileio.rmtree(scratch)
     with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:
         summary = json.load(file)
     _check(summary, data, rows)
+
+
+def _ingest(pipeline: beam.Pipeline, job: Ingest) -> None:
+    (
+        pipeline
+        | "Start" >> beam.Create([job.rows])
+        | "ReadRows" >> beam.ParDo(ReadRows(job))
+        # Without it runners fuse reading and judging, and one worker gets all the chunks.
+        | "Spread" >> beam.Reshuffle()
+        | "JudgeAndWrite" >> beam.ParDo(JudgeAndWrite(job))
+        | "Gather" >> beam.GroupBy(lambda _: 0)
+        | "Divide" >> beam.ParDo(Divide(job))
+        | "SpreadShards" >> beam.Reshuffle()
+        | "WriteShards" >> beam.ParDo(WriteShard(job))
+    )
 
 
 def _describe(examples: Examples, digest: str) -> None:

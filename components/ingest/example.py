@@ -12,7 +12,8 @@ def serialized(product: Product) -> bytes:
     Missing values are absent features. Equal products give equal bytes.
     """
     row, picture = product.row, product.picture
-    texts = {features.ID: row.id, features.PICTURE_HASH: product.picture_hash, **row.fields}
+    texts = {features.ID: row.id, features.PICTURE_HASH: product.picture_hash}
+    texts |= {name: text for name, text in row.fields.items() if name in features.TEXT_COLUMNS}
     whole = {features.WIDTH: picture.width, features.HEIGHT: picture.height}
     if row.year is not None:
         whole[features.YEAR] = row.year

@@ -1,12 +1,17 @@
 """What becomes of one row of the catalogue: a product with a class, a row of no class, or a fault."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.source import IMAGES, Catalogue
-from components.ingest.split import TEST, picture_hash, split_beside_test, split_of_hash
+from components.ingest.split import TEST, key_of, product_columns, variant_of
 from components.ingest.table import TABLE, Row
 from components.settings import Picture, Settings, Split
 from components.transform.taxonomy import Taxonomy
@@ -21,11 +26,11 @@ class IngestSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A row that becomes an example."""
+    """A row that becomes an example; `tested`, where the catalogue and not its key puts it into the test split."""
 
     row: Row
     class_name: str
-    split: str
+    tested: bool
     picture: CheckedPicture
     picture_hash: str
 
@@ -50,15 +55,25 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
     if isinstance(found, Fault):
         return found
     data, checked = found
-    digest, shares = picture_hash(data), settings.split.shares()
     match settings.split.by:
         case "picture":
-            split = split_of_hash(digest, shares)
+            tested = False
         case "given":
-            split = split_beside_test(catalogue.part_of(row.id) == TEST, digest, shares)
+            tested = catalogue.part_of(row.id) == TEST
         case "year":
-            split = split_beside_test(row.year is not None and row.year % 2 == 1, digest, shares)
-    return Product(row, class_name, split, checked, digest)
+            tested = row.year is not None and row.year % 2 == 1
+    return Product(row, class_name, tested, checked, hashlib.sha256(data).hexdigest())
+
+
+def columns_of(products: Sequence[Product], taxonomy: Taxonomy, split: Split) -> NDArray[np.void]:
+    """What divides products, without the places of their examples: [n] of `product_columns`."""
+    lines = np.zeros(len(products), product_columns(len(split.together)))
+    for line, product in zip(lines, products, strict=True):
+        line["key"], line["tested"] = key_of(product.row.id), product.tested
+        line["label"] = taxonomy.index_of(product.class_name)
+        line["signature"] = np.frombuffer(product.picture.signature, np.uint8)
+        line["variants"] = [variant_of(product.row.fields.get(column)) for column in split.together]
+    return lines
 
 
 def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[bytes, CheckedPicture] | Fault:

@@ -7,6 +7,7 @@ from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugi
 from PIL.Image import Resampling, Transpose
 
 from components.ingest.colours import in_srgb, is_srgb
+from components.ingest.duplicates import signature_of
 from components.ingest.faults import Reason, Repair
 from components.settings import Picture
 
@@ -42,12 +43,14 @@ class CheckedPicture:
         data: JPEG, RGB or grey, upright, sRGB, at most `stored_side` on its longer side; the decoder has decoded it.
         width: pixels of the picture as it was given, before any turning.
         height: likewise.
+        signature: what it shows, see `components.ingest.duplicates.signature_of`.
         repaired: what was mended beyond that.
     """
 
     data: bytes
     width: int
     height: int
+    signature: bytes
     repaired: tuple[Repair, ...] = ()
 
 
@@ -111,7 +114,7 @@ def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> Checked
         pixels, orientation = decode(data, min(width // kept_size[0], height // kept_size[1]))
         may_stay = image.format == "JPEG" and image.mode in ("RGB", "L") and kept_size == image.size
         if may_stay and orientation == _UPRIGHT and is_srgb(profile):
-            return CheckedPicture(data, width, height)
+            return CheckedPicture(data, width, height, signature_of(Image.fromarray(pixels)).tobytes())
         is_grey, kept = image.mode in _GREY, Image.fromarray(pixels)
     else:
         image.load()
@@ -125,7 +128,8 @@ def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> Checked
         kept = kept.transpose(_TURNS[orientation])
     encoded = io.BytesIO()
     kept.save(encoded, "JPEG", quality=95, subsampling=0, comment=b"")
-    return CheckedPicture(encoded.getvalue(), width, height, () if converted is None else (Repair.PROFILE,))
+    repaired = () if converted is None else (Repair.PROFILE,)
+    return CheckedPicture(encoded.getvalue(), width, height, signature_of(kept).tobytes(), repaired)
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

@@ -1,59 +1,108 @@
-"""Which split a picture belongs to."""
+"""Which split a product belongs to: by what the product is, so that neither bytes, order nor company matter."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from components.errors import RecipeError
+from components.ingest.duplicates import SIGNATURE, joined, same_picture
 from components.ingest.source import Catalogue
-from components.settings import Split
+from components.settings import SPLITS, Split
 
 TEST = "test"
+NOT_SHARED = -1
 
 
-def picture_hash(picture: bytes) -> str:
-    """Returns the SHA-256 of an encoded picture, as 64 hex digits."""
-    return hashlib.sha256(picture).hexdigest()
+def product_columns(variants: int) -> np.dtype:
+    """What is known of a product while all are divided: a structured dtype of about a hundred bytes.
+
+    `key` and `signature` say who it is and what its picture shows; `variants`, one number for each column of
+    `split.together`, whose variants it is of; `tested` whether something else than its key puts it into `test`;
+    `label` is the index of its class; `chunk`, `start` and `length` say where its example lies.
+    """
+    return np.dtype([
+        ("key", "u8"), ("signature", "u1", SIGNATURE), ("variants", "i8", variants), ("tested", "?"), ("label", "i4"),
+        ("chunk", "i4"), ("start", "i8"), ("length", "i4"),
+    ])  # fmt: skip
 
 
-def split_of(picture: bytes, shares: Mapping[str, int]) -> str:
-    """Assigns a picture to a split by the hash of its bytes.
+@dataclass(frozen=True)
+class Division:
+    """How n products are divided.
 
-    Identical pictures always land together: 653 groups of the public catalogue share a picture between products, and
-    splitting those by id would test on what was trained on.
+    Attributes:
+        splits: uint8 [n], indices into `SPLITS`.
+        seen: bool [n], whether training has a picture like this one's.
+        shared: pictures, near-identical ones counted once, that are in both of two splits, by the names of the two.
+        alike: how many `products` are not the only one with their picture, and how many `pictures` those have.
+    """
+
+    splits: NDArray[np.uint8]
+    seen: NDArray[np.bool_]
+    shared: Mapping[str, int]
+    alike: Mapping[str, int]
+
+
+def key_of(product: str) -> int:
+    """Returns the key of a product, 64 bits of the hash of its id: among 10⁶, two agree with a chance of 1 in 10⁷."""
+    return int.from_bytes(hashlib.sha256(product.encode()).digest()[:8], "big")
+
+
+def variant_of(value: str | None) -> int:
+    """Returns what products with the same value of a column share; `NOT_SHARED` where it is missing."""
+    return NOT_SHARED if value is None else key_of(value) >> 1
+
+
+def split_of(key: int, shares: Mapping[str, int]) -> str:
+    """Assigns a group of products to a split by the hash of its key.
 
     Args:
-        picture: encoded image, as read from the catalogue.
+        key: the smallest key of its products, stable under re-encoding and order.
         shares: split name to whole-number weight, in a fixed order, e.g. {"train": 8, "eval": 1, "test": 1}.
 
     Returns:
         One of the names in `shares`, with probability proportional to its weight.
     """
-    return split_of_hash(picture_hash(picture), shares)
-
-
-def split_beside_test(tested: bool, digest: str, shares: Mapping[str, int]) -> str:
-    """As `split_of_hash`, where something else than the picture says what is tested on: nothing enters or leaves that.
-
-    Pictures that are the same on both sides stay where they are, or figures could not be compared.
-
-    Args:
-        tested: whether it is.
-        digest: the picture's `picture_hash`.
-        shares: as for `split_of`; that of "test" is not heeded.
-    """
-    if tested:
-        return TEST
-    return split_of_hash(digest, {name: weight for name, weight in shares.items() if name != TEST})
-
-
-def split_of_hash(digest: str, shares: Mapping[str, int]) -> str:
-    """As `split_of`, for a picture whose `picture_hash` is known."""
-    point = int(digest, 16) % sum(shares.values())
+    # Hashed once more, for the smallest of several is no fair draw.
+    point = int.from_bytes(hashlib.sha256(key.to_bytes(8, "big")).digest(), "big") % sum(shares.values())
     for name, weight in shares.items():
         if point < weight:
             return name
         point -= weight
     raise AssertionError("a remainder is always below the sum of the weights")
+
+
+def divide(products: NDArray[np.void], settings: Split) -> Division:
+    """Assigns products to splits: those with near-identical pictures, and variants of one product, stay together.
+
+    Where something else than the key says what is tested on, nothing enters or leaves that, or figures could not be
+    compared: pictures that are alike on both sides are counted and stay where they are.
+
+    Args:
+        products: [n] of `product_columns`.
+        settings: what is kept together, and the proportions.
+    """
+    pictures = same_picture(products["signature"])
+    group = joined([pictures, *products["variants"].T])
+    smallest = np.full(len(products), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(smallest, group, products["key"])
+    shares = {name: weight for name, weight in settings.shares().items() if name != TEST or settings.by == "picture"}
+    dealt = np.array([SPLITS.index(split_of(key, shares)) for key in smallest[: group.max(initial=-1) + 1].tolist()])
+    splits = np.where(products["tested"], SPLITS.index(TEST), dealt[group]).astype(np.uint8)
+    shown = np.zeros((len(SPLITS), len(products)), np.bool_)  # split by picture
+    shown[splits, pictures] = True
+    shared = {
+        f"{SPLITS[one]} and {SPLITS[other]}": int(count)
+        for one, other in combinations(range(len(SPLITS)), 2)
+        if (count := (shown[one] & shown[other]).sum())
+    }
+    sizes = np.bincount(pictures)
+    alike = {"pictures": int((sizes > 1).sum()), "products": int(sizes[sizes > 1].sum())}
+    return Division(splits, shown[SPLITS.index("train")][pictures], shared, alike)
 
 
 def check_split(settings: Split, catalogue: Catalogue) -> None:

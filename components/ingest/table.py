@@ -28,7 +28,7 @@ class Row:
     Attributes:
         number: number of the row as a spreadsheet shows it; the header is row 1.
         id: digits.
-        fields: text column to value, without surrounding white space; a missing value (empty or NA) is absent.
+        fields: text or kept column to value, without surrounding white space; missing ones (empty or NA) are absent.
         year: None if missing.
         repaired: what was mended.
     """
@@ -40,7 +40,7 @@ class Row:
     repaired: tuple[Repair, ...]
 
 
-def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row | Fault]:
+def read_rows(lines: Iterable[bytes], needed: Collection[str], kept: Collection[str] = ()) -> Iterator[Row | Fault]:
     """Reads a table of products.
 
     Blank lines are passed over. Of several rows with one id the first is the product, the others are faults.
@@ -48,6 +48,7 @@ def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row |
     Args:
         lines: the table's lines with their ends, as a file opened in binary mode yields them.
         needed: the columns, besides the id, that must be there.
+        kept: likewise, of any kind; their values are kept like those of text columns.
 
     Yields:
         One item for each row, in the table's order.
@@ -61,8 +62,8 @@ def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row |
     if header is None:
         raise CatalogueError(f"{TABLE} is empty. Its first row must name the columns, at least {_listed(needed)}.")
     names = [name.strip() for name in header.values]
-    _check_header(names, needed)
-    columns = _Columns(names, needed)
+    _check_header(names, (*needed, *kept))
+    columns = _Columns(names, needed, (*TEXT_COLUMNS, *kept))
     seen: set[str] = set()
     ahead: deque[Record] = deque()
     while record := ahead.popleft() if ahead else next(records, None):
@@ -83,8 +84,9 @@ def read_rows(lines: Iterable[bytes], needed: Collection[str]) -> Iterator[Row |
 class _Columns:
     """The header of a table, and the labels seen beneath it: what tells whether values stand where they should."""
 
-    def __init__(self, names: list[str], needed: Collection[str]) -> None:
+    def __init__(self, names: list[str], needed: Collection[str], kept: Collection[str]) -> None:
         self.names = names
+        self.kept = kept
         self.id = names.index(ID)
         self.year = names.index(YEAR) if YEAR in names else None
         self._text = [i for i, name in enumerate(names) if name == NAME or name not in COLUMNS]
@@ -183,7 +185,7 @@ def _row(record: Record, columns: _Columns) -> Row | Fault:
         repaired = (*repaired, Repair.YEAR)
     if len(record.values) == len(names):
         columns.learn(values)
-    fields = {name: present[name] for name in TEXT_COLUMNS if name in present}
+    fields = {name: present[name] for name in columns.kept if name in present}
     return Row(record.number, identity, fields, int(year[1]) if year else None, repaired)
 
 

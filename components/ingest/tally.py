@@ -3,9 +3,8 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 from components.ingest.faults import Fault, Repair
@@ -19,18 +18,16 @@ class Tally:
     """What became of some rows: each is an example, quarantined, or unmapped.
 
     Attributes:
-        examples: how many by class and split.
+        examples: how many by class.
         quarantined: the faults.
         unmapped: row number, id, masterCategory, subCategory and articleType (empty if missing) of each.
         repaired: how many repairs by kind, whatever became of the row afterwards.
-        pictures: split to a number for each picture noted, by which to find those that are in several.
     """
 
-    examples: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: Counter[str] = field(default_factory=Counter)
     quarantined: list[Fault] = field(default_factory=list)
     unmapped: list[tuple[int, str, str, str, str]] = field(default_factory=list)
     repaired: Counter[Repair] = field(default_factory=Counter)
-    pictures: dict[str, set[int]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -46,17 +43,20 @@ class Tally:
             master, sub, article = (row.fields.get(name, "") for name in _LABELS)
             self.unmapped.append((row.number, row.id, master, sub, article))
         else:
-            self.examples[outcome.class_name, outcome.split] += 1
+            self.examples[outcome.class_name] += 1
             self.repaired.update(outcome.picture.repaired)
 
-    def add_picture(self, product: Product) -> None:
-        """Notes a picture, where several splits may have the same."""
-        # A quarter of the hash: among a million pictures two different ones agree with a chance of 1 in 10⁷.
-        self.pictures.setdefault(product.split, set()).add(int(product.picture_hash[:16], 16))
+    def summary(
+        self, classes: Sequence[str], splits: Sequence[str], divided: Mapping[tuple[str, str], int]
+    ) -> dict[str, Any]:
+        """The counts as JSON holds them; every class and split is there, also with none.
 
-    def summary(self, classes: Sequence[str], splits: Sequence[str]) -> dict[str, Any]:
-        """The counts as JSON holds them; every class and split is there, also with none."""
-        by_class = {name: {split: self.examples[name, split] for split in splits} for name in classes}
+        Args:
+            classes: all there are.
+            splits: likewise.
+            divided: how many examples by class and split.
+        """
+        by_class = {name: {split: divided.get((name, split), 0) for split in splits} for name in classes}
         return {
             "rows": self.rows,
             "examples": {split: sum(counts[split] for counts in by_class.values()) for split in splits},
@@ -64,16 +64,7 @@ class Tally:
             "quarantined": _counted(fault.reason for fault in self.quarantined),
             "unmapped": _counted(article or "(missing)" for *_, article in self.unmapped),
             "repaired": dict(sorted(self.repaired.items())),
-            "shared": self._shared(splits),
         }
-
-    def _shared(self, splits: Sequence[str]) -> dict[str, int]:
-        """How many pictures are in both of two splits."""
-        counts = {
-            f"{one} and {other}": len(self.pictures.get(one, set()) & self.pictures.get(other, set()))
-            for one, other in combinations(splits, 2)
-        }
-        return {pair: count for pair, count in counts.items() if count}
 
     def quarantine_csv(self) -> str:
         """Row, id, reason and detail of each quarantined row, in the table's order."""
@@ -93,8 +84,6 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         total.quarantined.extend(tally.quarantined)
         total.unmapped.extend(tally.unmapped)
         total.repaired.update(tally.repaired)
-        for split, pictures in tally.pictures.items():
-            total.pictures.setdefault(split, set()).update(pictures)
     return total
 
 

@@ -12,7 +12,6 @@ import tensorflow as tf
 from components.features import IMAGE_BYTES, LABEL, REPEAT
 from serving.decode import RATIOS, decode_jpeg, decode_trusted
 
-_SHUFFLE_BUFFER = 8192  # encoded pictures, a few KB each
 _RECORDS = 256  # parsed at a time
 _NAMED = 10  # broken pictures, in a log line
 _SPEC = {
@@ -45,11 +44,14 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Streams (pictures float32 [b, size, size, 3] in 0..255, labels int64 [b])."""
+    def batches(self, batch_size: int, shuffle_buffer: int = 0, seed: int = 0) -> tf.data.Dataset:
+        """Streams (pictures float32 [b, size, size, 3] in 0..255, labels int64 [b]); shuffled where there is a buffer.
+
+        Files are a fair mix already, in the order of the hashes of ids: the buffer makes epochs differ.
+        """
         examples = _examples(self.files, self.broken, self.balanced)
-        if shuffle_seed is not None:
-            examples = examples.shuffle(min(len(self), _SHUFFLE_BUFFER), seed=shuffle_seed)
+        if shuffle_buffer:
+            examples = examples.shuffle(min(len(self), shuffle_buffer), seed=seed)
         return (
             examples.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(batch_size)

@@ -181,7 +181,7 @@ def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model
 def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """What is trained and evaluated on where pictures are changed anew in every epoch."""
     one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
-    changed = job.train_pictures.batches(job.train.batch_size, shuffle_seed=seed).map(one_hot)
+    changed = job.train_pictures.batches(job.train.batch_size, job.train.shuffle_buffer, seed).map(one_hot)
     return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(BATCH).map(one_hot)
 
 

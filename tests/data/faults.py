@@ -13,11 +13,15 @@ _ORIENTATION_TAG = 0x0112
 
 
 def draw(mode: str = "RGB", size: tuple[int, int] = (60, 80), seed: int = 0) -> Image.Image:
-    """A drawn picture: red in its upper left quarter, the rest white with a mark that depends on the seed."""
+    """A drawn picture: red in its upper left quarter, the rest white with marks that depend on the seed."""
     image = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(image)
     pen.rectangle((0, 0, size[0] // 2, size[1] // 2), fill="red")
     pen.line((0, size[1] - 1, size[0], size[1] // 2 + seed % (size[1] // 2)), fill=(seed * 7 % 256, 80, 160), width=2)
+    if seed:  # colours that can be told from those of other seeds when the picture is shrunk to eight by eight
+        right, middle, below = size[0] // 2, size[1] // 2, size[1] * 3 // 4
+        pen.rectangle((right, middle, size[0], below), fill=(seed * 101 % 256, seed * 37 % 256, seed * 11 % 256))
+        pen.rectangle((right, below, *size), fill=(seed * 53 % 256, seed * 149 % 256, seed * 211 % 256))
     return image.convert(mode)
 
 

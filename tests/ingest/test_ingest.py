@@ -2,7 +2,9 @@
 
 import csv
 import json
+import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from tfx.types.standard_artifacts import Examples
 from components import features, progress
 from components.artifacts import Quarantine
 from components.errors import CatalogueError
-from components.ingest import chunks
+from components.ingest import chunks, shards
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.faults import Reason
 from components.ingest.source import open_catalogue
@@ -194,7 +196,7 @@ def test_a_second_run_writes_the_same_bytes(faulty, tmp_path):
     second = ingest(data, tmp_path)
     for one, other in ((first.examples, second.examples), (first.quarantine, second.quarantine)):
         names = sorted(str(path.relative_to(one.uri)) for path in Path(one.uri).rglob("*") if path.is_file())
-        assert len(names) == 3
+        assert len(names) == (3 if one is first.examples else 4)
         assert [Path(one.uri, name).read_bytes() for name in names] == [
             Path(other.uri, name).read_bytes() for name in names
         ]
@@ -202,12 +204,13 @@ def test_a_second_run_writes_the_same_bytes(faulty, tmp_path):
 
 def test_folder_and_zip_and_any_size_of_chunk_give_the_same_examples(faulty, tmp_path, monkeypatch):
     _, data, whole = faulty
-    monkeypatch.setattr(chunks, "ROWS_PER_SHARD", 7)
+    monkeypatch.setattr(chunks, "ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(shards, "PRODUCTS_PER_SHARD", 5)
     parts = ingest(zipped(data, tmp_path / "catalogue.zip", "nested/"), tmp_path)
-    shards = -(-whole.summary()["rows"] // 7)
     for split in SPLITS:
+        total = max(1, -(-len(whole.records(split)) // 5))
         assert [path.name for path in parts.files(split)] == [
-            f"data_tfrecord-{number:05d}-of-{shards:05d}.gz" for number in range(shards)
+            f"data_tfrecord-{number:05d}-of-{total:05d}.gz" for number in range(total)
         ]
         assert parts.records(split) == whole.records(split)
     assert parts.summary() == whole.summary()
@@ -226,6 +229,83 @@ def test_identical_pictures_never_cross_splits(tmp_path):
     assert len(splits) == 20
     assert all(len(found) == 1 for found in splits.values())
     assert set.union(*splits.values()) == set(SPLITS)
+
+
+def splits_of(result: Result) -> dict[str, str]:
+    """Id of a product to its split."""
+    return {
+        tf.train.Example.FromString(record).features.feature[features.ID].bytes_list.value[0].decode(): split
+        for split in SPLITS
+        for record in result.records(split)
+    }
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A catalogue of 90 products, as lines and pictures, and what ingest makes of it in the order of its ids."""
+    folder, lines = tmp_path_factory.mktemp("drawn"), good_rows(90)
+    images = {str(1000 + number): draw(seed=number + 1) for number in range(90)}
+    data = write_catalogue(folder / "catalogue", lines, {name: encode(image) for name, image in images.items()})
+    return lines, images, ingest(data, folder / "out")
+
+
+ORDERS = {
+    "reversed": lambda lines: lines[::-1],
+    "sorted by type": lambda lines: sorted(lines, key=lambda line: line.split(",")[4]),
+    "shuffled": lambda lines: random.Random(1).sample(lines, len(lines)),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_order_of_the_table_changes_no_byte(drawn, order, tmp_path, monkeypatch):
+    lines, images, first = drawn
+    monkeypatch.setattr(chunks, "ROWS_PER_CHUNK", 16)
+    content = {name: encode(image) for name, image in images.items()}
+    second = ingest(write_catalogue(tmp_path / "catalogue", ORDERS[order](lines), content), tmp_path / "out")
+    for split in SPLITS:
+        assert [path.name for path in second.files(split)] == [path.name for path in first.files(split)]
+        assert [path.read_bytes() for path in second.files(split)] == [path.read_bytes() for path in first.files(split)]
+    members = (Path(result.quarantine.uri, "members.parquet").read_bytes() for result in (first, second))
+    assert next(members) == next(members)
+
+
+def test_sorted_table_is_trained_mixed(drawn, tmp_path):
+    lines, images, _ = drawn
+    content = {name: encode(image) for name, image in images.items()}
+    by_type = ORDERS["sorted by type"](lines)
+    result = ingest(write_catalogue(tmp_path / "catalogue", by_type, content), tmp_path / "out")
+    types = [
+        tf.train.Example.FromString(record).features.feature["articleType"].bytes_list.value[0]
+        for record in result.records("train")
+    ]
+    # Six types in turn by chance: five of six neighbours differ; by type, six of ninety would.
+    assert sum(one != other for one, other in pairwise(types)) > 0.6 * len(types)
+
+
+def test_a_catalogue_saved_anew_keeps_every_product_in_its_split(drawn, tmp_path):
+    lines, images, first = drawn
+    anew = {name: encode(image, quality=80, subsampling=2) for name, image in images.items()}
+    second = ingest(write_catalogue(tmp_path / "catalogue", lines, anew), tmp_path / "out")
+    assert all(anew[name] != encode(image) for name, image in images.items())
+    assert splits_of(second) == splits_of(first)
+
+
+def test_variants_that_the_table_tells_stay_together(drawn, tmp_path):
+    lines, images, first = drawn
+    named = [f"{line},style {number // 5}" for number, line in enumerate(lines)]
+    content = {name: encode(image) for name, image in images.items()}
+    data = write_catalogue(tmp_path / "catalogue", named, content, header=f"{HEADER},style")
+    splits = splits_of(ingest(data, tmp_path / "out", json.dumps({"split": {"together": ["style"]}})))
+    assert len({(number // 5, splits[str(1000 + number)]) for number in range(90)}) == 18
+    assert splits != splits_of(first)
+    with pytest.raises(CatalogueError, match="there is no column 'shape'"):
+        ingest(data, tmp_path / "other", json.dumps({"split": {"together": ["shape"]}}))
+
+
+def test_nothing_is_left_of_the_scratch_files(drawn):
+    assert sorted(path.name for path in Path(drawn[2].examples.uri).iterdir()) == [
+        f"Split-{split}" for split in sorted(SPLITS)
+    ]
 
 
 def test_a_split_by_year_tests_on_odd_years_and_counts_the_pictures_that_both_sides_show(tmp_path):

@@ -46,7 +46,7 @@ def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(
     pictures = open_pictures([f"{tmp_path}/train*"], balanced=True, size=SIZE)
 
     def epochs(seed):
-        stream = pictures.batches(48, shuffle_seed=seed)
+        stream = pictures.batches(48, shuffle_buffer=48, seed=seed)
         return [next(iter(stream)) for _ in range(2)]
 
     (first, first_labels), (second, _) = epochs(1)
