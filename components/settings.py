@@ -107,7 +107,16 @@ class Balance(Settings):
 class Validation(Settings):
     """When the data is refused before anything is trained."""
 
-    quarantine: Share = Field(default=0.01, description="largest share of rows that may be quarantined")
+    quarantine: Share = Field(
+        default=0.01, description="largest share of rows that may be quarantined, those outside the classes aside"
+    )
+    class_quarantine: Share = Field(
+        default=0.05, description="largest share of a class's pictures that may be, beyond what chance brings in a few"
+    )
+    unmapped: Share = Field(default=0.5, description="largest share of rows that may be outside the classes")
+    unmapped_rise: Share = Field(
+        default=0.1, description="how much larger that share may be than in the last run whose data were fit"
+    )
     class_minimum: Count = Field(default=10, description="fewest pictures of a class in the train split")
     scarce: Literal["refuse", "note"] = Field(
         default="refuse", description="what of a class that has too few pictures to train on, or none in some split"

@@ -83,6 +83,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     gate = DataGate(
         anomalies=validate.outputs["anomalies"],
         quarantine=ingest.outputs["quarantine"],
+        name=recipe.name,
         settings=recipe.validation.model_dump_json(),
         classes=classes,
         code=code_digest("components.validate.component"),

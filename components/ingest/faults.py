@@ -40,9 +40,11 @@ class Fault:
         id: the id as it stands in the table, empty where it could not be read.
         reason: the kind of fault.
         detail: one line that names the thing, the rule and the remedy.
+        class_name: the class that the product would have had; empty where the fault came first.
     """
 
     row: int
     id: str
     reason: Reason
     detail: str
+    class_name: str = ""

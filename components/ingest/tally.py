@@ -62,6 +62,7 @@ class Tally:
             "examples": {split: sum(counts[split] for counts in by_class.values()) for split in splits},
             "classes": by_class,
             "quarantined": _counted(fault.reason for fault in self.quarantined),
+            "class_quarantined": _counted(fault.class_name for fault in self.quarantined if fault.class_name),
             "unmapped": _counted(article or "(missing)" for *_, article in self.unmapped),
             "repaired": dict(sorted(self.repaired.items())),
         }

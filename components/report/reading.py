@@ -17,8 +17,9 @@ from components.report.facts import Gap, Section
 from components.report.predictions import Predictions, load_predictions, predict
 from components.report.sources import Sources
 from components.tune.space import read_values, with_values
-from components.validate.gate import Anomaly, Summary, judge
+from components.validate.gate import Anomaly, judge
 from components.validate.gate import Verdict as Judgement
+from components.validate.shares import Summary
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import Verdict
@@ -110,7 +111,19 @@ class Reading:
         if found is None or summary is None or limits is None:
             return None
         lists = str(self.folders.quarantine)
-        return self.attempt("data", "data gate", lambda: judge(found, summary, limits, self.classes, lists))
+        return self.attempt(
+            "data", "data gate", lambda: judge(found, summary, limits, self.classes, lists, self._last_accepted())
+        )
+
+    def _last_accepted(self) -> Summary | None:
+        """What the data gate compares with."""
+        from components.validate.earlier import last_accepted
+
+        if self.folders.quarantine is None:
+            return None
+        # Stages write side by side, each run into a folder of its own: ingest/quarantine/7, gate/verdict/9.
+        verdicts = self.folders.quarantine.parents[2] / "gate" / "verdict"
+        return last_accepted(str(verdicts), self.sources.recipe)
 
     @property
     def problems(self) -> tuple[str, ...]:

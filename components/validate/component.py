@@ -17,7 +17,9 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 from components.artifacts import DataVerdict, Quarantine
 from components.errors import DataRefused, RecipeError
 from components.settings import Validation
-from components.validate.gate import Anomaly, Summary, judge
+from components.validate.earlier import VERDICT_FILE, last_accepted
+from components.validate.gate import Anomaly, judge
+from components.validate.shares import Summary
 
 
 @component
@@ -53,6 +55,7 @@ def DataGate(
     anomalies: InputArtifact[ExampleAnomalies],
     quarantine: InputArtifact[Quarantine],
     verdict: OutputArtifact[DataVerdict],
+    name: Parameter[str],
     settings: Parameter[str],
     classes: Parameter[str],
     code: Parameter[str] = "",
@@ -62,7 +65,8 @@ def DataGate(
     Args:
         anomalies: ExampleValidator's findings.
         quarantine: ingest's lists and counts.
-        verdict: receives `verdict.json`, see `gate.Verdict.as_json`.
+        verdict: receives `verdict.json`, see `gate.Verdict.as_json`, and the experiment's name.
+        name: the experiment's; its last run is what shares are compared with.
         settings: `settings.Validation` as JSON.
         classes: the taxonomy's classes, a JSON list of names.
         code: digest of the sources, for the cache to notice their change.
@@ -73,13 +77,14 @@ def DataGate(
     with fileio.open(os.path.join(quarantine.uri, "summary.json")) as file:
         summary = Summary.model_validate_json(file.read())
     limits = Validation.model_validate_json(settings)
-    found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri)
+    earlier = last_accepted(os.path.dirname(verdict.uri.rstrip("/")), name)
+    found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri, earlier)
     for note in found.notes:
         logging.warning("%s", note)
     if not found.ok:
         raise DataRefused("\n".join(found.problems))
-    with fileio.open(os.path.join(verdict.uri, "verdict.json"), "w") as file:
-        file.write(json.dumps(found.as_json(), indent=2))
+    with fileio.open(os.path.join(verdict.uri, VERDICT_FILE), "w") as file:
+        file.write(json.dumps({"name": name} | found.as_json(), indent=2))
     logging.info("The data are fit to train on: %s examples", f"{sum(summary.examples.values()):,}")
 
 

@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
 from components.settings import SPLITS, Validation
+from components.validate.shares import Summary, listed, quarantine_problems, unmapped_problems
 
 # A column of free text under a closed domain would otherwise fill the screen with its values.
 _LONGEST_FINDING = 300
@@ -27,24 +26,6 @@ class Anomaly:
     feature: str
     severe: bool
     finding: str
-
-
-class Summary(BaseModel):
-    """What the gate reads of the quarantine's `summary.json`; counts that are zero may be left out.
-
-    Attributes:
-        rows: rows of the catalogue.
-        examples: examples by split.
-        classes: examples by class and split.
-        quarantined: rows left out, by reason.
-        shared: pictures that are in both of two splits, by the names of the two.
-    """
-
-    rows: int
-    examples: dict[str, int]
-    classes: dict[str, dict[str, int]]
-    quarantined: dict[str, int]
-    shared: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -72,7 +53,12 @@ class Verdict:
 
 
 def judge(
-    anomalies: Iterable[Anomaly], summary: Summary, settings: Validation, classes: Sequence[str], lists: str
+    anomalies: Iterable[Anomaly],
+    summary: Summary,
+    settings: Validation,
+    classes: Sequence[str],
+    lists: str,
+    earlier: Summary | None = None,
 ) -> Verdict:
     """Decides whether the data are fit to train on.
 
@@ -82,6 +68,7 @@ def judge(
         settings: the recipe's limits.
         classes: the taxonomy's classes.
         lists: folder of ingest's lists (`quarantine.csv`, `unmapped.csv`), to be named in problems.
+        earlier: the counts of the last run whose data were fit; None if there is none.
 
     Returns:
         The verdict, with all problems and not only the first.
@@ -90,7 +77,8 @@ def judge(
     schema = schema_name(settings.schema_file)
     problems = [
         *_schema_breaches((anomaly for anomaly in found if anomaly.severe), schema),
-        *_quarantine_problems(summary, settings.quarantine, os.path.join(lists, "quarantine.csv")),
+        *quarantine_problems(summary, settings, os.path.join(lists, "quarantine.csv")),
+        *unmapped_problems(summary, earlier, settings, os.path.join(lists, "unmapped.csv")),
         *_empty_splits(summary),
         *_class_problems(summary, classes, os.path.join(lists, "unmapped.csv")),
     ]
@@ -122,19 +110,6 @@ def _schema_breaches(anomalies: Iterable[Anomaly], schema: str) -> Iterator[str]
             f"{feature or 'The data as a whole'} does not fit the schema: {told}. "
             f"Correct the catalogue, or {schema} where the data are right."
         )
-
-
-def _quarantine_problems(summary: Summary, limit: float, path: str) -> Iterator[str]:
-    refused = sum(summary.quarantined.values())
-    share = refused / max(summary.rows, 1)
-    if share <= limit:
-        return
-    reasons = sorted(summary.quarantined.items(), key=lambda item: (-item[1], item[0]))
-    yield (
-        f"{refused:,} of {summary.rows:,} rows ({100 * share:.3g} %) are quarantined, more than the "
-        f"{100 * limit:.3g} % that validation.quarantine allows: {_listed(dict(reasons))}. "
-        f"Correct what {path} lists, or raise the limit."
-    )
 
 
 def _empty_splits(summary: Summary) -> Iterator[str]:
@@ -196,8 +171,4 @@ def _has_examples(summary: Summary, name: str) -> bool:
 
 
 def _by_split(counts: Mapping[str, int]) -> str:
-    return _listed({split: counts.get(split, 0) for split in SPLITS})
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return listed({split: counts.get(split, 0) for split in SPLITS})

@@ -8,8 +8,9 @@ import pytest
 
 from components.errors import DataRefused, RecipeError
 from components.settings import SPLITS, Validation
-from components.validate.gate import Anomaly, Summary, Verdict, judge
+from components.validate.gate import Anomaly, Verdict, judge
 from components.validate.reviewed import find_schema
+from components.validate.shares import Summary
 from pipeline.beam import Beam, beam_args
 from tests import HOUSE
 from tests.validate import examples
@@ -19,7 +20,7 @@ FIT = {
     "rows": 1_500,
     "examples": {"train": 960, "eval": 120, "test": 120},
     "classes": {name: {"train": 320, "eval": 40, "test": 40} for name in CLASSES},
-    "quarantined": {"truncated picture": 12, "duplicate id": 3},
+    "quarantined": {"truncated picture": 7, "duplicate id": 3},
     "unmapped": {"Watches": 285},
     "repaired": {},
 }
@@ -49,9 +50,26 @@ def test_fit_data_pass_with_the_figures_they_were_judged_by():
 
 PROBLEMS = {
     "quarantine above its limit": (
-        {"quarantined": {"duplicate id": 5, "truncated picture": 1_200}, "rows": 60_000},
-        "1,205 of 60,000 rows (2.01 %) are quarantined, more than the 1 % that validation.quarantine allows: "
-        "truncated picture 1,200, duplicate id 5. Correct what lists/quarantine.csv lists, or raise the limit.",
+        {"quarantined": {"duplicate id": 5, "truncated picture": 15}, "rows": 2_000},
+        "20 of 1,220 rows (1.64 %) are quarantined, those outside the classes aside, more than the 1 % that "
+        "validation.quarantine allows: truncated picture 15, duplicate id 5. "
+        "Correct what lists/quarantine.csv lists, or raise the limit.",
+    ),
+    "nearly half of the pictures that were looked at": (
+        {"quarantined": {"broken picture": 950}, "rows": 100_000, "unmapped": {}},
+        "950 of 2,150 rows (44.2 %) are quarantined, more than the 1 % that validation.quarantine allows: "
+        "broken picture 950. Correct what lists/quarantine.csv lists, or raise the limit.",
+    ),
+    "most pictures of one class": (
+        {"class_quarantined": {"eyewear": 40}, **of_eyewear(train=24, eval=2, test=2), "quarantined": {"x": 12}},
+        "eyewear: 40 of 68 products (58.8 %) are quarantined, more than the 5 % that validation.class_quarantine "
+        "allows. Correct what lists/quarantine.csv lists, or raise the limit.",
+    ),
+    "most rows outside the classes": (
+        {"unmapped": {"Tee Shirts": 7_000, "Trainers": 2_785}, "rows": 11_000},
+        "9,785 of 11,000 rows (89 %) are outside the classes, more than the 50 % that validation.unmapped allows, "
+        "above all Tee Shirts 7,000, Trainers 2,785. Map what lists/unmapped.csv lists by rules of the taxonomy, or "
+        "raise the limit.",
     ),
     "empty split": (
         {"examples": {"train": 960, "eval": 120}, "classes": {name: {"train": 320, "eval": 40} for name in CLASSES}},
@@ -92,8 +110,20 @@ def test_a_problem_is_told_once_with_its_figures_and_a_remedy(changes, sentence)
 
 
 ALLOWED = {
-    "quarantine exactly at its limit": (Validation(), {"quarantined": {"no picture": 15}}),
-    "a limit that binary fractions cannot hold": (Validation(quarantine=0.29), {"quarantined": {"x": 29}, "rows": 100}),
+    "quarantine exactly at its limit": (
+        Validation(),
+        {"quarantined": {"no picture": 12}, "examples": {"train": 960, "eval": 120, "test": 108}},
+    ),
+    "one broken picture of five": (
+        Validation(class_minimum=2),
+        {"class_quarantined": {"eyewear": 1}, **of_eyewear(train=2, eval=1, test=1)},
+    ),
+    "classes that may lose all": (Validation(class_quarantine=1), {"class_quarantined": {"eyewear": 4_000}}),
+    "rows outside exactly at their limit": (Validation(), {"unmapped": {"Watches": 1_200}, "rows": 2_400}),
+    "a limit that binary fractions cannot hold": (
+        Validation(quarantine=0.29),
+        {"quarantined": {"x": 29}, "examples": {"train": 69, "eval": 1, "test": 1}},
+    ),
     "quarantine below a higher limit": (Validation(quarantine=0.5), {"quarantined": {"no picture": 750}}),
     "class exactly at the minimum": (Validation(), of_eyewear(train=10, eval=1, test=1)),
     "class exactly at a lower minimum": (Validation(class_minimum=2), of_eyewear(train=2, eval=1, test=1)),
@@ -106,8 +136,57 @@ def test_limits_are_inclusive_and_the_recipe_s_own(settings, changes):
 
 
 def test_catalogue_without_any_example_is_refused_for_its_empty_splits_alone():
-    problems = judged(examples={}, classes={}).problems
+    problems = judged(examples={}, classes={}, quarantined={}).problems
     assert [problem.split(" is empty")[0] for problem in problems] == [f"Split {split}" for split in SPLITS]
+
+
+def outside(unmapped: dict[str, int], rows: int) -> Summary:
+    return Summary.model_validate({**FIT, "unmapped": unmapped, "rows": rows})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        (
+            outside({"Watches": 330}, 1_000),
+            outside({"Watches": 330, "Tee": 20, "Trainers": 90}, 1_000),
+            "Trainers 90, Tee 20",
+        ),
+        (outside({}, 1_000), outside({"Tee": 101}, 1_000), "Tee 101"),
+        (outside({"Watches": 330}, 1_000), outside({"Watches": 425}, 1_000), None),
+        (outside({"Watches": 40}, 100), outside({"Watches": 50}, 100), None),
+        (outside({"Watches": 10}, 30), outside({"Watches": 14}, 30), None),  # as chance brings it
+        (outside({"Watches": 425}, 1_000), outside({"Watches": 330}, 1_000), None),
+        (None, outside({"Watches": 500}, 1_000), None),
+    ],
+)
+def test_renamed_categories_are_refused_beside_the_last_run_and_named(before, now, grown):
+    problems = judge([], now, Validation(), CLASSES, "lists", before).problems
+    assert len(problems) == bool(grown)
+    if grown:
+        share, earlier = (f"{100 * each.outside:.3g} %" for each in (now, before))
+        assert problems[0] == (
+            f"{share} of the rows are outside the classes, and {earlier} were in the last run whose data were fit; "
+            f"validation.unmapped_rise allows 10 points more. The most grown article types among them: {grown}. "
+            "Map what lists/unmapped.csv lists by rules of the taxonomy, or raise the limit."
+        )
+        assert judge([], now, Validation(unmapped_rise=0.5), CLASSES, "lists", before).ok
+
+
+def test_the_last_accepted_data_are_those_of_the_same_experiment(tmp_path):
+    from components.validate.earlier import last_accepted
+
+    assert last_accepted(str(tmp_path / "none"), "six_class") is None
+    for number, name in ((9, "six_class"), (10, "six_class"), (11, "sub_category"), (12, None)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if name:  # the gate of run 12 refused its data, or is at work
+            told = judged(rows=number * 1_000).as_json()
+            (folder / "verdict.json").write_text(json.dumps({"name": name} | told))
+    found = last_accepted(str(tmp_path), "six_class")
+    assert found is not None
+    assert (found.rows, found.unmapped) == (10_000, FIT["unmapped"])
+    assert last_accepted(str(tmp_path), "article_type") is None
 
 
 def test_findings_of_a_feature_are_one_sentence_that_names_splits_and_remedy():
@@ -254,6 +333,7 @@ def run_chain(root: Path, schema: Path) -> Path:
     gate = DataGate(
         anomalies=validator.outputs["anomalies"],
         quarantine=quarantine.outputs["result"],
+        name="six_class",
         settings=Validation().model_dump_json(),
         classes=json.dumps(["topwear", "shoes"]),
     )
