@@ -122,7 +122,9 @@ def _tried(properties: Mapping[str, str | int | float], recipe: Recipe) -> str:
     if not properties["blessed"]:
         return str(properties["reason"])
     server = "the local server" if recipe.serving.runner == "local" else recipe.serving.image
-    return f"{server} answers about {properties['pictures']} real pictures, {properties['milliseconds']:.0f} ms each"
+    refused = f", {properties['refused']} of them refused" if properties.get("refused") else ""
+    took = f"{properties['milliseconds']:.0f} ms each"
+    return f"{server} answers about {properties['pictures']} real pictures{refused}, {took}"
 
 
 def _accepted(verdict: Path) -> str:

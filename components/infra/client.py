@@ -40,11 +40,11 @@ def ask(
     Args:
         runner: the server.
         model: the name it serves the model under.
-        questions: about pictures that a good model accepts.
+        questions: about pictures of the catalogue.
         seconds: that the server has until the model is loaded.
 
     Returns:
-        An answer to each, whole and without an error.
+        A whole answer to each.
 
     Raises:
         ValidationFailed: the server cannot serve the model, and says why.
@@ -98,7 +98,7 @@ def _wait_until_loaded(service: Any, model: str, deadline: float) -> None:
 
 
 def _answer(service: Any, question: Question) -> Answer:
-    """Asks, and holds the answer against what was asked: one row for each picture, none with an error."""
+    """Asks, and holds the answer against what was asked: one row for each picture."""
     request, rows = question
     signature, began = str(request.model_spec.signature_name), time.monotonic()
     try:
@@ -113,8 +113,6 @@ def _answer(service: Any, question: Question) -> Answer:
     answered = outputs.get("probabilities" if signature == JUDGED else "error", ())
     if any(len(values) != len(rows) for values in (answered, *outputs.values())):
         raise error_types.ValidationFailed(f"{signature}: {len(rows)} pictures get {len(answered)} answers")
-    if refusals := [refusal for refusal in outputs.get("error", ()) if refusal]:
-        raise error_types.ValidationFailed(f"{signature}: a picture of the catalogue is refused: {refusals[0]}")
     return Answer(signature, rows, outputs, seconds)
 
 

@@ -25,7 +25,7 @@ from tfx.utils.model_paths import tf_serving_flavor
 
 from components.evaluate.baseline import BLESSED, MODEL_ID
 from components.infra.client import ask
-from components.infra.names import find_mistake
+from components.infra.names import count_refused, find_mistake
 from components.infra.requests import SIGNATURES, WARMUP, build_questions, picture_of, read_records, write_warmup
 from components.infra.runner import start
 from components.settings import Serving
@@ -79,7 +79,8 @@ class Executor(InfraValidatorExecutor):
             return
         fileio.copy(warmup, os.path.join(blessing.uri, WARMUP))
         middle = statistics.median(answer.seconds for answer in answers if len(answer.rows) == 1)
-        _record(blessing, pictures=len(records), answered=len(answers), milliseconds=1000 * middle)
+        refused = count_refused(answers)
+        _record(blessing, pictures=len(records), refused=refused, answered=len(answers), milliseconds=1000 * middle)
 
     def _PrepareModelPath(self, model: Any, serving_spec: Any) -> str:
         """Copies the model to where it can be given warm-up requests, as `<model>/<version>/`."""
@@ -89,13 +90,13 @@ class Executor(InfraValidatorExecutor):
         return copy
 
 
-def _record(blessing: Any, reason: str = "", pictures: int = 0, answered: int = 0, milliseconds: float = 0.0) -> None:
+def _record(blessing: Any, reason: str = "", milliseconds: float = 0.0, **counts: int) -> None:
     """Writes what TFX's Pusher looks for, and what people want to know."""
     io_utils.write_string_file(os.path.join(blessing.uri, "INFRA_NOT_BLESSED" if reason else "INFRA_BLESSED"), "")
     blessing.set_int_custom_property(BLESSED, 0 if reason else 1)
     blessing.set_string_custom_property("reason", reason)
-    blessing.set_int_custom_property("pictures", pictures)
-    blessing.set_int_custom_property("answered", answered)
+    for name in ("pictures", "refused", "answered"):
+        blessing.set_int_custom_property(name, counts.get(name, 0))
     blessing.set_float_custom_property("milliseconds", milliseconds)
 
 
@@ -117,8 +118,8 @@ class ServingValidator(base_component.BaseComponent):
     """Has a server load a model and answer requests about real pictures, and holds the names against their classes.
 
     Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `current_model_id`, `reason`
-    (what speaks against the model; "" for nothing), `pictures`, `answered` (requests) and `milliseconds` (the median
-    answer about one picture).
+    (what speaks against the model; "" for nothing), `pictures`, `refused` (those of them that no signature could
+    decode), `answered` (requests) and `milliseconds` (the median answer about one picture).
     In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation did not approve
     is not tried, and not blessed.
 

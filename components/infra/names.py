@@ -61,6 +61,8 @@ def choose(products: Sequence[tuple[str, str]], count: int) -> list[int]:
 def find_mistake(answers: Sequence[Answer], classes: Sequence[str], truth: Sequence[str], accuracy: float) -> str:
     """Holds the names in answers against what the gate judged, and against the classes of the products.
 
+    A picture that the gate could not judge either counts as a wrong answer.
+
     Args:
         answers: by every signature.
         classes: in the order of the probabilities.
@@ -71,11 +73,13 @@ def find_mistake(answers: Sequence[Answer], classes: Sequence[str], truth: Seque
         The first mistake, with its signature; "" for none.
     """
     judged = np.concatenate([answer.outputs["probabilities"] for answer in answers if answer.signature == JUDGED])
+    if not judged.any():
+        return f"{JUDGED} answers about none of {len(judged)} pictures"
     labels: dict[str, dict[int, str]] = {}
     for answer in answers:
+        if clause := _contradiction(answer, judged, classes):
+            return f"{answer.signature} {clause}"
         if "label" in answer.outputs:
-            if clause := _contradiction(answer, judged, classes):
-                return f"{answer.signature} {clause}"
             labels.setdefault(answer.signature, {}).update(zip(answer.rows, answer.outputs["label"], strict=True))
     for signature, names in labels.items():
         if clause := _shortfall([names[row] for row in range(len(truth))], truth, accuracy):
@@ -84,17 +88,28 @@ def find_mistake(answers: Sequence[Answer], classes: Sequence[str], truth: Seque
 
 
 def _contradiction(answer: Answer, probabilities: np.ndarray, classes: Sequence[str]) -> str:
-    """Where an answer gives a class another probability than `evaluate` does; "" where it nowhere does."""
-    rows = zip(answer.rows, *(answer.outputs[name] for name in ("label", "top_labels", "top_scores")), strict=True)
-    for row, label, names, scores in rows:
+    """Where an answer has another probability or error than `evaluate`; "" where it nowhere has."""
+    outputs = answer.outputs
+    for place, row in enumerate(answer.rows):
         judged = dict(zip(classes, probabilities[row], strict=True))
-        for name, score in ((label, max(judged.values())), *zip(names, scores, strict=True)):
-            if name not in judged:
-                return f"names '{name}', which is none of the classes"
-            if not abs(judged[name] - score) <= _TIE:
-                gives = f"gives that class {judged[name]:.3f}"
-                return f"names {name} at {score:.3f} for a picture where evaluate, which the gate judged, {gives}"
+        if error := outputs["error"][place] if "error" in outputs else "":
+            if any(judged.values()):
+                return f"refuses a picture that {JUDGED}, which the gate judged, answers: {error}"
+        elif "label" in outputs:
+            best = outputs["label"][place], max(judged.values())
+            for name, score in (best, *zip(outputs["top_labels"][place], outputs["top_scores"][place], strict=True)):
+                if name not in judged:
+                    return f"names '{name}', which is none of the classes"
+                if not abs(judged[name] - score) <= _TIE:
+                    gives = f"gives that class {judged[name]:.3f}"
+                    return f"names {name} at {score:.3f} for a picture where {JUDGED}, which the gate judged, {gives}"
     return ""
+
+
+def count_refused(answers: Sequence[Answer]) -> int:
+    """How many pictures have an error in some answer."""
+    answered = ((answer.rows, answer.outputs.get("error", ())) for answer in answers)
+    return len({row for rows, errors in answered for row, error in zip(rows, errors, strict=False) if error})
 
 
 def _shortfall(labels: Sequence[str], truth: Sequence[str], least: float) -> str:

@@ -58,6 +58,7 @@ CHANGES = {
     "train.seed=2": {"train"},
     "model.dropout=0.1": {"train"},
     "gate.recall=0.5": {"evaluate"},
+    "gate.accuracy=0.5": {"evaluate", "infra"},
     "serving.examples=8": {"infra"},
     "publish.keep=3": {"publish"},
     "drift.labels=0.1": set(),

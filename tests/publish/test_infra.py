@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from components.errors import PublishError
 from components.settings import Serving
-from tests.publish.infra import NAME, TAXONOMY, local_server, without_weights
+from tests.publish.infra import NAME, TAXONOMY, local_server, product, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
 from tests.serving.serving_model import LABELS, write_model
@@ -68,7 +68,7 @@ def tried(tmp_path, records):
 
         return tfx.dsl.Channel(type=kind)
 
-    def run(model_dir, approved=True, accuracy=0.0, **settings):
+    def run(model_dir, approved=True, accuracy=0.0, more=(), **settings):
         node = ServingValidator(
             model=channel(standard_artifacts.Model),
             model_blessing=channel(standard_artifacts.ModelBlessing),
@@ -88,7 +88,7 @@ def tried(tmp_path, records):
         shutil.copytree(model_dir, tmp_path / "trained" / "Format-Serving")
         verdict.set_int_custom_property("blessed", int(approved))
         examples.split_names = '["train", "eval", "test"]'
-        write_split(tmp_path / "examples" / "Split-test", records)
+        write_split(tmp_path / "examples" / "Split-test", [*records, *more])
         (tmp_path / "blessing").mkdir()
         executor_class = ServingValidator.EXECUTOR_SPEC.executor_class
         context = executor_class.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
@@ -220,6 +220,14 @@ def test_model_that_names_other_classes_than_the_gate_judged_is_not_blessed(trie
     assert blessing.get_int_custom_property("blessed") == 0
     assert blessing.get_string_custom_property("reason").startswith(reason)
     assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
+
+
+@pytest.mark.slow
+def test_picture_that_even_the_gate_could_not_judge_is_skipped_and_counted(tried, model):
+    blessing = tried(model, more=[product(b"", number=9)])
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_int_custom_property("pictures") == 6
+    assert blessing.get_int_custom_property("refused") == 1
 
 
 @pytest.mark.slow

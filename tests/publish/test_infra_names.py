@@ -1,11 +1,12 @@
 """Names that a server answers are those the gate judged, and right as often as the gate asks."""
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from components.infra.names import Answer, choose, find_mistake
+from components.infra.names import Answer, choose, count_refused, find_mistake
 
 CLASSES = ("topwear", "underwear", "jewelry", "shoes", "eyewear", "fragrances")
 TRUTH = [CLASSES[number % 6] for number in range(60)]
@@ -71,6 +72,38 @@ def test_a_tie_may_go_either_way():
         if "label" in answer.outputs:
             answer.outputs["top_scores"][:, :2] = 0.4501, 0.4500
     assert find_mistake(served, CLASSES, ["topwear"] * 60, 0.97) == ""
+
+
+def refusing(served, signatures, rows):
+    """The same answers, but for an error of some signatures about some pictures."""
+    found = []
+    for answer in served:
+        outputs = {name: values.copy() for name, values in answer.outputs.items()}
+        if answer.signature in signatures:
+            refused = np.isin(list(answer.rows), rows)
+            if answer.signature == "evaluate":
+                outputs["probabilities"][refused] = 0
+            else:
+                outputs["error"] = np.where(refused, "is no picture", "")
+        found.append(dataclasses.replace(answer, outputs=outputs))
+    return found
+
+
+def test_picture_that_is_refused_though_the_gate_judged_it_is_a_mistake():
+    said = find_mistake(refusing(answers(), ["examples"], [41]), CLASSES, TRUTH, 0.0)
+    assert said == "examples refuses a picture that evaluate, which the gate judged, answers: is no picture"
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, ""), (15, "serving_default names the right class of 45 of 60"),
+                                             (60, "evaluate answers about none of 60 pictures")])  # fmt: skip
+def test_picture_that_even_the_gate_could_not_judge_is_counted_as_a_wrong_answer(count, said):
+    served = refusing(answers(), ["serving_default", "examples", "evaluate"], range(count))
+    for answer in served:
+        if "label" in answer.outputs:
+            answer.outputs["label"][answer.outputs["error"] != ""] = ""
+    assert find_mistake(served, CLASSES, TRUTH, 0.97).startswith(said)
+    assert bool(said) == bool(find_mistake(served, CLASSES, TRUTH, 0.97))
+    assert count_refused(served) == count
 
 
 def test_probabilities_that_are_no_numbers_are_a_mistake():

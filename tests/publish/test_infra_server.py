@@ -14,7 +14,7 @@ import pytest
 
 from components.errors import PublishError
 from tests import HOUSE
-from tests.publish.infra import NAME, local_server, product, without_weights
+from tests.publish.infra import NAME, local_server, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
 
@@ -89,15 +89,6 @@ def test_server_says_what_is_wrong_with_a_model(model, records, tmp_path, damage
     with local_server(tmp_path / NAME) as address, pytest.raises(ValidationFailed, match=answer) as caught:
         asked(Running(address), records)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_model_that_refuses_a_picture_of_the_catalogue_is_refused(model, records):
-    from tfx.components.infra_validator.error_types import ValidationFailed
-
-    refused = r"serving_default: a picture of the catalogue is refused: the picture is empty"
-    with local_server(model.parent) as address, pytest.raises(ValidationFailed, match=refused):
-        asked(Running(address), [*records, product(b"")])
 
 
 @contextmanager
