@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from components.report.collect import FACTS_FILE
+from components.settings import Split
 from pipeline.footprint import Footprint, read_footprint
 from pipeline.history import History, open_history
 from pipeline.paths import Paths
@@ -16,6 +17,7 @@ from pipeline.runs import Run, StageRun
 
 # What is said elsewhere in a recipe changes no figure.
 _OF_RESULTS = ("labels", "split", "picture", "validation", "balance", "model", "train", "tune")
+_OF_SPLIT = {f"split.{name}" for name in Split.model_fields}
 _SEED = "train.seed"
 
 Settings = Mapping[str, Any]  # path of a setting to its value
@@ -59,6 +61,12 @@ class Result:
     footprint: Footprint | None
 
     @property
+    def tested_anew(self) -> bool:
+        """Whether a run of today would be tested on the same products; those given or of odd years are not dealt."""
+        # A run that did not know a setting of the split was dealt its products in another way.
+        return self.settings["split.by"] != "picture" or self.settings.keys() >= _OF_SPLIT
+
+    @property
     def seed(self) -> int:
         """That of the training."""
         return int(self.settings[_SEED])
@@ -79,6 +87,11 @@ class Row:
     changes: Settings
     results: tuple[Result, ...] = ()
     reason: str = ""
+
+    @property
+    def tested_anew(self) -> bool:
+        """See `Result`; a row without runs waits for one of today."""
+        return all(result.tested_anew for result in self.results)
 
 
 @dataclass(frozen=True)
@@ -130,13 +143,13 @@ def rows(records: Records) -> list[Row]:
     groups: dict[str, dict[str, list[Result]]] = {name: {} for name in shipped}
     for result in sorted(records.results, key=lambda result: result.began):
         told = {key: value for key, value in result.settings.items() if key != _SEED}
-        key = json.dumps([told, result.data, result.digest], sort_keys=True)
+        key = json.dumps([told, result.data, result.digest, result.tested_anew], sort_keys=True)
         groups.setdefault(result.recipe, {}).setdefault(key, []).append(result)
     found: list[Row] = []
     for name, variants in groups.items():
         own = settings_of(load_recipe(name).model_dump(mode="json")) if name in shipped else None
         of_recipe = [_row(name, variant, own) for variant in variants.values()]
-        if own is not None and all(row.changes for row in of_recipe):
+        if own is not None and all(row.changes or not row.tested_anew for row in of_recipe):
             of_recipe.insert(0, Row(name, {}, reason=records.failures.get(name, "")))
         found += sorted(of_recipe, key=lambda row: len(row.changes))
     return found

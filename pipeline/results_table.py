@@ -21,12 +21,19 @@ _LEGEND = (
     "memory of any stage. A + marks a commit with changes that were not committed."
 )
 
+_EARLIER = "Of an earlier split: tested on other products of the same catalogue than a run of today would be."
 
-def as_markdown(rows: Iterable[Row]) -> str:
-    """The rows as a Markdown table with a legend; what was not recorded is –."""
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """The rows as Markdown with a legend, those of an earlier split in a table of their own; what is not known is –."""
+    earlier = [row for row in rows if not row.tested_anew]
+    text = f"{_table(row for row in rows if row.tested_anew)}\n{_LEGEND}\n"
+    return f"{text}\n{_EARLIER}\n\n{_table(earlier)}" if earlier else text
+
+
+def _table(rows: Iterable[Row]) -> str:
     lines = [_COLUMNS, tuple("---" for _ in _COLUMNS), *map(_cells, rows)]
-    table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |" for cells in lines)
-    return f"{table}\n\n{_LEGEND}\n"
+    return "".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n" for cells in lines)
 
 
 def write_between_marks(text: str, file: Path) -> None:

@@ -151,6 +151,24 @@ def test_time_and_machine_of_a_cached_stage_are_those_of_when_it_ran(database, t
     assert (found["machine"], found["commit"]) == ("Old CPU, 8 cores, GPU", "1111111+")
 
 
+@pytest.mark.parametrize(("by", "tables"), [("picture", 2), ("year", 1)])
+def test_runs_of_an_earlier_split_are_no_seeds_of_todays_and_stand_in_a_table_of_their_own(tmp_path, by, tables):
+    record, text = tmp_path / "results.jsonl", ""
+    for name, seed, accuracy in (("one", 1, 0.99), ("two", 2, 0.97)):
+        (tmp_path / name).mkdir()
+        run(Database(tmp_path / name), name, (f"split.by={by}", f"train.seed={seed}"), accuracy)
+        text = written(tmp_path / name, record)
+        record.write_text(record.read_text().replace('"split.together":[],', ""))  # as before there was this setting
+    today, *earlier = text.split("Of an earlier split")
+    assert len(earlier) + 1 == tables
+    if tables == 1:  # products of odd years are not dealt
+        assert "98.0 ± 1.4 %" in today
+    else:
+        assert "97.0 % of" in today
+        assert "99.0 % of" not in today
+        assert "99.0 % of" in earlier[0]
+
+
 def test_runs_of_several_roots_make_one_table(tmp_path):
     for name, seed in (("one", 1), ("two", 2)):
         (tmp_path / name).mkdir()
