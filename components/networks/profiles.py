@@ -18,7 +18,7 @@ class Profile:
         parts: names of its parts in the order a picture passes them; its layers are named after them.
         step: the side has to be a multiple of this, pixels.
         starts: names of the pretrained weights that it can start from.
-        reference: who published it, in Markdown; "" where nobody did.
+        reference: who published it, and where; "" where nobody did.
     """
 
     own_size: int
@@ -38,46 +38,30 @@ def _numbered(name: str, first: int, last: int) -> tuple[str, ...]:
 
 _LITE0 = ("imagenet", "efficientnet_lite0")
 _EFFICIENTNET = ("stem", *_numbered("block", 1, 7), "top")
-_TAN_2019 = "Tan & Le 2019, [EfficientNet](https://arxiv.org/abs/1905.11946)"
-_HE_2016 = "He et al. 2016, [ResNet](https://arxiv.org/abs/1512.03385)"
+_TAN_2019 = "Tan & Le 2019, https://arxiv.org/abs/1905.11946"
+_HE_2016 = "He et al. 2016, https://arxiv.org/abs/1512.03385"
+_ZAGORUYKO_2016 = "Zagoruyko & Komodakis 2016, https://arxiv.org/abs/1605.07146"
 _RESIDUAL = ("stem", *_numbered("conv", 2, 5))
+_NASNET = ("stem", "normal1", "reduction1", "normal2", "reduction2", "normal3")
+_XCEPTION = ("stem", *_numbered("block", 2, 14))
+_INCEPTION = ("stem", *_numbered("mixed", 0, 10))
+_DEIT = ("stem", *_numbered("block", 1, 12), "top")
 
 # The first part is everywhere called stem: from there upwards the whole network is trained.
 PROFILES = {
     "efficientnet_b0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0, reference=_TAN_2019),
-    "efficientnet_lite0": Profile(
-        224, 32, _EFFICIENTNET, starts=_LITE0, reference=f"{_TAN_2019}, without squeeze-and-excitation"
-    ),
-    "efficientnet_v2m": Profile(
-        480, 32, _EFFICIENTNET, reference="Tan & Le 2021, [EfficientNetV2](https://arxiv.org/abs/2104.00298)"
-    ),
-    "nasnet_large": Profile(
-        331, 32, ("stem", "normal1", "reduction1", "normal2", "reduction2", "normal3"),
-        reference="Zoph et al. 2018, [NASNet](https://arxiv.org/abs/1707.07012)",
-    ),
+    "efficientnet_lite0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0, reference=_TAN_2019),
+    "efficientnet_v2m": Profile(480, 32, _EFFICIENTNET, reference="Tan & Le 2021, https://arxiv.org/abs/2104.00298"),
+    "nasnet_large": Profile(331, 32, _NASNET, reference="Zoph et al. 2018, https://arxiv.org/abs/1707.07012"),
     "resnet18": Profile(224, 32, _RESIDUAL, reference=_HE_2016),
     "resnet50": Profile(224, 32, _RESIDUAL, reference=_HE_2016),
-    "xception": Profile(
-        299, 71, ("stem", *_numbered("block", 2, 14)),
-        reference="Chollet 2017, [Xception](https://arxiv.org/abs/1610.02357)",
-    ),
-    "inception_v3": Profile(
-        299, 75, ("stem", *_numbered("mixed", 0, 10)),
-        reference="Szegedy et al. 2016, [Inception v3](https://arxiv.org/abs/1512.00567)",
-    ),
-    "densenet201": Profile(
-        224, 32, _RESIDUAL, reference="Huang et al. 2017, [DenseNet](https://arxiv.org/abs/1608.06993)"
-    ),
-    "vit_tiny": Profile(
-        224, 16, ("stem", *_numbered("block", 1, 12), "top"), step=16,
-        reference="Touvron et al. 2021, [DeiT](https://arxiv.org/abs/2012.12877)",
-    ),
+    "xception": Profile(299, 71, _XCEPTION, reference="Chollet 2017, https://arxiv.org/abs/1610.02357"),
+    "inception_v3": Profile(299, 75, _INCEPTION, reference="Szegedy et al. 2016, https://arxiv.org/abs/1512.00567"),
+    "densenet201": Profile(224, 32, _RESIDUAL, reference="Huang et al. 2017, https://arxiv.org/abs/1608.06993"),
+    "vit_tiny": Profile(224, 16, _DEIT, step=16, reference="Touvron et al. 2021, https://arxiv.org/abs/2012.12877"),
     "cnn": Profile(28, 16, ("stem", "conv2", "conv3", "top"), starts=()),
-    "resnet_small": Profile(
-        28, 16, ("stem", "conv2", "conv3", "conv4"), starts=(),
-        reference="Zagoruyko & Komodakis 2016, [Wide ResNet](https://arxiv.org/abs/1605.07146)",
-    ),
-}  # fmt: skip
+    "resnet_small": Profile(28, 16, _RESIDUAL[:-1], starts=(), reference=_ZAGORUYKO_2016),
+}
 
 
 def check_size(backbone: str, size: int) -> None:

@@ -65,7 +65,7 @@ class Network:
         features: width of an embedding.
         blocks: its parts.
         front: what stands before the backbone; "none" for nothing.
-        reference: who published the backbone, in Markdown; "" where nobody did.
+        reference: who published the backbone, and where; "" where nobody did.
         layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
     """
 
