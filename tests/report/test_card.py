@@ -1,6 +1,7 @@
 """The model card has the sections and the figures that it should have, and no markup from the data."""
 
 import re
+from itertools import pairwise
 
 from components.report.page import write_card
 from components.report.page.formats import percent
@@ -24,3 +25,12 @@ def test_text_from_the_data_is_no_markup_in_the_card() -> None:
     assert "<script" not in card.replace("\\<script", "")
     assert "\\<script\\>alert\\(1\\)" in card
     assert all(line.count(" | ") in (3, 4, 5) for line in card.splitlines() if line.startswith("| "))
+
+
+def test_every_table_and_list_of_the_card_begins_after_an_empty_line() -> None:
+    lines = write_card(full_facts()).splitlines()
+    for before, line in pairwise(lines):
+        if line.startswith("|") and not before.startswith("|"):
+            assert not before, line
+        if line.startswith("- ") and not before.startswith("- "):
+            assert not before, line

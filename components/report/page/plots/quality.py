@@ -75,7 +75,8 @@ def calibration(of: Calibration) -> Plot:
     return Plot(
         id="calibration",
         title="Calibration",
-        summary=f"Expected calibration error {percent(of.ece)}: the mean distance of the bars from the dashed line.",
+        summary=f"Expected calibration error {percent(of.ece)}: over all answers, the mean distance of their bar from "
+        "its mean confidence.",
         figure=drawn(
             bars,
             ideal,
