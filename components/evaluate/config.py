@@ -6,33 +6,39 @@ from collections.abc import Sequence
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.digest import code_digest
-from components.evaluate.figures import CLASS_FIGURES, CONFUSION, JUDGED_FIGURES, OVERALL_FIGURES, SLICES
+from components.evaluate.evidence import ROUNDING
+from components.evaluate.figures import (
+    CLASS_FIGURES,
+    CONFUSION,
+    JUDGED_FIGURES,
+    OVERALL_FIGURES,
+    PAIRED_FIGURES,
+    REGRESSION,
+    SLICES,
+)
 from components.features import LABEL
 from components.settings import Gate
-
-# A loss of exactly the tolerance is allowed, and 0.968 - 0.973 is a little less than -0.005.
-_ROUNDING = 1e-9
 
 
 def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     """Configures TFX's Evaluator for raw examples and a model with the signatures `evaluate` and `transform_features`.
 
-    Every class has a threshold on recall and on precision, even where the gate says 0: the figures of a class that
-    does not occur or is never predicted are NaN, which no threshold accepts. With `gate.support` they are thresholds on
-    what `figures.judged` makes of them, which is a number for classes that are rare or do not occur. Thresholds against
-    the baseline apply where the Evaluator is given one; without, TFX drops them and the others decide alone.
+    Every class has thresholds on recall, precision and loss, even where the gate says 0: what a class that does not
+    occur or is never predicted is judged by is NaN, which no threshold accepts. They are set on what
+    `figures.judgement` makes of the figures, so that TFMA's comparison with a number decides by intervals and tests.
+    Without a baseline nothing is lost.
 
     Args:
         classes: names of the classes, in the order of their labels.
         gate: what a model must reach.
 
     Returns:
-        Metrics overall and by class, for all examples and sliced by label, gender and season. An example that lacks
+        Metrics overall and by class, for all examples and sliced by gender and season. An example that lacks
         the feature of a slice is left out of that slice only.
     """
     overall = config_pb2.MetricsSpec(
         metrics=[
-            *(_figure(name, classes, gate, _overall_threshold(name, gate)) for name in OVERALL_FIGURES),
+            *(_figure(name, classes, gate, _overall_threshold(name, gate)) for name in (*OVERALL_FIGURES, REGRESSION)),
             config_pb2.MetricConfig(class_name="ExampleCount"),
             config_pb2.MetricConfig(
                 class_name="MultiClassConfusionMatrixAtThresholds",
@@ -44,7 +50,7 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     by_class = config_pb2.MetricsSpec(
         metrics=[
             _figure(name, classes, gate, _class_threshold(name, gate))
-            for name in CLASS_FIGURES + (JUDGED_FIGURES if gate.support else ())
+            for name in CLASS_FIGURES + JUDGED_FIGURES + PAIRED_FIGURES
         ],
         binarize=config_pb2.BinarizationOptions(class_ids={"values": range(len(classes))}),
     )
@@ -59,7 +65,7 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
         ],
         slicing_specs=[
             config_pb2.SlicingSpec(),
-            *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in (LABEL, *SLICES)),
+            *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in SLICES),
         ],
         metrics_specs=[overall, by_class],
     )
@@ -72,7 +78,7 @@ def _figure(
     figure = config_pb2.MetricConfig(
         class_name="Figure",
         module="components.evaluate.metrics",
-        config=json.dumps({"name": name, "classes": len(classes), "enough": gate.support or 0, "code": code}),
+        config=json.dumps({"name": name, "classes": len(classes), "gate": gate.model_dump(), "code": code}),
     )
     if threshold:
         # A threshold that names no slice applies to each of them, and most classes are absent from some slice.
@@ -83,24 +89,30 @@ def _figure(
 def _overall_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
     match name:
         case "accuracy":
-            return _threshold(gate.accuracy, gate.regression)
+            return _at_least(gate.accuracy)
         case "macro_f1" | "macro_auprc" if (least := getattr(gate, name)) is not None:
-            return _threshold(least)
+            return _at_least(least)
         case "ece" if gate.ece is not None:
-            return config_pb2.MetricThreshold(value_threshold={"upper_bound": {"value": gate.ece}})
+            return _at_most(gate.ece)
+        case "judged_regression":
+            return _at_most(gate.regression + ROUNDING)
     return None
 
 
 def _class_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
-    recall, precision = ("judged_recall", "judged_precision") if gate.support else ("recall", "precision")
-    if name == recall:
-        return _threshold(gate.recall, gate.class_regression)
-    return _threshold(gate.precision) if name == precision else None
+    match name:
+        case "judged_recall":
+            return _at_least(gate.recall)
+        case "judged_precision":
+            return _at_least(gate.precision)
+        case "judged_regression":
+            return _at_most(gate.class_regression + ROUNDING)
+    return None
 
 
-def _threshold(least: float, largest_loss: float | None = None) -> config_pb2.MetricThreshold:
-    threshold = config_pb2.MetricThreshold(value_threshold={"lower_bound": {"value": least}})
-    if largest_loss is not None:
-        threshold.change_threshold.absolute.value = -largest_loss - _ROUNDING
-        threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-    return threshold
+def _at_least(value: float) -> config_pb2.MetricThreshold:
+    return config_pb2.MetricThreshold(value_threshold={"lower_bound": {"value": value}})
+
+
+def _at_most(value: float) -> config_pb2.MetricThreshold:
+    return config_pb2.MetricThreshold(value_threshold={"upper_bound": {"value": value}})

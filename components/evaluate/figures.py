@@ -9,13 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluate.evidence import proven_loss, proven_losses, wilson
+from components.settings import Gate
+
 CLASS_FIGURES = ("precision", "recall", "f1", "auprc", "support", "predicted")
+# Examples that only the baseline, or only the candidate, has right; of each class, and of all.
+PAIRED_FIGURES = ("lost", "gained")
 # macro_recall is also called balanced accuracy, loss also log loss.
 OVERALL_FIGURES = (
     "accuracy", "top5_accuracy", "loss", "ece", "macro_precision", "macro_recall", "macro_f1", "macro_auprc",
 )  # fmt: skip
-# What a class is judged by where rare ones are judged together; not figures of its own.
-JUDGED_FIGURES = ("judged_precision", "judged_recall")
+# What the thresholds of a class are set on: upper ends of intervals, and the loss that is proven.
+REGRESSION = "judged_regression"  # also of all classes together
+JUDGED_FIGURES = ("judged_precision", "judged_recall", REGRESSION)
 CONFUSION = "confusion"  # examples by true and predicted class; TFMA's own metric
 SLICES = ("gender", "season")  # the features by which figures are also told apart
 
@@ -30,8 +36,8 @@ class Figures:
     """What one set of predictions comes to.
 
     Attributes:
-        classes: name of `CLASS_FIGURES` and `JUDGED_FIGURES` to float64 [k].
-        overall: name of `OVERALL_FIGURES` to a number. The macro figures are means over the classes that occur, and
+        classes: name of a figure to float64 [k].
+        overall: name of a figure to a number. The macro figures are means over the classes that occur, and
             NaN where one of those has none. The top five of five classes or fewer are no figure, but NaN.
     """
 
@@ -39,7 +45,7 @@ class Figures:
     overall: dict[str, float]
 
 
-def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: int, enough: int = 0) -> Figures:
+def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], classes: int) -> Figures:
     """Computes all figures of one set of predictions.
 
     Args:
@@ -47,7 +53,6 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         probabilities: float32 [n, classes]; the highest is the prediction. A row without a positive number predicts
             no class.
         classes: number of classes k.
-        enough: examples of a class that are needed to judge it by itself, see `judged`.
 
     Raises:
         ValueError: a label or the number of columns does not fit `classes`.
@@ -56,7 +61,7 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         raise ValueError(f"probabilities have shape {probabilities.shape}, not {(len(labels), classes)}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"labels go from {labels.min()} to {labels.max()}, which {classes} classes do not have")
-    predictions = np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), classes)
+    predictions = predictions_of(probabilities)
     right = np.bincount(labels[labels == predictions], minlength=classes)
     support = np.bincount(labels, minlength=classes)
     predicted = np.bincount(predictions, minlength=classes + 1)[:classes]
@@ -67,7 +72,6 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
         "auprc": np.array([average_precision(labels == i, probabilities[:, i]) for i in range(classes)]),
         "support": support.astype(np.float64),
         "predicted": predicted.astype(np.float64),
-        **judged(right, support, predicted, enough),
     }
     occurs = support > 0
     overall = {
@@ -80,30 +84,57 @@ def figures(labels: NDArray[np.int64], probabilities: NDArray[np.float32], class
     return Figures(by_class, overall)
 
 
-def judged(
-    right: NDArray[np.int64], support: NDArray[np.int64], predicted: NDArray[np.int64], enough: int
-) -> dict[str, NDArray[np.float64]]:
-    """What each class is judged by, where one with few examples cannot be judged by itself.
+def predictions_of(probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Returns the class of each row, int64 [n]; k for a row of [n, k] without a positive number."""
+    return np.where(probabilities.max(axis=1) > 0, probabilities.argmax(axis=1), probabilities.shape[1])
 
-    A class with `enough` examples is judged by its own recall and precision. The others are rare: they are judged
-    together, by the recall of all their examples, if these are `enough` in all; if not, not at all. So no judgement
-    rests on fewer than `enough` examples. What is not judged is 1, which passes any gate.
+
+def judgement(
+    labels: NDArray[np.int64], answers: NDArray[np.int64], others: NDArray[np.int64] | None, classes: int, gate: Gate
+) -> Figures:
+    """Computes what the gate's thresholds are set on, beside the baseline's answers to the same examples.
+
+    A class with `gate.support` examples is judged by itself. The others are rare: they are judged together, by the
+    recall of all their examples and its loss, if these are enough in all; if not, not at all. What is not judged
+    passes any gate: 1, or a loss of 0.
+
+    Recall and precision are judged by the upper end of their interval, so that a class is refused where its figure is
+    too low by more than chance; NaN, which no threshold accepts, is that of a class that does not occur or is never
+    predicted.
 
     Args:
-        right: int64 [k], examples of each class that were called so.
-        support: int64 [k], examples of it.
-        predicted: int64 [k], examples called so.
-        enough: how many examples are enough; with 0 every class is judged by itself, also one without any.
+        labels: int64 [n].
+        answers: int64 [n], the candidate's.
+        others: int64 [n], the baseline's; None without one.
+        classes: number of classes k.
+        gate: the levels, and how many examples are enough.
 
     Returns:
-        Name of `JUDGED_FIGURES` to float64 [k].
+        `JUDGED_FIGURES` and `PAIRED_FIGURES` of each class, and `REGRESSION` and `PAIRED_FIGURES` of all; lost and
+        gained are NaN without a baseline.
     """
+    count = lambda chosen: np.bincount(labels[chosen], minlength=classes)  # noqa: E731
+    right, other = answers == labels, answers == labels if others is None else others == labels
+    support, predicted = count(...), np.bincount(answers, minlength=classes + 1)[:classes]
+    paired = {"lost": count(other & ~right), "gained": count(right & ~other)}
+    enough = gate.support or 0
     rare = support < enough
-    together = right[rare].sum() / support[rare].sum() if support[rare].sum() >= max(enough, 1) else 1.0
-    return {
-        "judged_precision": np.where(rare, 1.0, _ratio(right, predicted)),
-        "judged_recall": np.where(rare, together, _ratio(right, support)),
+    unit = np.where(rare, classes, np.arange(classes))  # what each class is judged in; the rare ones in the last
+    together = lambda counts: np.bincount(unit, counts, classes + 1).astype(np.int64)  # noqa: E731
+    examples = together(support)
+    _, recall = wilson(together(count(right)), examples, gate.significance)
+    losses = proven_losses(together(paired["lost"]), together(paired["gained"]), examples, gate)
+    if not rare.any() or examples[-1] < enough:
+        recall[-1], losses[-1] = 1.0, 0.0
+    by_class: dict[str, NDArray[np.float64]] = {
+        "judged_precision": np.where(rare, 1.0, wilson(count(right), predicted, gate.significance)[1]),
+        "judged_recall": recall[unit],
+        REGRESSION: losses[unit],
+        **{name: np.where(others is None, np.nan, counts) for name, counts in paired.items()},
     }
+    lost, gained = (int(counts.sum()) for counts in paired.values())
+    sums = {name: float(by_class[name].sum()) for name in PAIRED_FIGURES}
+    return Figures(by_class, {REGRESSION: float(proven_loss(lost, gained, len(labels), gate)), **sums})
 
 
 def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[np.float32], top: int) -> float:

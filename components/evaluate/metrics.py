@@ -5,7 +5,7 @@ take minutes, here all figures together take seconds. Theirs also judge by P(cla
 probability, which is what a caller is given.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -14,66 +14,92 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.figures import CLASS_FIGURES, JUDGED_FIGURES, OVERALL_FIGURES, figures
+from components.evaluate.figures import (
+    CLASS_FIGURES,
+    JUDGED_FIGURES,
+    OVERALL_FIGURES,
+    PAIRED_FIGURES,
+    REGRESSION,
+    figures,
+    judgement,
+    predictions_of,
+)
+from components.settings import Gate
 
 _SCORES = "_scores"  # TFMA keeps names with a leading underscore to itself
 
-# Labels int64 [n] and probabilities float32 [n, k], in pieces.
-Scores = list[tuple[NDArray[np.int64], NDArray[np.float32]]]
+# Labels int64 [n] and for each model, the candidate first, probabilities float32 [n, k]; in pieces.
+Scores = list[tuple[NDArray[Any], ...]]
 
 
 class Figure(metric_types.Metric):
     """One figure, of each class (a spec with `binarize`) or overall (a spec without).
 
-    However many are asked for, all are computed together, once for a model and slice. A slice is held in memory:
-    four bytes for each example and class.
+    However many are asked for, all are computed together, once for a slice. A slice is held in memory: four bytes for
+    each example, class and model. The answers of both models are kept side by side, which TFMA's own metrics cannot do:
+    how many examples a class lost and gained against the baseline is known of pairs alone.
     """
 
-    def __init__(self, name: str, classes: int, enough: int = 0, code: str = "") -> None:
+    def __init__(self, name: str, classes: int, gate: Mapping[str, Any], code: str = "") -> None:
         """Creates the metric.
 
         Args:
-            name: one of `CLASS_FIGURES`, `JUDGED_FIGURES` or `OVERALL_FIGURES`.
+            name: of a figure in `figures.py`.
             classes: number of classes.
-            enough: examples of a class that are needed to judge it by itself.
+            gate: what a model must reach, as `Gate.model_dump` has it.
             code: digest of the code that computes it, so that an edit makes another configuration.
         """
-        super().__init__(_computations, name=name, classes=classes, enough=enough, code=code)
+        super().__init__(_computations, name=name, classes=classes, gate=gate, code=code)
 
 
 def _computations(
     name: str,
     classes: int,
-    enough: int = 0,
+    gate: Mapping[str, Any],
     code: str = "",
     eval_config: config_pb2.EvalConfig | None = None,
     model_names: list[str] | None = None,
     example_weighted: bool = False,
 ) -> metric_types.MetricComputations:
-    computations: metric_types.MetricComputations = []
-    for model_name in model_names or [""]:
-        scores = metric_types.MetricKey(name=_SCORES, model_name=model_name, example_weighted=example_weighted)
-        computations.append(
-            metric_types.MetricComputation(keys=[scores], preprocessors=None, combiner=_Collect(scores, eval_config))
-        )
-        # The same keys whatever figure is asked for: TFMA drops all but the first of equal computations.
-        keys = [scores._replace(name=figure) for figure in OVERALL_FIGURES]
-        for figure in CLASS_FIGURES + (JUDGED_FIGURES if enough else ()):
-            keys += [scores._replace(name=figure, sub_key=metric_types.SubKey(class_id=i)) for i in range(classes)]
-        computations.append(
-            metric_types.DerivedMetricComputation(keys=keys, result=_result(scores, keys, classes, enough))
-        )
-    return computations
+    models = model_names or [""]  # the candidate, and the baseline if there is one
+    scores = metric_types.MetricKey(name=_SCORES, example_weighted=example_weighted)
+    # The same keys whatever figure is asked for: TFMA drops all but the first of equal computations.
+    keys = []
+    for model in models:
+        judged = model == models[0]
+        key = scores._replace(model_name=model)
+        overall = OVERALL_FIGURES + ((REGRESSION, *PAIRED_FIGURES) if judged else ())
+        keys += [key._replace(name=figure) for figure in overall]
+        for figure in CLASS_FIGURES + (JUDGED_FIGURES + PAIRED_FIGURES if judged else ()):
+            keys += [key._replace(name=figure, sub_key=metric_types.SubKey(class_id=i)) for i in range(classes)]
+    return [
+        metric_types.MetricComputation(
+            keys=[scores], preprocessors=None, combiner=_Collect(scores, models, eval_config)
+        ),
+        metric_types.DerivedMetricComputation(
+            keys=keys, result=_result(scores, models, keys, classes, Gate.model_validate(gate))
+        ),
+    ]
 
 
 def _result(
-    scores: metric_types.MetricKey, keys: Iterable[metric_types.MetricKey], classes: int, enough: int
+    scores: metric_types.MetricKey,
+    models: Sequence[str],
+    keys: Iterable[metric_types.MetricKey],
+    classes: int,
+    gate: Gate,
 ) -> Callable[[dict[metric_types.MetricKey, Any]], dict[metric_types.MetricKey, float]]:
     def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, float]:
-        labels, probabilities = metrics[scores]
-        of = figures(labels, probabilities, classes, enough)
+        labels, *answers = metrics[scores]
+        of = {model: figures(labels, each, classes) for model, each in zip(models, answers, strict=True)}
+        calls = [predictions_of(each) for each in answers]
+        judged = judgement(labels, calls[0], calls[1] if calls[1:] else None, classes, gate)
+        of[models[0]].classes.update(judged.classes)
+        of[models[0]].overall.update(judged.overall)
         return {
-            key: float(of.classes[key.name][key.sub_key.class_id]) if key.sub_key else of.overall[key.name]
+            key: float(of[key.model_name].classes[key.name][key.sub_key.class_id])
+            if key.sub_key
+            else of[key.model_name].overall[key.name]
             for key in keys
         }
 
@@ -81,20 +107,25 @@ def _result(
 
 
 class _Collect(beam.CombineFn):
-    """Gathers the labels and probabilities of a slice."""
+    """Gathers the labels and the probabilities of all models of a slice."""
 
-    def __init__(self, key: metric_types.MetricKey, eval_config: config_pb2.EvalConfig | None) -> None:
-        self._key = key
-        self._eval_config = eval_config
+    def __init__(
+        self, key: metric_types.MetricKey, models: Sequence[str], eval_config: config_pb2.EvalConfig | None
+    ) -> None:
+        self._key, self._models, self._eval_config = key, models, eval_config
 
     def create_accumulator(self) -> Scores:
         return []
 
     def add_input(self, accumulator: Scores, element: metric_types.StandardMetricInputs) -> Scores:
-        for label, probabilities, _ in metric_util.to_label_prediction_example_weight(
-            element, eval_config=self._eval_config, model_name=self._key.model_name, flatten=False
-        ):
-            accumulator.append((np.reshape(label, (1,)).astype(np.int64), np.reshape(probabilities, (1, -1))))
+        piece = []
+        for model in self._models:
+            (answer,) = metric_util.to_label_prediction_example_weight(
+                element, eval_config=self._eval_config, model_name=model, flatten=False
+            )
+            label, probabilities, _ = answer
+            piece.append(np.reshape(probabilities, (1, -1)))
+        accumulator.append((np.reshape(label, (1,)).astype(np.int64), *piece))
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Scores]) -> Scores:
@@ -107,6 +138,5 @@ class _Collect(beam.CombineFn):
         return {self._key: _joined(accumulator)}
 
 
-def _joined(pieces: Scores) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    labels, probabilities = zip(*pieces, strict=True)
-    return np.concatenate(labels), np.concatenate(probabilities)
+def _joined(pieces: Scores) -> tuple[NDArray[Any], ...]:
+    return tuple(np.concatenate(part) for part in zip(*pieces, strict=True))

@@ -19,11 +19,10 @@ class Metric(NamedTuple):
 
 
 class Breach(NamedTuple):
-    """A threshold that was not met, set on the figure itself or on its change against the baseline."""
+    """A threshold that was not met: the figure's name, and the class it is of (None: overall)."""
 
     figure: str
     label: int | None
-    change: bool
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def read_record(folder: str) -> Record:
 
 
 def _breach(failure: Any) -> Breach:
-    return Breach(failure.metric_key.name, _label(failure.metric_key), failure.metric_key.is_diff)
+    return Breach(failure.metric_key.name, _label(failure.metric_key))
 
 
 def _overall_first(breach: Breach) -> int:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from components.evaluate.evidence import spread, wilson
 from components.evaluate.record import Breach
 from components.settings import Gate
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import RareClasses, Verdict
 
-_CALLED = {"macro_f1": "macro-F1", "macro_auprc": "macro-AUPRC", "ece": "expected calibration error"}
+_CALLED = {"macro_f1": "macro-F1", "macro_auprc": "macro-AUPRC", "ece": "expected calibration error",
+           "regression": "accuracy"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,56 +53,71 @@ def note_on_rare(verdict: "Verdict") -> str:
 
 
 def _failure(breach: Breach, verdict: "Verdict") -> Failure:
+    figure, gate = breach.figure.removeprefix("judged_"), verdict.gate
     if breach.label is None:
-        return Failure(None, f"{_CALLED.get(breach.figure, breach.figure)} {_overall(breach, verdict)}")
-    of, figure = verdict.classes[breach.label], breach.figure.removeprefix("judged_")
+        return Failure(None, f"{_CALLED.get(figure, figure)} {_overall(figure, verdict)}")
+    of = verdict.classes[breach.label]
     if verdict.rare and of.name in verdict.rare.names:
-        return Failure(None, _rare_failure(verdict.rare, breach, verdict.gate))
+        return Failure(None, _rare_failure(verdict.rare, figure, gate))
     if not of.support:
         return Failure(of.name, f"{of.name} does not occur in the test split")
     if not of.predicted:
         return Failure(of.name, f"{of.name} was never predicted")
-    if breach.change:
-        told = _lost(of.recall, of.baseline_recall, verdict.gate.class_regression)
-    else:
-        told = _missed(getattr(of, figure), getattr(verdict.gate, figure))
-        told += _mistaken(figure, breach.label, verdict)
-    return Failure(of.name, f"{of.name} {figure} {told}")
+    if figure == "regression":
+        lost = _lost(of.lost, of.gained, of.support, of.recall, of.baseline_recall, gate.class_regression)
+        return Failure(of.name, f"{of.name} recall {lost}")
+    share, total = (of.recall, of.support) if figure == "recall" else (of.precision, of.predicted)
+    missed = _missed(share, getattr(gate, figure), total, gate.significance)
+    return Failure(of.name, f"{of.name} {figure} {missed}{_mistaken(figure, breach.label, verdict)}")
 
 
-def _rare_failure(rare: "RareClasses", breach: Breach, gate: Gate) -> str:
-    if breach.change:
-        told = _lost(rare.recall, rare.baseline_recall, gate.class_regression)
+def _rare_failure(rare: "RareClasses", figure: str, gate: Gate) -> str:
+    if figure == "regression":
+        said = _lost(rare.lost, rare.gained, rare.support, rare.recall, rare.baseline_recall, gate.class_regression)
     else:
-        told = _missed(rare.recall, gate.recall)
-    return f"recall of the {_classes(len(rare.names))} with fewer than {gate.support} test examples together {told}"
+        said = _missed(rare.recall, gate.recall, rare.support, gate.significance)
+    return f"recall of the {_classes(len(rare.names))} with fewer than {gate.support} test examples together {said}"
 
 
 def _classes(count: int) -> str:
     return f"{count} class{'es' if count > 1 else ''}"
 
 
-def _overall(breach: Breach, verdict: "Verdict") -> str:
-    if breach.change:
-        return _lost(verdict.accuracy, verdict.baseline_accuracy, verdict.gate.regression)
-    value, limit = getattr(verdict, breach.figure), getattr(verdict.gate, breach.figure)
-    if breach.figure == "ece" and value is not None:
+def _overall(figure: str, verdict: "Verdict") -> str:
+    if figure == "regression":
+        values = verdict.lost, verdict.gained, verdict.examples, verdict.accuracy, verdict.baseline_accuracy
+        return _lost(*values, verdict.gate.regression)
+    value, limit = getattr(verdict, figure), getattr(verdict.gate, figure)
+    if figure == "ece" and value is not None:
         return f"{_apart(value, limit)} % is above {_hundredths(limit)} %"
     return _missed(value, limit)
 
 
-def _missed(value: float | None, least: float) -> str:
+def _missed(value: float | None, least: float, examples: int = 0, significance: float = 0.0) -> str:
+    """The shortfall; with `examples`, also the interval that lies below the limit."""
     if value is None:
         return "could not be computed"
-    return f"{_apart(value, least)} % is below {_hundredths(least)} %"
+    between = ""
+    if examples:
+        low, high = (float(end) for end in wilson(round(value * examples), examples, significance))
+        between = f" ({100 * low:.1f}–{_apart(high, least)} %)"
+    return f"{_apart(value, least)} %{between} is below {_hundredths(least)} %"
 
 
-def _lost(value: float | None, baseline: float | None, tolerance: float) -> str:
-    if value is None or baseline is None:
+def _lost(
+    lost: int | None,
+    gained: int | None,
+    examples: int,
+    value: float | None,
+    baseline: float | None,
+    tolerance: float,
+) -> str:
+    if lost is None or gained is None or value is None or baseline is None:
         return "could not be compared with the blessed baseline's"
+    loss, half = (lost - gained) / examples, spread(lost, gained, examples)
     return (
-        f"{100 * value:.1f} % is {_apart(baseline - value, tolerance)} points below the blessed baseline's "
-        f"{100 * baseline:.1f} % (tolerance {_hundredths(tolerance)})"
+        f"{100 * value:.1f} % is worse by {_apart(loss, tolerance)} ± {100 * half:.1f} points than the blessed "
+        f"baseline's {100 * baseline:.1f} % on {examples:,} pictures (tolerance {_hundredths(tolerance)})"
     )
 
 

@@ -26,6 +26,8 @@ class ClassFigures:
         support: examples of the class.
         predicted: examples called so.
         baseline_recall: the blessed baseline's recall; None without one.
+        lost: examples that the baseline alone has right; None without one.
+        gained: examples that this model alone has right; None likewise.
     """
 
     name: str
@@ -36,6 +38,8 @@ class ClassFigures:
     support: int
     predicted: int
     baseline_recall: float | None
+    lost: int | None = None
+    gained: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,9 @@ class RareClasses:
         support: examples of all of them.
         judged: whether these are enough to judge them together.
         recall: share of these that were called by their class; None where there are none.
-        baseline_recall: the blessed baseline's, where they are judged together; None without one.
+        baseline_recall: the blessed baseline's; None without one.
+        lost: examples that the baseline alone has right; None likewise.
+        gained: examples that this model alone has right; None likewise.
     """
 
     names: tuple[str, ...]
@@ -68,6 +74,8 @@ class RareClasses:
     judged: bool
     recall: float | None
     baseline_recall: float | None
+    lost: int | None
+    gained: int | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,8 @@ class Verdict:
         top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
         ece: expected calibration error.
         rare: the classes that the gate judges together or not at all; None where it judges each by itself.
+        lost: examples that the baseline alone has right; None without one.
+        gained: examples that this model alone has right; None likewise.
     """
 
     blessed: bool
@@ -107,6 +117,8 @@ class Verdict:
     top5_accuracy: float | None = None
     ece: float | None = None
     rare: RareClasses | None = None
+    lost: int | None = None
+    gained: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """The verdict for `json.dumps`, under the names of its attributes; what does not exist is null."""
@@ -146,8 +158,10 @@ def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes:
         gate=gate,
         top5_accuracy=metrics.get(Metric("top5_accuracy")),
         ece=metrics.get(Metric("ece")),
+        lost=_count(metrics.get(Metric("lost"))),
+        gained=_count(metrics.get(Metric("gained"))),
     )
-    verdict = dataclasses.replace(verdict, rare=_rare_classes(metrics, verdict))
+    verdict = dataclasses.replace(verdict, rare=_rare_classes(verdict))
     return dataclasses.replace(verdict, failures=failures_of(record.breaches, record.ok, verdict))
 
 
@@ -166,7 +180,7 @@ def refusal(model_name: str, verdict: Verdict, serving_version: int | None) -> s
     return f"{model_name} refused: {'; '.join(sentences)}. Nothing was published; {serves}."
 
 
-def _rare_classes(metrics: Mapping[Metric, float], verdict: Verdict) -> RareClasses | None:
+def _rare_classes(verdict: Verdict) -> RareClasses | None:
     enough = verdict.gate.support or 0
     labels = [label for label, of in enumerate(verdict.classes) if of.support < enough]
     if not labels:
@@ -174,13 +188,17 @@ def _rare_classes(metrics: Mapping[Metric, float], verdict: Verdict) -> RareClas
     classes = [verdict.classes[label] for label in labels]
     support = sum(of.support for of in classes)
     right = sum(verdict.confusion[label][label] for label in labels)
+    compared = verdict.baseline_accuracy is not None
+    lost, gained = (sum(getattr(of, name) or 0 for of in classes) for name in ("lost", "gained"))
     return RareClasses(
         names=tuple(of.name for of in classes),
         absent=tuple(of.name for of in classes if not of.support),
         support=support,
         judged=support >= enough,
         recall=right / support if support else None,
-        baseline_recall=metrics.get(Metric("judged_recall", labels[0], baseline=True)) if support >= enough else None,
+        baseline_recall=(right + lost - gained) / support if support and compared else None,
+        lost=lost if compared else None,
+        gained=gained if compared else None,
     )
 
 
@@ -194,7 +212,13 @@ def _class_figures(metrics: Mapping[Metric, float], label: int, name: str) -> Cl
         support=int(metrics.get(Metric("support", label), 0)),
         predicted=int(metrics.get(Metric("predicted", label), 0)),
         baseline_recall=metrics.get(Metric("recall", label, baseline=True)),
+        lost=_count(metrics.get(Metric("lost", label))),
+        gained=_count(metrics.get(Metric("gained", label))),
     )
+
+
+def _count(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _slice_figures(record: Record) -> Iterator[SliceFigures]:

@@ -1,11 +1,11 @@
 """How good a model is, from its answers: curves, calibration, coverage, slices, and the mistakes made most often."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluate.evidence import wilson
 from components.evaluate.figures import CALIBRATION_BINS, calibration_error
 from components.report.facts import Bin, Calibration, Coverage, Curve, SliceQuality
 
@@ -13,7 +13,6 @@ SLICED = ("gender", "season", "year", "usage", "baseColour")
 
 _MOST_POINTS = 200
 _MOST_VALUES = 15  # of a column; rarer ones say little about a model
-_NORMAL_975 = 1.959963984540054
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float32]
@@ -67,20 +66,6 @@ def slices_of(correct: NDArray[np.bool_], texts: Mapping[str, NDArray[np.object_
     )
 
 
-def wilson(correct: int, examples: int) -> tuple[float, float]:
-    """The 95 % interval of a share: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
-
-    Raises:
-        ZeroDivisionError: there are no examples.
-    """
-    share, square = correct / examples, _NORMAL_975**2
-    centre = share + square / (2 * examples)
-    spread = _NORMAL_975 * sqrt(share * (1 - share) / examples + square / (4 * examples**2))
-    scale = 1 + square / examples
-    # In floating point the share itself could fall just outside.
-    return max(0.0, min(share, (centre - spread) / scale)), min(1.0, max(share, (centre + spread) / scale))
-
-
 def frequent_mistakes(confusion: Sequence[Sequence[int]], most: int) -> list[tuple[int, int, int]]:
     """The most frequent mistakes as (true class, predicted class, count), the most frequent first."""
     mistakes = [
@@ -126,7 +111,7 @@ def _thinned(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> NDA
 def _covered(threshold: float, confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> Coverage:
     answered = confidence >= threshold
     count, right = int(answered.sum()), int(correct[answered].sum())
-    low, high = wilson(right, count) if count else (None, None)
+    low, high = map(float, wilson(right, count)) if count else (None, None)
     return Coverage(threshold, count / len(confidence), count, right / count if count else None, low, high)
 
 
@@ -136,4 +121,4 @@ def _slices(column: str, correct: NDArray[np.bool_], values: NDArray[np.object_]
     right = np.bincount(of_value[correct], minlength=len(names))
     for i in sorted(range(len(names)), key=lambda i: (-examples[i], names[i]))[:_MOST_VALUES]:
         count, hits = int(examples[i]), int(right[i])
-        yield SliceQuality(column, str(names[i]), count, hits, hits / count, *wilson(hits, count))
+        yield SliceQuality(column, str(names[i]), count, hits, hits / count, *map(float, wilson(hits, count)))

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
+from components.evaluate.evidence import wilson
 from components.evaluate.figures import (
     OVERALL_FIGURES,
     average_precision,
     calibration_error,
     figures,
-    judged,
+    judgement,
     top_accuracy,
 )
 from components.report.quality import calibration_of
+from components.settings import Gate
+from tests.evaluate.confusions import OPEN
 
 
 @pytest.mark.parametrize(
@@ -84,25 +87,55 @@ def test_top_five_of_five_classes_are_no_figure() -> None:
     assert figures(*drawn(20, 6), 6).overall["top5_accuracy"] > 0.5
 
 
-COUNTS = {"right": [90, 4, 1, 0, 0], "support": [100, 8, 2, 1, 0], "predicted": [99, 10, 2, 0, 0]}
+def answered(confusion: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and answers of a confusion: examples by true class (row) and predicted class (column)."""
+    labels = np.repeat(range(len(confusion)), [sum(row) for row in confusion])
+    return labels, np.concatenate([np.repeat(range(len(row)), row) for row in confusion])
+
+
+RARE = [[90, 10, 0, 0, 0], [4, 4, 0, 0, 0], [1, 0, 1, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(
-    ("enough", "recall", "precision"),
+    ("enough", "right", "examples"),
     [
-        (0, [0.9, 0.5, 0.5, 0, np.nan], [90 / 99, 0.4, 0.5, np.nan, np.nan]),
-        (3, [0.9, 0.5, 1 / 3, 1 / 3, 1 / 3], [90 / 99, 0.4, 1, 1, 1]),
-        (4, [0.9, 0.5, 1, 1, 1], [90 / 99, 0.4, 1, 1, 1]),
-        (10, [0.9, 5 / 11, 5 / 11, 5 / 11, 5 / 11], [90 / 99, 1, 1, 1, 1]),
-        (200, [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]),
+        (None, [90, 4, 1, 0, 0], [100, 8, 2, 1, 0]),
+        (3, [90, 4, 1, 1, 1], [100, 8, 3, 3, 3]),
+        (4, [90, 4, None, None, None], [100, 8, None, None, None]),
+        (10, [90, 5, 5, 5, 5], [100, 11, 11, 11, 11]),
+        (200, [None] * 5, [None] * 5),
     ],
 )
 def test_no_judgement_rests_on_fewer_examples_than_are_enough(
-    enough: int, recall: list[float], precision: list[float]
+    enough: int | None, right: list[int | None], examples: list[int | None]
 ) -> None:
-    of = judged(*(np.array(counts) for counts in COUNTS.values()), enough)
-    np.testing.assert_allclose(of["judged_recall"], recall)
-    np.testing.assert_allclose(of["judged_precision"], precision)
+    of = judgement(*answered(RARE), None, 5, OPEN.model_copy(update={"support": enough})).classes
+    ends = [1.0 if r is None or n is None else float(wilson(r, n)[1]) for r, n in zip(right, examples, strict=True)]
+    np.testing.assert_allclose(of["judged_recall"], ends)
+    np.testing.assert_allclose(of["judged_regression"], 0)
+
+
+def refused(confusion: list[list[int]], gate: Gate) -> list[bool]:
+    """Whether each class is refused for its recall or precision; NaN is below any limit."""
+    of = judgement(*answered(confusion), None, len(confusion), gate).classes
+    return (~((of["judged_recall"] >= gate.recall) & (of["judged_precision"] >= gate.precision))).tolist()
+
+
+@pytest.mark.parametrize(
+    ("confusion", "classes"),
+    [
+        ([[11, 1], [0, 50]], [False, False]),  # one mistake in twelve: chance, with a recall of 0.95
+        ([[9, 3], [0, 50]], [True, False]),
+        ([[1141, 110], [0, 50]], [True, False]),
+        ([[1181, 70], [0, 50]], [False, False]),  # 94.4 %, and the interval reaches 95.5 %
+        ([[0, 3], [0, 50]], [True, False]),  # never predicted: three pictures are enough
+        ([[50, 0], [0, 0]], [False, True]),  # does not occur
+    ],
+)
+def test_class_is_refused_only_where_its_interval_lies_below_the_gate(
+    confusion: list[list[int]], classes: list[bool]
+) -> None:
+    assert refused(confusion, Gate(recall=0.95)) == classes
 
 
 def test_macro_figures_leave_out_classes_that_do_not_occur() -> None:

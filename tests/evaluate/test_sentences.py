@@ -43,42 +43,46 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
 
 
 def test_refusal_names_the_class_and_what_still_serves(judge: Judge) -> None:
-    verdict = judge([[912, 88], [0, 1000]], Gate(), [Breach("recall", 0, False)])
+    verdict = judge([[1138, 113], [0, 1000]], Gate(), [Breach("judged_recall", 0)])
     assert refusal("six_class", verdict, 1795228152) == (
-        "six_class refused: class0 recall 91.2 % is below 95 % (88 of 1,000 taken for class1). "
+        "six_class refused: class0 recall 91.0 % (89.3–92.4 %) is below 95 % (113 of 1,251 taken for class1). "
         "Nothing was published; version 1795228152 still serves."
     )
     assert refusal("six_class", verdict, None).endswith("Nothing was published; nothing serves yet.")
 
 
 def test_class_that_does_not_occur_is_told_once_and_before_all_else_about_it(judge: Judge) -> None:
-    breaches = [Breach("recall", 1, False), Breach("recall", 1, True), Breach("precision", 1, False)]
+    breaches = [Breach("judged_recall", 1), Breach("judged_regression", 1), Breach("judged_precision", 1)]
     verdict = judge([[9, 1], [0, 0]], Gate(), breaches)
     assert [failure.sentence for failure in verdict.failures] == ["class1 does not occur in the test split"]
 
 
 def test_refusal_of_a_collapsed_model_stays_readable(judge: Judge) -> None:
     confusion = [[10] + 58 * [0] for _ in range(59)]
-    verdict = judge(confusion, Gate(), [Breach("precision", i, False) for i in range(1, 59)])
+    verdict = judge(confusion, Gate(), [Breach("judged_precision", i) for i in range(1, 59)])
     assert len(verdict.failures) == 58
     assert "class6 was never predicted; and 52 more. Nothing was published" in refusal("edgenet", verdict, 3)
 
 
 @pytest.mark.parametrize(
     ("right", "shown"),
-    [(9499, "94.99 % is below 95 %"), (9400, "94.0 % is below 95 %"), (9496, "94.96 % is below 95 %")],
+    [
+        (9499, "94.99 % (94.5–95.4 %) is below"),
+        (9400, "94.0 % (93.5–94.4 %) is below"),
+        (9455, "(94.1–94.98 %) is below"),
+    ],
 )
 def test_figure_below_the_gate_never_reads_as_the_gate(judge: Judge, right: int, shown: str) -> None:
     confusion = [[right, 10_000 - right], [0, 10_000]]
-    assert shown in judge(confusion, Gate(), [Breach("recall", 0, False)]).failures[0].sentence
+    assert shown in judge(confusion, Gate(), [Breach("judged_recall", 0)]).failures[0].sentence
 
 
 def test_published_figures_are_json_with_null_for_what_does_not_exist(judge: Judge) -> None:
-    verdict = judge([[10, 0], [0, 0]], Gate(), [Breach("recall", 1, False), Breach("precision", 1, False)])
+    verdict = judge([[10, 0], [0, 0]], Gate(), [Breach("judged_recall", 1), Breach("judged_precision", 1)])
     written = json.loads(json.dumps(verdict.as_json(), allow_nan=False))
     assert written["classes"][1] == {
         "name": "class1", "precision": None, "recall": None, "f1": None, "auprc": None,
-        "support": 0, "predicted": 0, "baseline_recall": None,
+        "support": 0, "predicted": 0, "baseline_recall": None, "lost": None, "gained": None,
     }  # fmt: skip
     assert written["failures"] == [{"name": "class1", "sentence": "class1 does not occur in the test split"}]
     assert written["confusion"] == [[10, 0], [0, 0]]
