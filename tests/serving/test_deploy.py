@@ -29,8 +29,8 @@ RESOURCES = documents("kustomization.yaml")[0]["resources"]
 MANIFESTS = {each["kind"]: each for name in RESOURCES for each in documents(name)}
 POD = MANIFESTS["Deployment"]["spec"]["template"]["spec"]
 PREDICTOR = documents("kserve/inferenceservice.yaml")[0]["spec"]["predictor"]
-ABOUT_SCALE = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget")
-KSERVE_POD = {key: value for key, value in PREDICTOR.items() if key not in ABOUT_SCALE}
+BESIDE_THE_POD = ("minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "labels")
+KSERVE_POD = {key: value for key, value in PREDICTOR.items() if key not in BESIDE_THE_POD}
 PODS = pytest.mark.parametrize("pod", [POD, KSERVE_POD], ids=["deployment", "kserve"])
 
 
@@ -55,8 +55,8 @@ def test_kserve_pod_is_valid(version):
 
 
 def test_every_manifest_is_applied():
-    kinds = ("Deployment", "HorizontalPodAutoscaler", "PersistentVolumeClaim", "PodDisruptionBudget", "Service")
-    assert tuple(sorted(MANIFESTS)) == kinds
+    kinds = ["Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget"]
+    assert sorted(MANIFESTS) == [*kinds, "Service"]
     assert {f"kubernetes/{path.name}" for path in (DEPLOY / "kubernetes").iterdir()} == set(RESOURCES)
 
 
@@ -104,12 +104,27 @@ def test_prometheus_is_told_where_the_server_shows_its_metrics():
     assert annotations["prometheus.io/scrape"] == "true"
 
 
+def test_image_is_everywhere_the_one_that_models_are_tried_with():
+    """Moving to another is one edit of each of these, and this test finds the one that was forgotten."""
+    from components.settings import Serving
+
+    [pinned] = documents("kustomization.yaml")[0]["images"]
+    images = [container["image"] for pod in (POD, KSERVE_POD) for container in pod["containers"]]
+    images += [f"{pinned['name']}:{pinned['newTag']}", COMPOSE["image"].removeprefix("${SERVING_IMAGE:-").rstrip("}")]
+    assert set(images) == {Serving().image}
+    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", Serving().image)
+    assert f"`{Serving().image}`" in (DEPLOY / "README.md").read_text()
+
+
+def test_image_that_is_tried_speaks_the_api_that_is_installed():
+    from components.settings import Serving
+
+    constraints = (HOUSE / "constraints.txt").read_text()
+    assert f"tensorflow-serving-api=={Serving().image.partition(':')[2]}\n" in constraints
+
+
 def test_server_is_the_same_everywhere():
-    containers = [pod["containers"][0] for pod in (POD, KSERVE_POD)]
-    images = {COMPOSE["image"], *(container["image"] for container in containers)}
-    assert len(images) == 1
-    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", images.pop())
-    for container in containers:
+    for container in [pod["containers"][0] for pod in (POD, KSERVE_POD)]:
         assert container["command"] == COMPOSE["entrypoint"]
         assert container["args"] == COMPOSE["command"]
 
@@ -150,6 +165,7 @@ def test_container_has_no_more_rights_than_it_needs(pod):
     [container] = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     assert container["securityContext"] == {
@@ -179,8 +195,7 @@ def test_probes_ask_ports_that_the_server_opens(pod):
     def number(port: str | int) -> int:
         return ports[port] if isinstance(port, str) else port
 
-    ready = container["readinessProbe"]["httpGet"]
-    assert (ready["path"], number(ready["port"])) == (f"/v1/models/{MODELS[0].name}", int(FLAGS["rest_api_port"]))
+    assert container["readinessProbe"]["exec"]["command"] == COMPOSE["healthcheck"]["test"][1:]
     assert number(container["startupProbe"]["tcpSocket"]["port"]) == int(FLAGS["rest_api_port"])
     assert number(container["livenessProbe"]["tcpSocket"]["port"]) == int(FLAGS["port"])
     assert container["lifecycle"]["preStop"]["sleep"]["seconds"] < pod["terminationGracePeriodSeconds"]
@@ -198,9 +213,57 @@ def test_service_budget_and_autoscaler_mean_the_deployment():
     assert targets == {"grpc": int(FLAGS["port"]), "rest": int(FLAGS["rest_api_port"])}
 
 
+def peers(port):
+    """Who may reach a port, as labels of pods."""
+    rules = MANIFESTS["NetworkPolicy"]["spec"]["ingress"]
+    return [peer for rule in rules if {"port": port, "protocol": "TCP"} in rule["ports"] for peer in rule["from"]]
+
+
+def test_network_lets_nobody_in_who_is_not_labelled_and_few_to_the_port_that_loads_models():
+    spec = MANIFESTS["NetworkPolicy"]["spec"]
+    labels = MANIFESTS["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert spec["podSelector"]["matchLabels"] == labels == PREDICTOR["labels"]
+    assert (sorted(spec["policyTypes"]), spec["egress"]) == (["Egress", "Ingress"], [])
+    assert all(rule["ports"] and rule["from"] for rule in spec["ingress"])  # one without either is for everybody
+    assert peers(int(FLAGS["port"])) == [{"podSelector": {"matchLabels": {"fashion-serving/access": "grpc"}}}]
+    clients, metrics = peers(int(FLAGS["rest_api_port"]))
+    assert clients["podSelector"]["matchExpressions"] == [
+        {"key": "fashion-serving/access", "operator": "In", "values": ["rest", "grpc"]}
+    ]
+    assert metrics == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
+def test_threads_are_as_many_as_the_cores_that_are_asked_for():
+    cores = [int(pod["containers"][0]["resources"]["requests"]["cpu"]) for pod in (POD, KSERVE_POD)]
+    assert {*cores, COMPOSE["cpus"]} == {cores[0]}
+    threads = {int(FLAGS[f"tensorflow_{kind}_op_parallelism"]) for kind in ("intra", "inter")}
+    assert threads == {cores[0]}
+    # A request holds a thread until it is answered: fewer of them never fill the batches that run.
+    from serving.server.config import read_batching
+
+    rows = cores[0] * read_batching(DEPLOY / "batching.config").max_execution_batch_size
+    assert {int(FLAGS["rest_api_num_threads"]), int(FLAGS["grpc_max_threads"])} == {rows}
+
+
+GIB = 2**30
+SERVER, VERSION, RUN, PICTURE = 0.3 * GIB, 0.2 * GIB, 0.4 * GIB, 2**26 + 30e6  # bytes, README.md, "Memory"
+
+
+def test_memory_is_enough_for_what_the_limits_let_in():
+    from serving.decode import _PARALLEL
+    from serving.server.config import read_batching
+
+    runs = read_batching(DEPLOY / "batching.config").num_batch_threads
+    needed = SERVER + 3 * VERSION + runs * (RUN + _PARALLEL * PICTURE)
+    for pod in (POD, KSERVE_POD):
+        assert pod["containers"][0]["resources"]["limits"] == {"memory": "4Gi"}
+    assert COMPOSE["mem_limit"] == "4g"
+    assert needed < 4 * GIB * 0.95
+
+
 @pytest.mark.skipif(not shutil.which("bash"), reason="the health check runs in bash")
-@pytest.mark.parametrize(("state", "code"), [("AVAILABLE", 0), ("LOADING", 1), (None, 1)])
-def test_health_check_of_compose_tells_a_server_that_is_ready(state, code):
+@pytest.mark.parametrize(("state", "code"), [("AVAILABLE", 0), ("LOADING", 1), ("END", 1), (None, 1)])
+def test_probe_tells_a_server_whose_model_can_answer_from_one_whose_cannot(state, code):
     class Status(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             found = self.path == f"/v1/models/{MODELS[0].name}"
