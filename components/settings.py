@@ -117,6 +117,9 @@ class Validation(Settings):
     unmapped_rise: Share = Field(
         default=0.1, description="how much larger that share may be than in the last run whose data were fit"
     )
+    seen: Share = Field(
+        default=0.01, description="largest share of the test split that a start or a baseline may have been trained on"
+    )
     class_minimum: Count = Field(default=10, description="fewest pictures of a class in the train split")
     scarce: Literal["refuse", "note"] = Field(
         default="refuse", description="what of a class that has too few pictures to train on, or none in some split"

@@ -66,7 +66,7 @@ def check_experiment(recipe: Recipe) -> None:
     """
     beam_args(recipe.beam)
     find_schema(recipe.validation.schema_file)
-    check_earlier(recipe.model, recipe.split)
+    check_earlier(recipe.model)
     if recipe.labels.taxonomy:
         taxonomy_of(recipe.labels, Path())
 

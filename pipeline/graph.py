@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 # Nothing is imported from tfx.v1: that loads the clients of Google Cloud's AI Platform too, for seconds, in every
 # run and every task.
@@ -14,6 +15,7 @@ from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types.channel import Channel
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 
+from components.artifacts import Quarantine
 from components.digest import code_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
@@ -48,12 +50,8 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
 
 
 def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
-    """Baselines are looked for within a pipeline's name.
-
-    Models of other classes cannot be compared, and one of another split may have learnt what is tested on now.
-    """
-    told = json.dumps([taxonomy.classes, recipe.split.model_dump()])
-    return f"{recipe.name}-{hashlib.blake2b(told.encode(), digest_size=3).hexdigest()}"
+    """Baselines are looked for within a pipeline's name: models of other classes cannot be compared."""
+    return f"{recipe.name}-{hashlib.blake2b(json.dumps(taxonomy.classes).encode(), digest_size=3).hexdigest()}"
 
 
 def _nodes(experiment: Experiment) -> list[BaseNode]:
@@ -86,6 +84,8 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         name=recipe.name,
         settings=recipe.validation.model_dump_json(),
         classes=classes,
+        start=recipe.model.weights if Path(recipe.model.weights).is_dir() else "",
+        start_digest=experiment.weights,
         code=code_digest("components.validate.component"),
     ).with_id("gate")
     transform = Transform(
@@ -113,10 +113,13 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     ).with_id("train")
     baseline = Resolver(
         strategy_class=LatestOtherBlessedModel,
+        config={"most": recipe.validation.seen},
         model=Channel(type=Model),
         model_blessing=Channel(type=ModelBlessing),
         infra_blessing=Channel(type=InfraBlessing),
         candidate=train.outputs["model"],
+        quarantine=Channel(type=Quarantine),
+        members=ingest.outputs["quarantine"],
     ).with_id("baseline")
     evaluate = Evaluator(
         examples=ingest.outputs["examples"],
@@ -141,6 +144,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         infra_blessing=infra.outputs["blessing"],
         evaluation=evaluate.outputs["evaluation"],
         history=train.outputs["model_run"],
+        quarantine=ingest.outputs["quarantine"],
         serving_dir=str(paths.serving),
         name=recipe.name,
         keep=recipe.publish.keep,

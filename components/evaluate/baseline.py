@@ -1,22 +1,35 @@
 """Which model a new one is compared with."""
 
+import logging
+import os
+from collections.abc import Mapping
+
 import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
 from tfx.components.evaluator import constants
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.dsl.io import fileio
 from tfx.types import Artifact
 
+from components.ingest.members import MEMBERS_FILE, Members, read_members, tested_and_trained_on
+
 # An InfraBlessing says which model it is about in the words of a ModelBlessing; TFX's own says nothing of it.
 MODEL_ID, BLESSED = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, constants.ARTIFACT_PROPERTY_BLESSED_KEY
+
+_MADE = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
 
 
 class LatestOtherBlessedModel(LatestBlessedModelStrategy):
     """The latest model that was fit to be published, but for the candidate itself.
 
     Its evaluation has approved it, and a server could serve it. The candidate may be found approved by an earlier run:
-    compared with itself it loses nothing, and the evaluation could not be taken from the cache. Models whose files
-    somebody removed are passed over as well.
+    compared with itself it loses nothing, and the evaluation could not be taken from the cache. Passed over as well are
+    models whose files somebody removed, and those that know what is tested on now: no honest candidate could beat them.
     """
+
+    def __init__(self, most: float) -> None:
+        """Sets the share of the test split that a baseline may have been trained on."""
+        self._most = most
 
     def resolve_artifacts(
         self, store: mlmd.MetadataStore, input_dict: dict[str, list[Artifact]]
@@ -24,25 +37,62 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
         """Finds the baseline.
 
         Args:
-            store: unused.
-            input_dict: `model`, `model_blessing` and `infra_blessing`, all there are; `candidate`, the model to be
-                compared.
+            store: tells what a model was trained on.
+            input_dict: `model`, `model_blessing`, `infra_blessing` and `quarantine`, all there are; `candidate`, the
+                model to be compared; `members`, the quarantine beside the examples that it is tested on.
 
         Returns:
-            `model`, `model_blessing` and `infra_blessing` with one artifact each, or empty where there is none;
-            `candidate`, as given.
+            `model`, `model_blessing` and `infra_blessing` with one artifact each, or empty where there is none; the
+            others as given.
         """
-        candidates = input_dict["candidate"]
-        judged = {candidate.id for candidate in candidates}
+        judged = {candidate.id for candidate in input_dict["candidate"]}
         servable = {
             blessing.get_int_custom_property(MODEL_ID): blessing
             for blessing in input_dict["infra_blessing"]
             if blessing.get_int_custom_property(BLESSED)
         }
-        others = {
-            "model": [m for m in input_dict["model"] if m.id in servable.keys() - judged and fileio.exists(m.uri)],
-            "model_blessing": input_dict["model_blessing"],
-        }
-        found = super().resolve_artifacts(store, others) or {}
-        infra = [servable[model.id] for model in found.get("model", ())]
-        return {**found, "infra_blessing": infra, "candidate": candidates}
+        others = [m for m in input_dict["model"] if m.id in servable.keys() - judged and fileio.exists(m.uri)]
+        while True:
+            blessings = input_dict["model_blessing"]
+            found = super().resolve_artifacts(store, {"model": others, "model_blessing": blessings}) or {}
+            [model] = found.get("model") or [None]
+            if model is None or self._is_fair(store, model, input_dict):
+                break
+            others.remove(model)
+        return {**input_dict, **found, "infra_blessing": [servable[model.id]] if model else []}
+
+    def _is_fair(self, store: mlmd.MetadataStore, model: Artifact, input_dict: dict[str, list[Artifact]]) -> bool:
+        [ours] = input_dict["members"]
+        theirs = _ingest_of(store, model.id, {each.id: each.uri for each in input_dict["quarantine"]})
+        if theirs == ours.uri:
+            return True
+        files = [os.path.join(folder or "", MEMBERS_FILE) for folder in (ours.uri, theirs)]
+        if not all(map(fileio.exists, files)):
+            logging.warning("%s is no baseline: nothing tells which products it was trained on.", model.uri)
+            return False
+        seen, tested = tested_and_trained_on(*map(_members, files))
+        if seen > self._most * tested:
+            logging.warning(
+                "%s is no baseline: it was trained on %s of the %s products that are tested on now, or on pictures "
+                "like theirs.", model.uri, f"{seen:,}", f"{tested:,}",
+            )  # fmt: skip
+        return seen <= self._most * tested
+
+
+def _ingest_of(store: mlmd.MetadataStore, model: int, folders: Mapping[int, str]) -> str | None:
+    """The folder, of those of all quarantines, that was made with the examples that a model comes from."""
+    ahead, known = [model], {model}
+    while ahead:
+        makers = [event.execution_id for event in store.get_events_by_artifact_ids(ahead) if event.type in _MADE]
+        events = store.get_events_by_execution_ids(makers) if makers else []
+        made = {event.artifact_id for event in events if event.type in _MADE} & folders.keys()
+        if made:
+            return folders[max(made)]
+        ahead = list({event.artifact_id for event in events if event.type not in _MADE} - known)
+        known.update(ahead)
+    return None
+
+
+def _members(file: str) -> Members:
+    with fileio.open(file, "rb") as content:
+        return read_members(content.read())

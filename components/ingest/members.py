@@ -44,11 +44,7 @@ class Members:
 
 
 def read_members(content: bytes) -> Members:
-    """Reads a `members.parquet`.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Reads what `Members.as_parquet` made."""
     table = pq.read_table(io.BytesIO(content), columns=["key", "split", "signature", "seen"])
     keys, splits, seen = (table[name].to_numpy() for name in ("key", "split", "seen"))
     signatures = np.frombuffer(b"".join(table["signature"].to_pylist()), np.uint8).reshape(-1, SIGNATURE)

@@ -18,8 +18,10 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, Mo
 from tfx.utils.path_utils import serving_model_path
 
 import serving
+from components.artifacts import Quarantine
 from components.errors import PublishError
 from components.infra.requests import WARMUP
+from components.ingest.members import MEMBERS_FILE
 from components.publish.store import Published, model_digest, publish, serving_version
 from components.settings import Gate
 from components.tune.space import as_found, read_values
@@ -33,6 +35,7 @@ def Publisher(
     blessing: InputArtifact[ModelBlessing],
     evaluation: InputArtifact[ModelEvaluation],
     history: InputArtifact[ModelRun],
+    quarantine: InputArtifact[Quarantine],
     pushed_model: OutputArtifact[PushedModel],
     serving_dir: Parameter[str],
     name: Parameter[str],
@@ -45,14 +48,15 @@ def Publisher(
 ) -> None:
     """Puts a blessed model into `<serving_dir>/<name>/<version>/`, checked in a fresh process; leaves any other out.
 
-    Together with the model go its class names, the recipe that trains it, its figures, where it comes from, and the
-    warm-up requests that it was tried with.
+    Together with the model go its class names, the recipe that trains it, its figures, where it comes from, the
+    products that it was trained and tested on, and the warm-up requests that it was tried with.
 
     Args:
         model: the trained model.
         blessing: whether the evaluation approved it.
         evaluation: the figures it was judged by.
         history: what the Trainer has left; of a search, the settings that were found.
+        quarantine: ingest's, with the members of the splits.
         pushed_model: custom properties as the stock Pusher sets them: `pushed` 1 or 0 and, when 1, `pushed_version`
             and `pushed_destination`; `version`, which serves from now on ("" for none); and `unservable`, what a
             server said against an approved model ("" for nothing). Its folder stays empty.
@@ -87,7 +91,8 @@ def Publisher(
             {
                 **_figures(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate)),
                 "recipe.yaml": as_found(recipe, read_values(Path(history.uri))),
-                **_warmup(infra_blessing),
+                MEMBERS_FILE: _content(quarantine.uri, MEMBERS_FILE),
+                **({WARMUP: _content(infra_blessing.uri, WARMUP)} if infra_blessing else {}),
             },
             _verify_apart,
             keep,
@@ -101,11 +106,9 @@ def Publisher(
     pushed_model.set_string_custom_property("version", str(serving_version(store) or ""))
 
 
-def _warmup(infra_blessing: InfraBlessing | None) -> dict[str, bytes]:
-    if not infra_blessing:
-        return {}
-    with fileio.open(os.path.join(infra_blessing.uri, WARMUP), "rb") as file:
-        return {WARMUP: file.read()}
+def _content(folder: str, name: str) -> bytes:
+    with fileio.open(os.path.join(folder, name), "rb") as file:
+        return file.read()
 
 
 def _figures(evaluation_dir: str, classes: list[str], gate: Gate) -> dict[str, str | bytes]:

@@ -5,22 +5,22 @@ Its trunk has seen shop pictures already, be it of the same classes last night o
 
 import yaml
 
-from components.errors import RecipeError, WeightsError
+from components.errors import WeightsError
 from components.networks.profiles import weights_path
-from components.settings import Model, Split
+from components.settings import Model
 
-RECIPE = "assets.extra/recipe.yaml"
+RECIPE, MEMBERS = "assets.extra/recipe.yaml", "assets.extra/members.parquet"
 
 
-def check_earlier(model: Model, split: Split) -> None:
-    """Refuses a start that would spoil the evaluation, or cannot be taken; what a file holds is not looked at.
+def check_earlier(model: Model) -> None:
+    """Refuses a start that cannot be taken; what a file holds is not looked at.
 
-    Light on purpose: nothing here needs TensorFlow, so that it is said before anything is trained.
+    Light on purpose: nothing here needs TensorFlow, so that it is said before anything is run. Whether it was trained
+    on what will be tested on, the data gate sees from its members when this run's are known.
 
     Raises:
-        RecipeError: its products were divided otherwise, so it may have been trained on pictures that this split
-            tests on.
-        WeightsError: there are no such weights, or the folder is no published model, or of another network.
+        WeightsError: there are no such weights, or the folder is no published model, or of another network, or does
+            not tell whom it was trained on.
     """
     folder = weights_path(model.backbone, model.weights)
     if folder is None or not folder.is_dir():
@@ -28,7 +28,6 @@ def check_earlier(model: Model, split: Split) -> None:
     try:
         recipe = yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8"))
         theirs = Model.model_validate(recipe["model"] | {"weights": "none"})
-        their_split = Split.model_validate(recipe["split"])
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
         raise WeightsError(
             f"model.weights: {folder} is no published model ({error}). Name the folder of a version, "
@@ -38,13 +37,8 @@ def check_earlier(model: Model, split: Split) -> None:
         network = theirs.backbone + (f" behind {theirs.front}" if theirs.front != "none" else "")
         raise WeightsError(f"model.weights: {folder} is {network}, and model.backbone is {model.backbone}; "
                            "give another model, or its backbone without a front")  # fmt: skip
-    if their_split != split:
-        raise RecipeError(
-            f"model.weights: {folder} was trained on another split ({_in_words(their_split)}) than this recipe's "
-            f"({_in_words(split)}): it may have seen what is tested on. Give both the same split"
+    if not (folder / MEMBERS).is_file():
+        raise WeightsError(
+            f"model.weights: {folder} does not tell which products it was trained on (no {MEMBERS}), so nobody can see "
+            "whether it knows what is tested on. Train and publish it again, or start from other weights"
         )
-
-
-def _in_words(split: Split) -> str:
-    shares = "/".join(str(weight) for weight in split.shares().values())
-    return f"by {split.by}, {shares}"

@@ -16,10 +16,13 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 
 from components.artifacts import DataVerdict, Quarantine
 from components.errors import DataRefused, RecipeError
+from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.settings import Validation
+from components.train.earlier import MEMBERS
 from components.validate.earlier import VERDICT_FILE, last_accepted
 from components.validate.gate import Anomaly, judge
 from components.validate.shares import Summary
+from components.validate.start import with_start
 
 
 @component
@@ -58,6 +61,8 @@ def DataGate(
     name: Parameter[str],
     settings: Parameter[str],
     classes: Parameter[str],
+    start: Parameter[str] = "",
+    start_digest: Parameter[str] = "",
     code: Parameter[str] = "",
 ) -> None:
     """Stops the run on data unfit to train on; the stock ExampleValidator succeeds whatever it finds.
@@ -69,6 +74,8 @@ def DataGate(
         name: the experiment's; its last run is what shares are compared with.
         settings: `settings.Validation` as JSON.
         classes: the taxonomy's classes, a JSON list of names.
+        start: folder of the published model that training starts from; "" for none.
+        start_digest: of its content, for the cache to notice its change.
         code: digest of the sources, for the cache to notice their change.
 
     Raises:
@@ -79,6 +86,9 @@ def DataGate(
     limits = Validation.model_validate_json(settings)
     earlier = last_accepted(os.path.dirname(verdict.uri.rstrip("/")), name)
     found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri, earlier)
+    if start:
+        ours, theirs = map(_members, (os.path.join(quarantine.uri, MEMBERS_FILE), os.path.join(start, MEMBERS)))
+        found = with_start(found, ours, theirs, start, limits.seen)
     for note in found.notes:
         logging.warning("%s", note)
     if not found.ok:
@@ -86,6 +96,11 @@ def DataGate(
     with fileio.open(os.path.join(verdict.uri, VERDICT_FILE), "w") as file:
         file.write(json.dumps({"name": name} | found.as_json(), indent=2))
     logging.info("The data are fit to train on: %s examples", f"{sum(summary.examples.values()):,}")
+
+
+def _members(file: str) -> Members:
+    with fileio.open(file, "rb") as content:
+        return read_members(content.read())
 
 
 def _findings(artifact: ExampleAnomalies) -> Iterator[Anomaly]:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from components.errors import RecipeError, WeightsError
+from components.errors import WeightsError
 from components.networks.backbones import build_trunk
 from components.networks.classifier import pooled_trunk, serving_network, softmax_head
 from components.networks.folding import fold_batch_norms
-from components.settings import Model, Split
-from components.train.earlier import RECIPE, check_earlier
+from components.settings import Model
+from components.train.earlier import MEMBERS, RECIPE, check_earlier
 from tests.train.exporting import export
 
 SIZE = 32
@@ -37,16 +37,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Mod
 
 
 def _record(folder: Path, **changes: Mapping[str, Any]) -> Path:
-    recipe = {"model": {"backbone": "resnet_small", "weights": "none"}, "split": {"train": 80}, **changes}
+    recipe = {"model": {"backbone": "resnet_small", "weights": "none"}, **changes}
     file = folder / RECIPE
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    (folder / MEMBERS).touch()
     return folder
 
 
 def test_its_trunk_is_taken_with_all_that_it_has_learnt(published):
     folder, trunk = published
-    check_earlier(Model(backbone="resnet_small", weights=str(folder)), Split())
+    check_earlier(Model(backbone="resnet_small", weights=str(folder)))
     pictures = np.random.default_rng(1).uniform(0, 255, (4, SIZE, SIZE, 3)).astype(np.float32)
     fresh, started = (
         pooled_trunk(Model(backbone="resnet_small", weights=weights), SIZE) for weights in ("none", str(folder))
@@ -57,7 +58,7 @@ def test_its_trunk_is_taken_with_all_that_it_has_learnt(published):
 
 def test_weights_that_are_no_folder_are_left_to_others():
     for weights in ("imagenet", "none", __file__):
-        check_earlier(Model(weights=weights), Split())
+        check_earlier(Model(weights=weights))
 
 
 @pytest.mark.parametrize(
@@ -71,14 +72,12 @@ def test_weights_that_are_no_folder_are_left_to_others():
 )
 def test_weights_that_cannot_be_had_are_refused_before_anything_is_built(backbone, weights, answer):
     with pytest.raises(WeightsError, match=answer):
-        check_earlier(Model(backbone=backbone, weights=weights), Split())
+        check_earlier(Model(backbone=backbone, weights=weights))
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "answer"),
     [
-        ({"split": {"train": 8, "eval": 1, "test": 1}}, RecipeError, "by picture, 8/1/1.*may have seen what is tested"),
-        ({"split": {"by": "year"}}, RecipeError, "by year, 80/10/10"),
         ({"model": {"backbone": "resnet18", "weights": "none"}}, WeightsError, "is resnet18, and model.backbone is"),
         (
             {"model": {"backbone": "resnet_small", "weights": "none", "front": "edgenet"}},
@@ -86,19 +85,24 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_is_built(backbon
             "resnet_small behind edgenet",
         ),
         ({"model": {}}, WeightsError, "is efficientnet_b0"),
-        ({"split": {"by": "moon"}}, WeightsError, "no published model"),
         ({"model": None}, WeightsError, "no published model"),
     ],
 )
 def test_a_start_that_is_not_fair_or_does_not_fit_is_refused(tmp_path, changes, error, answer):
     folder = _record(tmp_path, **changes)
     with pytest.raises(error, match=answer):
-        check_earlier(Model(backbone="resnet_small", weights=str(folder)), Split())
+        check_earlier(Model(backbone="resnet_small", weights=str(folder)))
+
+
+def test_a_model_that_does_not_tell_whom_it_was_trained_on_is_refused(tmp_path):
+    (_record(tmp_path) / MEMBERS).unlink()
+    with pytest.raises(WeightsError, match=r"does not tell which products it was trained on.*publish it again"):
+        check_earlier(Model(backbone="resnet_small", weights=str(tmp_path)))
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"no published model.*e\.g\. runs/serving"):
-        check_earlier(Model(weights=str(tmp_path)), Split())
+        check_earlier(Model(weights=str(tmp_path)))
     with pytest.raises(WeightsError, match="not readable as a published model"):
         build_trunk("resnet_small", str(tmp_path), SIZE)
 
