@@ -9,12 +9,13 @@ import re
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from components.errors import AnswerError
+from components.spreadsheet import unmarked, write_rows
 
 Row = Mapping[str, Any]
 
@@ -124,9 +125,10 @@ class Lines:
     def _parsed(self, line: str, number: int) -> Row | None:
         """One row of a file, None for its header, or ValueError."""
         if self._form == "csv":
-            [values] = csv.reader([line], strict=True)
+            [cells] = csv.reader([line], strict=True)
+            values = tuple(map(unmarked, cells))
             row: Row = dict(zip(self._columns, values, strict=True))
-            if number < 0 and tuple(values) != self._columns:
+            if number < 0 and values != self._columns:
                 raise ValueError("other columns")
             return row if number >= 0 else None
         row = json.loads(line)
@@ -213,9 +215,9 @@ def plain(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
 
 
-def _csv_line(values: object) -> bytes:
+def _csv_line(values: Iterable[object]) -> bytes:
     stream = io.StringIO(newline="")
-    csv.writer(stream, lineterminator="\n").writerow(values)  # type: ignore[arg-type]
+    write_rows(stream, [values])
     return stream.getvalue().encode()
 
 

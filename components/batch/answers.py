@@ -1,6 +1,5 @@
 """What is said of each row of a catalogue, and the files that hold it."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from components.ingest.faults import Fault
+from components.spreadsheet import write_rows
 
 REFUSED = "refused by the model"
 
@@ -56,11 +56,14 @@ def count(answers: Sequence[Answer]) -> dict[str, Counter[str]]:
 def write_csv(path: Path, answers: Sequence[Answer]) -> None:
     """Writes answers with a header; several labels or scores in a field are separated by `|`."""
     with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for answer in answers:
-            row = _plain(answer)
-            writer.writerow("|".join(map(str, value)) if isinstance(value, tuple) else value for value in row.values())
+        write_rows(file, [COLUMNS])
+        write_rows(
+            file,
+            (
+                ["|".join(map(str, value)) if isinstance(value, tuple) else value for value in _plain(answer).values()]
+                for answer in answers
+            ),
+        )
 
 
 def write_jsonl(path: Path, answers: Sequence[Answer]) -> None:

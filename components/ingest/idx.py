@@ -25,6 +25,7 @@ from PIL import Image
 
 from components.errors import CatalogueError
 from components.features import ID
+from components.ingest.files import lines_of, open_file
 from components.ingest.source import Catalogue, combined_digest
 
 NAMES_FILE = "classes.txt"  # the class of each label, one a line from label 0 on
@@ -133,8 +134,11 @@ class IdxCatalogue(Catalogue):
         parts = []
         for path in (*self._paths.values(), os.path.join(self._folder, NAMES_FILE)):
             if os.path.exists(path):
-                with open(path, "rb") as file:
-                    parts.append(hashlib.file_digest(file, "sha256").digest())
+                try:
+                    with open_file(path) as file:
+                        parts.append(hashlib.file_digest(file, "sha256").digest())
+                except OSError as error:
+                    raise CatalogueError(f"{path}: cannot be read ({error}). Copy the file again.") from error
         return combined_digest(parts)
 
     def _parts(self) -> tuple[_Part, ...]:
@@ -196,8 +200,8 @@ def _path(folder: str, name: str) -> str | None:
 
 def _read_names(path: str) -> tuple[str, ...]:
     try:
-        with open(path, encoding="utf-8") as file:
-            names = [line.strip() for line in file.read().splitlines()]
+        with open_file(path) as file:
+            names = [line.decode("utf-8").strip() for line in lines_of(file, path)]
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogueError(f"{path}: cannot be read ({error}). Write one class a line, in UTF-8.") from error
     for number, name in enumerate(names, start=1):
@@ -231,7 +235,7 @@ def _mapped(path: str, dimensions: int, stamp: tuple[int, int]) -> NDArray[np.ui
         CatalogueError: it cannot be read, is cut short, or holds something else.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             zipped = file.read(len(_GZIP)) == _GZIP
         with tempfile.TemporaryFile() if zipped else open(path, "rb") as file:
             if zipped:

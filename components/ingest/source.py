@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import CatalogueError
+from components.ingest.files import lines_of, open_file
 from components.ingest.table import TABLE
 
 IMAGES = "images"
@@ -70,6 +71,8 @@ def open_catalogue(path: str) -> Catalogue:
         return _open_folder(path)
     if not os.path.exists(path):
         raise CatalogueError(f"{path}: there is no such file or folder. {_REMEDY}")
+    if not os.path.isfile(path):
+        raise CatalogueError(f"{path}: is neither a file nor a folder. {_REMEDY}")
     return ZipCatalogue(path, _base_of_zip(path))
 
 
@@ -82,30 +85,35 @@ class FolderCatalogue(Catalogue):
 
     def read_table(self) -> Iterator[bytes]:
         try:
-            with open(self._table, "rb") as file:
-                yield from file
+            with open_file(self._table) as file:
+                yield from lines_of(file, self._table)
         except OSError as error:
-            raise _unreadable_table(self._table, error) from error
+            raise _unreadable(self._table, error) from error
 
     def read_picture(self, product: str) -> bytes | None:
         for suffix in _SUFFIXES:
             path = os.path.join(self._images, product + suffix)
             try:
-                with open(path, "rb") as file:
+                with open_file(path) as file:
                     return _within_limit(file.read(_MOST_BYTES + 1))
             except FileNotFoundError:
                 continue
         return None
 
     def digest(self) -> str:
-        parts = [b"".join(self.read_table())]
-        with os.scandir(self._images) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                try:
-                    status = entry.stat()
-                except OSError:  # a link to nowhere: the picture is missing, which is the row's fault
-                    continue
-                parts.append(f"{entry.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+        try:
+            with open_file(self._table) as file:
+                parts = [hashlib.file_digest(file, "sha256").digest()]
+            with os.scandir(self._images) as entries:
+                ordered = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            raise _unreadable(os.path.dirname(self._table), error) from error
+        for entry in ordered:
+            try:
+                status = entry.stat()
+            except OSError:  # a link to nowhere: the picture is missing, which is the row's fault
+                continue
+            parts.append(f"{entry.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
         return combined_digest(parts)
 
 
@@ -125,9 +133,9 @@ class ZipCatalogue(Catalogue):
         name = self._base + TABLE
         try:
             with self._zip().open(name) as file:
-                yield from file
+                yield from lines_of(file, f"{self._path}/{name}")
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise _unreadable_table(f"{self._path}/{name}", error) from error
+            raise _unreadable(f"{self._path}/{name}", error) from error
 
     def read_picture(self, product: str) -> bytes | None:
         for suffix in _SUFFIXES:
@@ -179,6 +187,8 @@ def _open_folder(path: str) -> Catalogue:
             if os.path.isdir(os.path.join(folder, IMAGES)):
                 return FolderCatalogue(folder)
             raise CatalogueError(f"{folder}: there is {TABLE}, but no folder {IMAGES}/ beside it. {_REMEDY}")
+        if os.path.lexists(os.path.join(folder, TABLE)):
+            raise CatalogueError(f"{folder}: its {TABLE} is not a regular file. {_REMEDY}")
         if is_idx_folder(folder):
             return IdxCatalogue(folder)
     raise CatalogueError(f"{path}: there is no {TABLE} in it. {_REMEDY}")
@@ -206,7 +216,7 @@ def _within_limit(content: bytes) -> bytes:
     return content
 
 
-def _unreadable_table(name: str, error: Exception) -> CatalogueError:
+def _unreadable(name: str, error: Exception) -> CatalogueError:
     return CatalogueError(f"{name}: cannot be read ({error}). Check the file, or copy the catalogue again.")
 
 

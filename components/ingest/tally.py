@@ -1,6 +1,5 @@
 """Counts what became of the rows, and keeps the list of those that were left out."""
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from components.ingest.faults import Fault, Repair
 from components.ingest.judge import Product, Unmapped
+from components.spreadsheet import write_rows
 
 _LABELS = ("masterCategory", "subCategory", "articleType")
 
@@ -95,7 +95,5 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
 
 def _csv(header: Sequence[str], lines: Iterable[tuple[Any, ...]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(sorted(lines))
+    write_rows(text, [header, *sorted(lines)])
     return text.getvalue()

@@ -23,6 +23,7 @@ from components.report.facts import (
     QuarantineReason,
     QuarantineSample,
 )
+from components.spreadsheet import unmarked
 
 COLUMNS = ("masterCategory", "subCategory", "articleType", "gender", "season", "year", "usage", "baseColour")
 
@@ -166,6 +167,7 @@ def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterat
         for row in csv.DictReader(lines):
             chosen = samples[row["reason"]]
             if len(chosen) < _SAMPLES_OF_REASON:
-                chosen.append(QuarantineSample(int(row["row"]), row["id"], row["detail"], picture_of(row["id"])))
+                product = unmarked(row["id"])
+                chosen.append(QuarantineSample(int(row["row"]), product, row["detail"], picture_of(product)))
     for count in _counts(counts):
         yield QuarantineReason(count.value, count.count, tuple(samples[count.value]))

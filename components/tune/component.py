@@ -1,6 +1,5 @@
 """The stage that searches: TFX's Tuner around KerasTuner."""
 
-import csv
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from tfx.types.standard_component_specs import TUNER_RESULTS_KEY
 from components.errors import RecipeError
 from components.progress import report
 from components.settings import Settings
+from components.spreadsheet import write_rows
 from components.train.strategy import make_strategy
 from components.train.trainer import TrainerConfig, digest_of
 from components.train.workers import in_cluster
@@ -124,14 +124,14 @@ class Search(BaseTuner):
             folder: receives `trials.csv`: a line for each trial, the best first.
         """
         paths = tuple(self._trials.tune.space)
+        table: list[tuple[object, ...]] = [("trial", "state", *FIGURES, "seconds", *paths, "reason")]
+        for number, outcome in self.ranked():
+            reached = [outcome.figures.get(name, "") for name in FIGURES]
+            values = [outcome.values[path] for path in paths]
+            state = FAILED if outcome.reason else DONE
+            table.append((number, state, *reached, round(outcome.seconds, 1), *values, outcome.reason))
         with (folder / TRIALS_FILE).open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(("trial", "state", *FIGURES, "seconds", *paths, "reason"))
-            for number, outcome in self.ranked():
-                reached = [outcome.figures.get(name, "") for name in FIGURES]
-                values = [outcome.values[path] for path in paths]
-                state = FAILED if outcome.reason else DONE
-                table.writerow((number, state, *reached, round(outcome.seconds, 1), *values, outcome.reason))
+            write_rows(file, table)
         self._trials.keep_features_of(self.get_best_hyperparameters()[0].values)
         shutil.rmtree(self._trials.work)
 

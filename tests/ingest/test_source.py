@@ -2,15 +2,23 @@
 
 import os
 import pickle
+import signal
+import socket
 import time
+import tracemalloc
 import zipfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from components.errors import CatalogueError
 from components.ingest import source
+from components.ingest.faults import Fault, Reason
+from components.ingest.judge import read_checked
 from components.ingest.source import open_catalogue
+from components.ingest.table import Row
+from components.settings import Picture
 from tests.data.faults import HEADER, draw, encode, good_rows, write_catalogue, write_good_catalogue, zipped
 
 LAYOUTS = ["folder", "nested folder", "zip", "nested zip"]
@@ -123,6 +131,99 @@ def test_a_damaged_member_of_a_zip_costs_only_its_own_picture(tmp_path):
     with pytest.raises(OSError, match=r"."):
         catalogue.read_picture("1000")
     assert catalogue.read_picture("1001") == encode(draw(seed=1))
+
+
+@pytest.fixture
+def prompt() -> Iterator[None]:
+    """Ends a test that waits for something."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("it waits")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+
+
+def bind(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        endpoint.bind(path)
+
+
+ODD: dict[str, Callable[[str], object]] = {
+    "pipe": os.mkfifo,
+    "folder": os.mkdir,
+    "socket": bind,
+    "link to nowhere": lambda path: os.symlink("nowhere", path),
+    "link to itself": lambda path: os.symlink(os.path.basename(path), path),
+    "link to a device": lambda path: os.symlink("/dev/zero", path),
+}
+
+
+@pytest.mark.usefixtures("prompt")
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_among_the_pictures_is_a_fault_of_its_row(kind, tmp_path, monkeypatch):
+    folder = write_good_catalogue(tmp_path / "catalogue", 2)
+    monkeypatch.chdir(folder / "images")  # the name of a socket must be short
+    ODD[kind]("7.jpg")
+    catalogue = open_catalogue(str(folder))
+    assert catalogue.digest()
+    found = read_checked(Row(2, "7", {}, None, ()), catalogue, Picture())
+    assert isinstance(found, Fault)
+    assert found.reason == (Reason.MISSING_PICTURE if kind == "link to nowhere" else Reason.UNREADABLE_PICTURE)
+
+
+@pytest.mark.usefixtures("prompt")
+@pytest.mark.parametrize("name", ["styles.csv", "images", "catalogue", "classes.txt", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_file_in_the_place_of_a_part_of_a_catalogue_is_refused_at_once(kind, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = {
+        "styles.csv": (),
+        "images": ("styles.csv",),
+        "catalogue": (),
+        "classes.txt": (f"{part}-{kind}" for part in ("train", "t10k") for kind in FILES),
+        "t10k-labels-idx1-ubyte": ("train-images-idx3-ubyte",),
+    }
+    for other in others[name]:
+        (tmp_path / other).write_bytes(FILES.get(other.split("-", 1)[-1], b"id"))
+    ODD[kind](name)
+    if (name, kind) == ("images", "folder"):
+        (tmp_path / name).rmdir()
+    with pytest.raises(CatalogueError):
+        list(open_catalogue(name if name == "catalogue" else str(tmp_path)).read_table())
+
+
+# The parts of a data set in the layout of MNIST, with one picture of two by two pixels.
+FILES = {
+    "images-idx3-ubyte": bytes((0, 0, 8, 3)) + b"".join(size.to_bytes(4, "big") for size in (1, 2, 2)) + bytes(4),
+    "labels-idx1-ubyte": bytes((0, 0, 8, 1)) + (1).to_bytes(4, "big") + bytes(1),
+}
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip"])
+def test_a_line_without_an_end_is_refused_by_number_and_not_read_into_memory(layout, tmp_path):
+    folder = write_good_catalogue(tmp_path / "catalogue", 3)
+    with open(folder / "styles.csv", "ab") as file:
+        file.write(b"7," + bytes(64 << 20))
+    path = folder if layout == "folder" else zipped(folder, tmp_path / "catalogue.zip")
+    catalogue = open_catalogue(str(path))
+    tracemalloc.start()
+    with pytest.raises(CatalogueError, match=r"styles\.csv: line 5 is longer than 1 MiB"):
+        list(catalogue.read_table())
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_the_digest_of_a_folder_does_not_hold_its_table_in_memory(tmp_path):
+    folder = write_good_catalogue(tmp_path / "catalogue", 1)
+    (folder / "styles.csv").write_bytes((b"x" * 63 + b"\n") * (1 << 19))
+    catalogue = open_catalogue(str(folder))
+    tracemalloc.start()
+    assert catalogue.digest()
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
 
 
 def nothing(tmp_path):

@@ -1,0 +1,70 @@
+"""CSV files that are written can be opened in a spreadsheet without running what a catalogue's text says."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from components.batch.answers import Answer, write_csv
+from components.ingest.faults import Fault, Reason
+from components.ingest.tally import Tally
+from components.spreadsheet import unmarked, write_rows
+from pipeline.answers import Lines
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1+1",
+    '=cmd|" /C calc"!A0',
+    "'=1+1",
+    "-",
+    "=",
+)
+PLAIN = ("", "7", "-7", "+0.5", "-1e-5", "a=1", "'quoted'", "Nike", "5-7", "…")
+
+
+def written(*cells: object) -> list[str]:
+    stream = io.StringIO(newline="")
+    write_rows(stream, [cells])
+    stream.seek(0)
+    [row] = csv.reader(stream, strict=True)
+    return row
+
+
+@pytest.mark.parametrize("cell", FORMULAS)
+def test_formulas_are_marked_as_text_and_read_back_as_they_were(cell):
+    assert written(cell) == [f"'{cell}"]
+    assert unmarked(f"'{cell}") == cell
+
+
+@pytest.mark.parametrize("cell", PLAIN)
+def test_numbers_and_other_text_stay_as_they_are(cell):
+    assert written(cell, -7, -0.5) == [cell, "-7", "-0.5"]
+    assert unmarked(cell) == cell
+
+
+def test_no_list_of_a_run_holds_a_formula(tmp_path):
+    tally = Tally(quarantined=[Fault(2, "=1+1", Reason.BAD_ID, "+detail")], unmapped=[(3, "7", "@a", "-b", "=c")])
+    write_csv(tmp_path / "answers.csv", [Answer(2, "=1+1", "-label", 0.5, ("=a", "b"), (0.5, 0.25))])
+    for content in (tally.quarantine_csv(), tally.unmapped_csv(), (tmp_path / "answers.csv").read_text()):
+        _, row = csv.reader(io.StringIO(content))
+        assert [cell for cell in row if cell[:1] in ("=", "+", "-", "@")] == []
+        assert any(cell.startswith("'") for cell in row)
+
+
+def test_pictures_named_like_formulas_are_found_again_in_a_file_of_answers(tmp_path: Path):
+    file, columns = tmp_path / "answers.csv", ("picture", "model", "error")
+    for _ in range(2):
+        lines = Lines(file, "csv", columns, "six_class 1")
+        for name in (name for name in ("=1+1.jpg", "-7", "'=1.jpg") if name not in lines.pictures):
+            lines.write({"picture": name, "model": "six_class 1", "error": ""})
+        lines.close()
+    assert file.read_text().splitlines() == [
+        "picture,model,error", "'=1+1.jpg,six_class 1,", "-7,six_class 1,", "''=1.jpg,six_class 1,"
+    ]  # fmt: skip
