@@ -24,8 +24,6 @@ def replace_text(option: str, file: Path, text: str) -> None:
     Raises:
         RecipeError: naming the option and the file, which cannot be written.
     """
-    if file.is_dir():  # `.` has no name to put another beside
-        raise RecipeError(f"{option} {file}: it cannot be written: it is a folder. Name a file.")
     partial = file.with_name(f".{file.name}.partial")
     try:
         partial.write_text(text, encoding="utf-8")
