@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf import json_format
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
@@ -138,6 +139,20 @@ def metadata_message(manager: ModelManager, spec: Spec) -> Any:
         packed.signature_def[name].CopyFrom(signature)
     response.metadata[SIGNATURE_DEF].Pack(packed)
     return response
+
+
+def fields_of(message: Any) -> dict[str, Any]:
+    """Writes a message as the REST API's JSON has it."""
+    return dict(
+        json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    )
+
+
+def metadata_fields(message: Any) -> dict[str, Any]:
+    """Writes what `metadata_message` made as JSON; what is packed is shown without its type URL."""
+    packed = get_model_metadata_pb2.SignatureDefMap()
+    message.metadata[SIGNATURE_DEF].Unpack(packed)
+    return {"model_spec": fields_of(message.model_spec), "metadata": {SIGNATURE_DEF: fields_of(packed)}}
 
 
 def _invalid(message: str) -> ServingError:

@@ -6,19 +6,16 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
 from urllib.parse import unquote
 
 import grpc
 from aiohttp import web
-from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2
 
 from serving.server.connections import Connections
 from serving.server.errors import RequestTooLarge, ServingError, http_status
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager, Spec
-from serving.server.messages import SIGNATURE_DEF, metadata_message, status_message
+from serving.server.messages import fields_of, metadata_fields, metadata_message, status_message
 from serving.server.metrics import Metrics
 from serving.server.rest_answer import write_outputs
 from serving.server.rest_request import parse_request, read_inputs, signature_of
@@ -128,8 +125,8 @@ class RestApi:
         if request.method == "POST":
             return await self._post(request, spec, found["verb"].lower())
         if found["metadata"]:
-            return _json(json.dumps(_metadata_fields(metadata_message(self._manager, spec))), request)
-        return _json(json.dumps(_fields(status_message(self._manager, spec))), request)
+            return _json(json.dumps(metadata_fields(metadata_message(self._manager, spec))), request)
+        return _json(json.dumps(fields_of(status_message(self._manager, spec))), request)
 
     async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
         if verb != "predict":
@@ -210,19 +207,6 @@ def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
     if version and (len(version) > _VERSION_DIGITS or int(version) > _MAX_VERSION):
         raise _invalid(f"Failed to convert version: {version[: _VERSION_DIGITS + 1]} to numeric.")
     return Spec(unquote(name), int(version) if version else None, unquote(label) if label else None)
-
-
-def _fields(message: Any) -> dict[str, Any]:
-    return dict(
-        json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    )
-
-
-def _metadata_fields(message: Any) -> dict[str, Any]:
-    """What is packed is shown without the type URL that JSON would give it."""
-    packed = get_model_metadata_pb2.SignatureDefMap()
-    message.metadata[SIGNATURE_DEF].Unpack(packed)
-    return {"model_spec": _fields(message.model_spec), "metadata": {SIGNATURE_DEF: _fields(packed)}}
 
 
 def _json(text: str, request: web.Request) -> web.Response:
