@@ -323,6 +323,9 @@ class Drift(Settings):
     columns: dict[str, Share] = Field(
         default={}, description="largest Jensen-Shannon divergence of a column, in place of the schema's comparator"
     )
+    chance: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.002, description="how often labels, or a column, may count as moved though only chance moved them"
+    )
 
 
 def _plain_text(value: Any) -> Any:

@@ -2,14 +2,22 @@
 
 Two measures. Class labels: the largest change of a class's share (L-infinity), from ingest's counts, since examples
 carry no labels before Transform. Columns: TFDV's comparators, as the reviewed schema sets them.
+
+Small samples differ by chance: of 50 products, some class's share is off by 0.05 on most nights. So a move counts if it
+is beyond its limit and beyond what chance brings. That is found by a permutation test: all products of both catalogues
+are dealt anew into two of the same sizes, thousands of times (Good 2005, Permutation, Parametric and Bootstrap Tests).
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import rel_entr  # type: ignore[import-untyped]
 
 from components.errors import RecipeError
 from components.reading import choices
@@ -19,10 +27,16 @@ from components.settings import Drift
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2
+    from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 LABELS = "labels"
 
+Shares = NDArray[np.float64]  # [..., values]
+Distance = Callable[[Shares, Shares], Shares]
+
 _SPLIT = "Split-train"  # sketches of distributions cannot be added up, and most of the data are here
+_DEALS = 5_000
+_MOST_DEALT = 10**9  # which numpy deals; among so many, chance moves nothing
 
 
 @dataclass(frozen=True)
@@ -46,21 +60,23 @@ class Move:
         what: "labels" or a column.
         distance: 0 is not at all, 1 is nothing in common.
         limit: from where on it counts.
+        noise: how far chance alone would move it.
         change: the value whose share changed most, and its shares; None of numbers.
     """
 
     what: str
     distance: float
     limit: float
+    noise: float = 0.0
     change: Change | None = None
 
     @property
     def far(self) -> bool:
-        """Whether it is beyond the limit."""
-        return self.distance > self.limit
+        """Whether it is beyond the limit, and beyond chance."""
+        return self.distance > max(self.limit, self.noise)
 
     def __str__(self) -> str:
-        text = f"{self.what} moved by {self.distance:.3f} (limit {self.limit:g})"
+        text = f"{self.what} moved by {self.distance:.3f} ± {self.noise:.3f} (limit {self.limit:g})"
         if self.far and (of := self.change):
             text += f": {of.value or 'missing'} {100 * of.before:.1f} % → {100 * of.now:.1f} %"
         return text
@@ -101,14 +117,45 @@ def decide(before: Span, now: Span, limits: Drift, schema: Path) -> Decision:
     """
     if set(before.counts) != set(now.counts):
         return Decision(True, f"the classes are others: {_difference(before.counts, now.counts)}")
-    labels = label_move(before.counts, now.counts, limits.labels)
-    return judge([labels, *_column_moves(before.statistics, now.statistics, limits.columns, schema)])
+    columns = _column_moves(before.statistics, now.statistics, limits, schema)
+    return judge([label_move(before.counts, now.counts, limits), *columns])
 
 
-def label_move(before: Mapping[str, int], now: Mapping[str, int], limit: float) -> Move:
+def label_move(before: Mapping[str, int], now: Mapping[str, int], limits: Drift) -> Move:
     """How far the mix of classes has moved, from the counts of each."""
     change = moved(LABELS, Counter(before), Counter(now))
-    return Move(LABELS, change.distance, limit, change)
+    noise = noise_between(before, now, largest_change, limits.chance)
+    return Move(LABELS, change.distance, limits.labels, noise, change)
+
+
+def largest_change(before: Shares, now: Shares) -> Shares:
+    """The L-infinity distance."""
+    return np.abs(before - now).max(axis=-1)
+
+
+def divergence(before: Shares, now: Shares) -> Shares:
+    """The Jensen-Shannon divergence in bits, as TFDV measures it."""
+    middle = (before + now) / 2
+    return (rel_entr(before, middle) + rel_entr(now, middle)).sum(axis=-1) / (2 * np.log(2))
+
+
+def noise_between(before: Mapping[str, int], now: Mapping[str, int], distance: Distance, chance: float) -> float:
+    """The distance that two samples of the same size exceed by chance, if both are of one and the same catalogue.
+
+    Args:
+        before: value to count in one sample.
+        now: value to count in the other.
+        distance: how far two distributions are apart.
+        chance: how often it may be exceeded.
+    """
+    values = sorted({*before, *now})
+    together = np.array([before.get(value, 0) + now.get(value, 0) for value in values])
+    size, total = sum(now.values()), int(together.sum())
+    if not 0 < size < total < _MOST_DEALT:
+        return 0.0
+    dealt = np.random.default_rng(0).multivariate_hypergeometric(together, size, _DEALS)
+    distances = distance((together - dealt) / (total - size), dealt / size)
+    return float(np.quantile(distances, 1 - chance))
 
 
 def judge(moves: Iterable[Move]) -> Decision:
@@ -124,19 +171,31 @@ def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> str:
     return "; ".join(f"{word} {', '.join(names)}" for word, names in told if names)
 
 
-def _column_moves(before: Path, now: Path, limits: Mapping[str, float], file: Path) -> Iterator[Move]:
+def _column_moves(before: Path, now: Path, limits: Drift, file: Path) -> Iterator[Move]:
     """What TFDV measures of the columns that have a comparator."""
     import tensorflow_data_validation as tfdv
 
     schema = tfdv.load_schema_text(str(file))
-    _set_limits(schema, limits)
+    _set_limits(schema, limits.columns)
     statistics = [tfdv.load_stats_binary(str(folder / _SPLIT / "FeatureStats.pb")) for folder in (now, before)]
     found = tfdv.validate_statistics(statistics[0], schema, previous_statistics=statistics[1])
     changes = {change.column: change for change in drift_between(before, now, "").columns}
     for info in found.drift_skew_info:
         [name] = info.path.step
         for measured in info.drift_measurements:
-            yield Move(name, measured.value, measured.threshold, changes.get(name))
+            then, today = _counts(statistics[1], name), _counts(statistics[0], name)
+            noise = noise_between(then, today, divergence, limits.chance)
+            yield Move(name, measured.value, measured.threshold, noise, changes.get(name))
+
+
+def _counts(statistics: "DatasetFeatureStatisticsList", name: str) -> dict[str, int]:
+    """How often each value of a column occurs; of a column of numbers, each of the ranges that TFDV has chosen."""
+    [feature] = [each for each in statistics.datasets[0].features if name in (each.name, *each.path.step)]
+    if feature.HasField("num_stats"):
+        # Ranges of two samples differ, but not in number: the n-th of one stands for the n-th of the other.
+        buckets = feature.num_stats.histograms[0].buckets
+        return {str(number): round(bucket.sample_count) for number, bucket in enumerate(buckets)}
+    return {bucket.label: round(bucket.sample_count) for bucket in feature.string_stats.rank_histogram.buckets}
 
 
 def _set_limits(schema: "schema_pb2.Schema", limits: Mapping[str, float]) -> None:

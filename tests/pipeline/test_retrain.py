@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from tensorflow_metadata.proto.v0 import statistics_pb2
@@ -13,7 +14,7 @@ from components.errors import RecipeError
 from components.settings import Drift
 from pipeline import retrain
 from pipeline.cli import main
-from pipeline.drift import Decision, Move, Span, decide, judge, label_move
+from pipeline.drift import Decision, Move, Span, decide, divergence, judge, label_move, noise_between
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
 from pipeline.runs import Artifact, Run, StageRun
@@ -45,23 +46,23 @@ def span(folder: Path, counts: Mapping[str, int] = COUNTS, categories: Mapping[s
 @pytest.mark.parametrize(
     ("now", "distance", "says"),
     [
-        (COUNTS, 0, "labels moved by 0.000 (limit 0.05)"),
-        ({"topwear": 5000, "shoes": 3000, "eyewear": 2000}, 0, "labels moved by 0.000 (limit 0.05)"),
-        ({"topwear": 520, "shoes": 290, "eyewear": 190}, 0.02, "labels moved by 0.020 (limit 0.05)"),
+        (COUNTS, 0, "labels moved by 0.000 ± 0.070 (limit 0.05)"),
+        ({"topwear": 5000, "shoes": 3000, "eyewear": 2000}, 0, "labels moved by 0.000 ± 0.053 (limit 0.05)"),
+        ({"topwear": 520, "shoes": 290, "eyewear": 190}, 0.02, "labels moved by 0.020 ± 0.072 (limit 0.05)"),
         (
             {"topwear": 500, "shoes": 600, "eyewear": 200},
             6 / 13 - 0.3,
-            "labels moved by 0.162 (limit 0.05): shoes 30.0 % → 46.2 %",
+            "labels moved by 0.162 ± 0.068 (limit 0.05): shoes 30.0 % → 46.2 %",
         ),
         (
             {"topwear": 500, "shoes": 300, "eyewear": 0},
             0.2,
-            "labels moved by 0.200 (limit 0.05): eyewear 20.0 % → 0.0 %",
+            "labels moved by 0.200 ± 0.078 (limit 0.05): eyewear 20.0 % → 0.0 %",
         ),
     ],
 )
 def test_the_mix_of_classes_moves_as_far_as_its_most_changed_share(now, distance: float, says: str) -> None:
-    move = label_move(COUNTS, now, limit=0.05)
+    move = label_move(COUNTS, now, Drift())
     assert move.distance == pytest.approx(distance)
     assert str(move) == says
 
@@ -73,7 +74,40 @@ def test_only_beyond_its_limit_does_a_move_count(distance: float, train: bool) -
 
 def test_the_reason_names_all_that_moved_too_far_and_no_others() -> None:
     decision = judge([Move("a", 0.2, 0.1), Move("b", 0.05, 0.1), Move("c", 0.4, 0.1)])
-    assert decision.reason == "c moved by 0.400 (limit 0.1); a moved by 0.200 (limit 0.1)"
+    assert decision.reason == "c moved by 0.400 ± 0.000 (limit 0.1); a moved by 0.200 ± 0.000 (limit 0.1)"
+
+
+MIX = np.array([0.55, 0.2, 0.1, 0.08, 0.05, 0.02])
+TYPES = np.geomspace(1, 1e-2, 20) / np.geomspace(1, 1e-2, 20).sum()  # as uneven as article types are
+
+
+def drawn(chance: np.random.Generator, shares: np.ndarray, size: int) -> dict[str, int]:
+    return {str(value): int(count) for value, count in enumerate(chance.multinomial(size, shares))}
+
+
+@pytest.mark.parametrize(("before", "now"), [(50, 50), (100, 100), (200, 200), (400, 400), (1_000, 1_000), (5_000, 50)])
+def test_two_random_samples_of_one_catalogue_drift_on_two_nights_of_a_hundred_at_most(before: int, now: int) -> None:
+    chance, moves = np.random.default_rng(3), 0
+    for _ in range(50):
+        labels = label_move(drawn(chance, MIX, before), drawn(chance, MIX, now), Drift())
+        pair = drawn(chance, TYPES, before), drawn(chance, TYPES, now)
+        distance = divergence(*(np.array([*counts.values()]) / sum(counts.values()) for counts in pair))
+        column = Move("articleType", float(distance), 0.0, noise_between(*pair, divergence, Drift().chance))
+        moves += labels.far or column.far
+    assert moves <= 1
+
+
+def test_a_share_that_moves_by_a_sixth_is_found_among_400_products() -> None:
+    chance, shifted = np.random.default_rng(3), MIX + np.array([-0.16, 0.16, 0, 0, 0, 0])
+    found = [label_move(drawn(chance, MIX, 5_000), drawn(chance, shifted, 400), Drift()).far for _ in range(50)]
+    assert sum(found) >= 49
+    assert label_move({"a": 280, "b": 120}, {"a": 216, "b": 184}, Drift()).far
+    assert not label_move({"a": 28, "b": 12}, {"a": 22, "b": 18}, Drift()).far
+
+
+def test_numbers_of_many_products_are_judged_by_the_limit_alone() -> None:
+    assert noise_between({"a": 10**9, "b": 1}, {"a": 7}, divergence, 0.01) == 0
+    assert noise_between({"a": 5, "b": 1}, {}, divergence, 0.01) == 0
 
 
 def test_other_classes_take_another_model_however_few_products_they_have(tmp_path: Path) -> None:
@@ -91,7 +125,7 @@ def test_other_classes_take_another_model_however_few_products_they_have(tmp_pat
         ({"Apparel": 200, "Footwear": 600, "Accessories": 200}, Drift(), True),
         ({**CATEGORIES, "Home": 100}, Drift(), True),
         ({**CATEGORIES, "Home": 100}, Drift(columns={"masterCategory": 0.5}), False),
-        ({"Apparel": 510, "Footwear": 295, "Accessories": 195}, Drift(columns={"masterCategory": 0}), True),
+        ({"Apparel": 400, "Footwear": 400, "Accessories": 200}, Drift(columns={"masterCategory": 0}), True),
     ],
 )
 def test_a_column_that_moves_beyond_schema_or_recipe_takes_a_new_model(tmp_path, categories, limits, train) -> None:
