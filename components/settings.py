@@ -308,6 +308,9 @@ class Serving(Settings):
         Field(ge=1, le=256, description="rows that models come warmed up for; at most the servers' max_batch_size"),
     ] = 32
     timeout: Count = Field(default=300, description="until the model is loaded, seconds")
+    decode_bytes: Count = Field(
+        default=100_000_000, description="the published model refuses a picture that takes more memory to decode"
+    )
 
 
 class Publish(Settings):

@@ -180,6 +180,7 @@ def _trainer_config(experiment: Experiment) -> TrainerConfig:
         picture=recipe.picture,
         model=recipe.model,
         train=recipe.train,
+        decode_bytes=recipe.serving.decode_bytes,
         classes=experiment.taxonomy.classes,
         work=str(experiment.paths.work),
         code=code_digest("components.train.trainer"),

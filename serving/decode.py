@@ -3,27 +3,15 @@
 import tensorflow as tf
 
 from serving.exif import orientation, turn
+from serving.limits import DECODE_BYTES, PNG, RATIOS, jpeg_shape, jpeg_step, refusal, starts_with
 
-# What else arrives as a picture, by offset and leading bytes, to be refused by name. GIF is among them because
-# TensorFlow decodes all frames, of any size, before it returns the first: a bomb its header does not announce.
-_OTHER_FORMATS = (
-    (8, b"WEBP", "WebP"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-)
-JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 32  # bytes of a file that tell its format and, for PNG, its size
-
-RATIOS = (1, 2, 4, 8)  # by which libjpeg can shrink while it decodes
+_STRIPE = 1 << 18  # pixels that are laid on white and shrunk at a time; 20 bytes each while that lasts
 _PARALLEL = 8  # pictures of a batch decoded at once, as far as there are threads
 
 
-def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
+def decode_pictures(
+    image_bytes: tf.Tensor, size: int, max_pixels: int, max_bytes: int = DECODE_BYTES
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes and resizes a batch, each picture on its own: a bad one fails its row and no other.
 
     Graph code; runs eagerly, in a `tf.function`, in a `tf.data` map and in a SavedModel under TensorFlow Serving.
@@ -34,7 +22,9 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
     Args:
         image_bytes: string [n], encoded pictures; n may be 0.
         size: side of the result, pixels.
-        max_pixels: a picture of more pixels is refused by its header, undecoded.
+        max_pixels: a picture of more pixels is refused by its header, undecoded;
+        max_bytes: likewise one that takes more memory to decode. A row takes up to 25 MB beyond that, and three times
+            its own bytes; 8 rows are decoded at once.
 
     Returns:
         pictures: float32 [n, size, size, 3], RGB, whole numbers in 0..255; zeros in rows with an error.
@@ -43,7 +33,7 @@ def decode_pictures(image_bytes: tf.Tensor, size: int, max_pixels: int) -> tuple
     nothing = tf.zeros([size, size, 3], tf.uint8)
 
     def row(index: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        error = _refusal(encoded, max_pixels)
+        error = refusal(encoded, size, max_pixels, max_bytes)
         picture = tf.cond(error == "", lambda: decode_trusted(encoded, size), lambda: nothing)
         return index, picture, error
 
@@ -77,11 +67,11 @@ def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: when run, if the picture cannot be decoded.
     """
-    is_png = _is_png(encoded)
+    is_png = starts_with(encoded, PNG)
     resized = tf.cond(
         is_png,
-        lambda: _resized(_on_white(decode_png(encoded)), size),
-        lambda: _resized(_shrunk_jpeg(encoded, size), size),
+        lambda: _png_square(encoded, size),
+        lambda: _jpeg_square(encoded, size),
     )
     turned = turn(resized, orientation(encoded, is_png))
     return tf.ensure_shape(tf.cast(turned + 0.5, tf.uint8), [size, size, 3])
@@ -95,85 +85,62 @@ def decode_jpeg(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
 def decode_png(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes a PNG to uint8 [h, w, 4], RGBA, not turned."""
     rgba = tf.io.decode_png(encoded, channels=4)
+    alpha = rgba[..., 3:]
+    opaque = tf.where(alpha > 0, tf.constant(255, tf.uint8), alpha)
+    return tf.cond(_is_coarse_grey(encoded), lambda: tf.concat([rgba[..., :3], opaque], axis=-1), lambda: rgba)
+
+
+def _is_coarse_grey(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether a PNG is grey of 1, 2 or 4 bits: TensorFlow makes up an alpha of 1, 3 or 15 then where there is none."""
     kind = tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8)
-
-    def mended() -> tf.Tensor:
-        return tf.concat([rgba[..., :3], tf.where(rgba[..., 3:] > 0, tf.constant(255, tf.uint8), 0)], axis=-1)
-
-    # For grey of 1, 2 or 4 bits that is opaque TensorFlow makes up an alpha of 1, 3 or 15: all but transparent.
-    return tf.cond((kind[0] < 8) & (kind[1] == 0), mended, lambda: rgba)
+    return (kind[0] < 8) & (kind[1] == 0)
 
 
-def _is_png(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.strings.substr(encoded, 0, len(_PNG)) == _PNG
+def _png_square(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 [size, size, 3], on white.
 
+    Some rows are shrunk at a time: as a whole in float32 a picture would take five times its own memory.
+    """
+    rgba = tf.io.decode_png(encoded, channels=4)
+    is_coarse = _is_coarse_grey(encoded)
 
-def _refusal(encoded: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    """Why a picture is not even decoded; "" if there is no reason. Fails itself where a header is damaged."""
-    head = tf.strings.substr(encoded, 0, _HEAD) + tf.constant(b"\0" * _HEAD)
-    is_png = tf.strings.substr(head, 0, len(_PNG)) == _PNG
-    is_jpeg = tf.strings.substr(head, 0, len(JPEG)) == JPEG
-    return tf.cond(
-        is_png | is_jpeg,
-        lambda: _too_large(tf.cond(is_png, lambda: _png_shape(head), lambda: _jpeg_shape(encoded)), max_pixels),
-        lambda: tf.where(tf.strings.length(encoded) == 0, "the picture is empty: send JPEG or PNG", _unknown(head)),
+    def on_white(stripe: tf.Tensor) -> tf.Tensor:
+        colour, alpha = tf.cast(stripe[..., :3], tf.float32), stripe[..., 3:]
+        opacity = tf.where(is_coarse, tf.cast(alpha > 0, tf.float32), tf.cast(alpha, tf.float32) / 255.0)
+        return colour * opacity + 255.0 * (1.0 - opacity)
+
+    def narrowed(stripe: tf.Tensor) -> tf.Tensor:
+        is_opaque = tf.reduce_min(stripe[..., 3]) == 255
+        resized = lambda part: _resized(part, tf.shape(part)[0], size)  # noqa: E731
+        return tf.cond(is_opaque, lambda: resized(stripe[..., :3]), lambda: resized(on_white(stripe)))
+
+    step = tf.maximum(_STRIPE // tf.shape(rgba)[1], 1)
+    count = -(-tf.shape(rgba)[0] // step)
+    stripes = tf.TensorArray(tf.float32, count, infer_shape=False, element_shape=[None, size, 3])
+    _, stripes = tf.while_loop(
+        lambda number, _: number < count,
+        lambda number, done: (number + 1, done.write(number, narrowed(rgba[number * step : (number + 1) * step]))),
+        (0, stripes),
+        parallel_iterations=1,
     )
+    return _resized(stripes.concat(), size, size)
 
 
-def _too_large(shape: tf.Tensor, max_pixels: int) -> tf.Tensor:
-    text = tf.strings.as_string(shape)
-    message = tf.strings.join(
-        ["the picture has ", text[1], " x ", text[0], f" pixels, more than {max_pixels:,} in all: send a smaller one"]
-    )
-    return tf.where(tf.reduce_prod(shape) > max_pixels, message, "")
+def _jpeg_square(encoded: tf.Tensor, size: int) -> tf.Tensor:
+    """float32 [size, size, 3], shrunk while decoding as far as both sides stay at least `size`."""
+    ways = [lambda ratio=ratio: decode_jpeg(encoded, ratio) for ratio in RATIOS]
+    return _resized(tf.switch_case(jpeg_step(jpeg_shape(encoded), size), ways), size, size)
 
 
-def _unknown(head: tf.Tensor) -> tf.Tensor:
-    message = tf.constant("this is no picture in a known format: send JPEG or PNG")
-    for offset, magic, name in _OTHER_FORMATS:
-        is_this = tf.strings.substr(head, offset, len(magic)) == magic
-        message = tf.where(is_this, f"{name} is not supported: send JPEG or PNG", message)
-    return message
-
-
-def _png_shape(head: tf.Tensor) -> tf.Tensor:
-    """Height and width, int64 [2]."""
-    size = tf.io.decode_raw(tf.strings.substr(head, 16, 8), tf.int32, little_endian=False)
-    return tf.cast(tf.reverse(tf.ensure_shape(size, [2]), [0]), tf.int64)
-
-
-def _jpeg_shape(encoded: tf.Tensor) -> tf.Tensor:
-    """Height and width, int64 [2]."""
-    return tf.cast(tf.io.extract_jpeg_shape(encoded)[:2], tf.int64)
-
-
-def _on_white(rgba: tf.Tensor) -> tf.Tensor:
-    """uint8 [h, w, 3]."""
-    colour, alpha = rgba[..., :3], rgba[..., 3:]
-
-    def blended() -> tf.Tensor:
-        opacity = tf.cast(alpha, tf.float32) / 255.0
-        return tf.cast(tf.cast(colour, tf.float32) * opacity + 255.0 * (1.0 - opacity) + 0.5, tf.uint8)
-
-    return tf.cond(tf.reduce_all(alpha == 255), lambda: colour, blended)
-
-
-def _shrunk_jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """uint8 [h, w, 3], shrunk while decoding as far as both sides stay at least `size`."""
-    room = tf.cast(tf.reduce_min(_jpeg_shape(encoded)) // size, tf.int32)
-    step = tf.reduce_sum(tf.cast(room >= tf.constant(RATIOS[1:]), tf.int32))
-    return tf.switch_case(step, [lambda ratio=ratio: decode_jpeg(encoded, ratio) for ratio in RATIOS])
-
-
-def _resized(picture: tf.Tensor, size: int) -> tf.Tensor:
-    """float32 [size, size, 3]."""
+def _resized(picture: tf.Tensor, height: tf.Tensor | int, width: int) -> tf.Tensor:
+    """float32 [height, width, 3]."""
+    size = tf.stack([height, width])
     # Where nothing shrinks antialiasing changes nothing, but takes three times as long.
     shrinks = tf.reduce_any(tf.shape(picture)[:2] > size)
-    return tf.cond(
-        shrinks,
-        lambda: tf.image.resize(picture, [size, size], antialias=True),
-        lambda: tf.image.resize(picture, [size, size]),
+    resized = tf.cond(
+        shrinks, lambda: tf.image.resize(picture, size, antialias=True), lambda: tf.image.resize(picture, size)
     )
+    return tf.ensure_shape(resized, [None, width, 3])
 
 
 def _options() -> tf.data.Options:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from serving.decode import decode_pictures
+from serving.limits import DECODE_BYTES
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +29,7 @@ class Classifier(tf.Module):
         max_pixels: int,
         transform: Callable[[Tensors], Tensors],
         transform_spec: Mapping[str, object],
+        max_bytes: int = DECODE_BYTES,
     ) -> None:
         """Holds the parts; nothing is traced before `save`.
 
@@ -39,6 +41,7 @@ class Classifier(tf.Module):
             max_pixels: a picture of more pixels than this gets an error instead of an answer.
             transform: the transform graph as a layer; gives `label` int64 [n] from raw features.
             transform_spec: parsing spec of the raw features `transform` reads, without the picture.
+            max_bytes: a picture gets an error likewise that takes more memory to decode.
         """
         import keras  # not for those who only read a constant of this module: it takes seconds
 
@@ -48,13 +51,13 @@ class Classifier(tf.Module):
         self._variables = [v.value if isinstance(v, keras.Variable) else v for v in network.variables]
         self._network = lambda pictures: network(pictures)
         self._labels = tf.constant(list(labels), name="labels")
-        self._size, self._max_pixels, self._width = size, max_pixels, len(labels)
+        self._width, self._limits = len(labels), (size, max_pixels, max_bytes)
         self._transform, self._transform_spec = transform, dict(transform_spec)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def _infer(self, image_bytes: tf.Tensor) -> Tensors:
         # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
-        pictures, error = decode_pictures(image_bytes, self._size, self._max_pixels)
+        pictures, error = decode_pictures(image_bytes, *self._limits)
         # Convolutions refuse an empty batch, so it is run with one blank picture that is cut off again.
         count = tf.shape(pictures)[0]
         blank = tf.cast(tf.equal(count, 0), tf.int32)

@@ -3,11 +3,12 @@
 import numpy as np
 import tensorflow as tf
 
-from serving.decode import JPEG, RATIOS, decode_jpeg, decode_png
+from serving.decode import decode_jpeg, decode_png
 from serving.exif import MARKS, UPRIGHT, orientation
+from serving.limits import JPEG, PNG, RATIOS, starts_with
 
 _orientation = tf.function(
-    lambda encoded: orientation(encoded, tf.strings.substr(encoded, 0, 1) != b"\xff"),
+    lambda encoded: orientation(encoded, starts_with(encoded, PNG)),
     input_signature=[tf.TensorSpec([], tf.string)],
 )
 

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.features import IMAGE_BYTES, LABEL, REPEAT
-from serving.decode import RATIOS, decode_jpeg, decode_trusted
+from serving.decode import decode_jpeg, decode_trusted
+from serving.limits import RATIOS
 
 _RECORDS = 256  # parsed at a time
 _NAMED = 10  # broken pictures, in a log line

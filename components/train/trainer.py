@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 
 from components.features import IMAGE_BYTES
 from components.networks.classifier import prior_shift
-from components.settings import Model, Picture, Settings, Train
+from components.settings import Model, Picture, Serving, Settings, Train
 from components.train.data import open_pictures
 from components.train.fit import fit
 from components.train.job import Job
@@ -26,6 +26,7 @@ class TrainerConfig(Settings):
     """What the Trainer is given as `custom_config={"config": <JSON of this>}`.
 
     Attributes:
+        decode_bytes: memory that the published model may take to decode one picture.
         classes: names, in the order of the labels.
         work: folder for unfinished work.
         code: digest of the sources, so that an edit trains again.
@@ -35,6 +36,7 @@ class TrainerConfig(Settings):
     picture: Picture
     model: Model
     train: Train
+    decode_bytes: int = Serving().decode_bytes
     classes: tuple[str, ...]
     work: str
     code: str
@@ -60,10 +62,9 @@ def run_fn(fn_args: Any) -> None:
         return
     spec = transform.raw_feature_spec()
     spec.pop(IMAGE_BYTES)
-    size, max_pixels = config.picture.size, config.picture.max_pixels
-    Classifier(network, config.classes, size, max_pixels, transform.transform_features_layer(), spec).save(
-        fn_args.serving_model_dir
-    )
+    limits = config.picture.size, config.picture.max_pixels
+    layer = transform.transform_features_layer()
+    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes).save(fn_args.serving_model_dir)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
     for file in job.work.glob("*.csv"):

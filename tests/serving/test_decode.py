@@ -21,6 +21,21 @@ pytestmark = pytest.mark.slow
 SIZE = 48
 MAX_PIXELS = 1_000_000
 DAMAGED = "the picture is damaged or cut off: send a complete JPEG or PNG"
+GROWTH = """
+import sys, tensorflow as tf
+from pathlib import Path
+from serving.decode import decode_pictures
+whole, small = (tf.constant([Path(name).read_bytes()]) for name in sys.argv[1:])
+decode = tf.function(lambda encoded: decode_pictures(encoded, 160, 40_000_000, 200_000_000)).get_concrete_function(
+    tf.TensorSpec([None], tf.string)
+)
+peak = lambda: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+decode(small)
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
+assert decode(whole)[1].numpy()[0] == b""
+print((peak() - before) // 1000)
+"""
 RELOAD = """
 import sys, numpy as np, tensorflow as tf
 decode = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
@@ -63,6 +78,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 GRADED = Image.merge("RGBA", (*noisy((60, 80)).split(), Image.linear_gradient("L").resize((60, 80))))
+LARGE = GRADED.resize((750, 1000))
 GREY = noisy((60, 80)).convert("L")
 JPEGS = {
     "JPEG": encode(noisy((60, 80)), quality=95),
@@ -82,6 +98,8 @@ GOOD = {
     "PNG with grey and alpha": (encode(GRADED.convert("LA"), "PNG"), on_white(GRADED.convert("LA"))),
     "PNG with a hard mask": (encode(transparent(), "PNG"), on_white(transparent())),
     "PNG with graded transparency": (encode(GRADED, "PNG"), on_white(GRADED)),
+    "large PNG with graded transparency": (encode(LARGE, "PNG"), on_white(LARGE)),
+    "wide PNG": (encode(noisy((9000, 60)), "PNG"), noisy((9000, 60))),
     "16-bit PNG": (encode(sixteen_bits(), "PNG"), Image.linear_gradient("L").resize((64, 64))),
     "1x1": (encode(Image.new("RGB", (1, 1), "red"), "PNG"), Image.new("RGB", (1, 1), "red")),
 }
@@ -129,6 +147,37 @@ def test_jpeg_is_turned_as_its_exif_orientation_says(orientation, endian):
     data = encode(noisy((60, 80)), quality=95, exif=exif.tobytes())
     pictures, _ = decoded([data])
     assert np.abs(pictures[0] - resized(opened(data))).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("picture", "fine"),
+    [
+        (encode(Image.new("RGBA", (500, 500)), "PNG"), True),
+        (encode(Image.new("RGBA", (500, 501)), "PNG"), False),
+        (encode(Image.new("1", (500, 501)), "PNG"), False),
+        (encode(Image.new("RGB", (900, 900))), True),  # at an eighth, 38 kB
+        (encode(Image.new("RGB", (900, 47))), True),
+        (encode(Image.new("RGB", (8000, 47))), False),  # too flat to be shrunk
+        (encode(Image.new("RGB", (400, 400)), progressive=True), True),
+        (encode(Image.new("RGB", (450, 450)), progressive=True), False),
+        (encode(Image.new("L", (450, 450)), progressive=True), True),
+    ],
+    ids=["RGBA", "too much", "1 bit", "JPEG", "flat", "too flat", "progressive", "too large", "grey"],
+)  # fmt: skip
+def test_picture_is_refused_by_the_memory_that_decoding_it_takes(picture, fine):
+    _, error = decode_pictures(tf.constant([picture]), SIZE, 10_000_000, max_bytes=1_000_000)
+    told = error.numpy()[0].decode()
+    assert not told if fine else "MB to decode, more than 1: send a smaller one" in told
+
+
+def test_decoding_takes_little_more_than_the_pixels_themselves(tmp_path):
+    (tmp_path / "vast").write_bytes(encode(Image.new("RGBA", (6320, 6320), (10, 200, 30, 120)), "PNG"))
+    (tmp_path / "small").write_bytes(encode(GRADED, "PNG"))
+    files = [str(tmp_path / name) for name in ("vast", "small")]
+    run = subprocess.run([sys.executable, "-c", GROWTH, *files], capture_output=True, text=True, cwd=HOUSE, timeout=300)
+    assert run.returncode == 0, run.stderr
+    pixels = 4 * 6320 * 6320 / 1e6
+    assert pixels < int(run.stdout) < pixels + 60
 
 
 @pytest.mark.parametrize(("data", "expected"), BAD.values(), ids=BAD)
