@@ -139,7 +139,8 @@ def _of_data(data: DataFacts) -> Iterator[Finding]:
         yield Finding("warn", f"The data gate noted {_counted(len(data.notes), 'oddity', 'oddities')}.", "notes")
     quarantined = sum(of.count for of in data.quarantined)
     if quarantined:
-        level: Level = "warn" if data.rows and quarantined > data.rows / 100 else "info"
+        judged = quarantined + sum(data.examples.values())
+        level: Level = "warn" if quarantined > judged / 100 else "info"
         yield Finding(level, f"{_counted(quarantined, 'row', 'rows')} left out as unusable.", "quarantine")
     if data.drift and data.drift.columns and data.drift.columns[0].distance > _DRIFT:
         moved = data.drift.columns[0]
