@@ -126,7 +126,10 @@ def test_wrong_requests_are_refused_as_tensorflow_serving_does_and_loads_are_cou
             code, _ = await refusal(manager.predict(Spec(NAME, signature="examples"), {"examples": TEXT}))
             assert code == "INVALID_ARGUMENT"  # TensorFlow's own: it does not parse
             assert await ask(manager, pictures) == 1
-        metrics.exposition().decode().splitlines()
+        page = metrics.exposition().decode().splitlines()
+        assert "# TYPE :tensorflow:serving:request_count counter" in page
+        assert f':tensorflow:cc:saved_model:load_attempt_count{{model_path="{base}/1",status="success"}} 1.0' in page
+        assert not [line for line in page if "_created" in line or "request_count_total" in line]
 
     run(scenario)
 
