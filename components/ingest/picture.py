@@ -66,9 +66,10 @@ def check_picture(data: bytes, settings: Picture) -> CheckedPicture | Refusal:
     """Checks an encoded picture and brings it into the form in which it is kept.
 
     The format is judged by content, never by name. Format, size and animation are read from the header, so a small
-    file that would fill the memory is refused undecoded. Then the whole picture is decoded. An upright RGB or grey
-    JPEG that is small enough keeps its very bytes; anything else becomes one: turned upright as its EXIF data says,
-    transparency on white, 16 bits scaled to 8, the longer side shrunk to `settings.stored_side`.
+    file that would fill the memory is refused undecoded. Then the whole picture is decoded, JPEG and PNG by the decoder
+    of the published model. An upright RGB or grey JPEG in sRGB that is small enough keeps its very bytes; anything else
+    becomes one: turned upright as its EXIF data says, transparency on white, 16 bits scaled to 8, colours of another
+    profile converted, the longer side shrunk to `settings.stored_side`.
 
     Args:
         data: the file's content, whatever it is.
@@ -79,15 +80,24 @@ def check_picture(data: bytes, settings: Picture) -> CheckedPicture | Refusal:
     """
     if not data:
         return Refusal(Reason.EMPTY_PICTURE, "has no content. Put the picture there, or remove the row")
-    plugin = next((plugin for magic, offset, plugin in _FORMATS if data.startswith(magic, offset)), None)
-    if plugin is None:
-        return Refusal(Reason.NOT_A_PICTURE, f"starts with {data[:8]!r}. Give a JPEG, PNG, GIF, WebP or BMP file")
     try:
-        image = plugin(io.BytesIO(data))
+        image = open_picture(data)
+        if image is None:
+            return Refusal(Reason.NOT_A_PICTURE, f"starts with {data[:8]!r}. Give a JPEG, PNG, GIF, WebP or BMP file")
         return _refusal(image, settings) or _kept(image, data, settings)
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise all kinds of exceptions on damaged files
         what = " ".join(str(error).split()) or type(error).__name__
         return Refusal(Reason.BROKEN_PICTURE, f"cannot be decoded ({what}). Export the picture again")
+
+
+def open_picture(data: bytes) -> ImageFile.ImageFile | None:
+    """Opens a picture and reads its header; None of what is in no format that ingest takes.
+
+    Raises:
+        Exception: of any kind, the header is damaged.
+    """
+    plugin = next((plugin for magic, offset, plugin in _FORMATS if data.startswith(magic, offset)), None)
+    return plugin(io.BytesIO(data)) if plugin else None
 
 
 def _refusal(image: ImageFile.ImageFile, settings: Picture) -> Refusal | None:

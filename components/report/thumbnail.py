@@ -2,7 +2,9 @@
 
 import io
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+
+from components.ingest.picture import open_picture
 
 LONGEST_SIDE = 160
 
@@ -14,12 +16,13 @@ _MOST_PIXELS = 40_000_000
 def thumbnail(picture: bytes) -> bytes | None:
     """A JPEG of at most 160 pixels on its longer side, never enlarged; None of what cannot be decoded."""
     try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                return None
-            opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-            small = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        # Not by `Image.open`: what is quarantined may be of any format, and for EPS that starts Ghostscript.
+        opened = open_picture(picture)
+        if opened is None or opened.width * opened.height > _MOST_PIXELS:
+            return None
+        opened.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+        small = opened.convert("RGB")
+    except Exception:  # noqa: BLE001  Pillow's decoders raise all kinds of exceptions on damaged files
         return None
     small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     return encoded(small)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from components.report.gradcam import overlay
 from components.report.selection import select
@@ -21,6 +21,21 @@ def test_thumbnails_keep_their_shape_and_are_never_larger_than_160():
 @pytest.mark.parametrize("broken", [b"", b"GIF89a", jpeg(60, 80)[:300], b"\x89PNG\r\n\x1a\n" + bytes(40)])
 def test_what_cannot_be_decoded_has_no_thumbnail(broken):
     assert thumbnail(broken) is None
+
+
+@pytest.mark.parametrize("form", ["EPS", "TIFF", "ICO", "PPM", "PDF"])
+def test_only_formats_that_ingest_knows_are_opened(form, monkeypatch):
+    file = io.BytesIO()
+    Image.new("RGB", (60, 80)).save(file, form)
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    assert thumbnail(file.getvalue()) is None
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
+def test_formats_that_ingest_knows_have_thumbnails(form):
+    file = io.BytesIO()
+    Image.new("RGB", (60, 80)).save(file, form)
+    assert Image.open(io.BytesIO(thumbnail(file.getvalue()))).size == (60, 80)
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded(monkeypatch):
