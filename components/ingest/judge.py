@@ -68,11 +68,14 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
 def columns_of(products: Sequence[Product], taxonomy: Taxonomy, split: Split) -> NDArray[np.void]:
     """What divides products, without the places of their examples: [n] of `product_columns`."""
     lines = np.zeros(len(products), product_columns(len(split.together)))
-    for line, product in zip(lines, products, strict=True):
-        line["key"], line["tested"] = key_of(product.row.id), product.tested
-        line["label"] = taxonomy.index_of(product.class_name)
-        line["signature"] = np.frombuffer(product.picture.signature, np.uint8)
-        line["variants"] = [variant_of(product.row.fields.get(column)) for column in split.together]
+    if products:
+        lines["key"] = [key_of(product.row.id) for product in products]
+        lines["tested"] = [product.tested for product in products]
+        lines["label"] = [taxonomy.index_of(product.class_name) for product in products]
+        signatures = b"".join(product.picture.signature for product in products)
+        lines["signature"] = np.frombuffer(signatures, np.uint8).reshape(len(products), -1)
+        for number, column in enumerate(split.together):
+            lines["variants"][:, number] = [variant_of(product.row.fields.get(column)) for product in products]
     return lines
 
 
