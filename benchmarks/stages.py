@@ -149,9 +149,9 @@ def train_once(model: Model, train: Train, size: int, examples: Path, work: Path
 
     from components.evaluate.figures import figures
     from components.networks.classifier import prior_shift
-    from components.train.callbacks import read_history
     from components.train.data import open_pictures
     from components.train.fit import answers_of, fit
+    from components.train.history import read_history
     from components.train.job import Job
     from components.train.strategy import make_strategy
 

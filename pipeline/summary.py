@@ -13,6 +13,7 @@ from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.publish.store import serving_version
+from components.train.history import MONITOR, best_epoch, kept_phase, read_history
 from pipeline.experiment import Experiment
 from pipeline.paths import short
 from pipeline.recipe import Recipe
@@ -151,14 +152,21 @@ def _brief(value: str) -> str:
 
 
 def _trained(folder: Path) -> str:
-    stages = []
-    for file in sorted(folder.glob("*.csv"), reverse=True):  # head, then finetune
-        with file.open(encoding="utf-8") as lines:
-            accuracies = [float(row["val_accuracy"]) for row in csv.DictReader(lines)]
-        if accuracies:
-            best = max(accuracies)
-            stages.append(f"{file.stem} {percent(best)} at epoch {accuracies.index(best) + 1} of {len(accuracies)}")
-    return ", ".join(stages)
+    """Names the epochs whose weights each phase has kept, and the phase that is in the model."""
+    phases = {name: read_history(folder / f"{name}.csv") for name in ("head", "finetune")}
+    losses = {name: [epoch[MONITOR] for epoch in epochs] for name, epochs in phases.items() if epochs}
+    kept, said = kept_phase(losses), []
+    for name, values in losses.items():
+        best = best_epoch(values)
+        if best is None:
+            reached = f"{name} diverged: its loss was no number in {len(values)} epoch{'s'[: len(values) > 1]}"
+        else:
+            accuracy = percent(phases[name][best]["val_accuracy"])
+            reached = f"{name} {accuracy} at epoch {best + 1} of {len(values)}"
+        if name == "finetune" and name != kept:
+            reached += ": head kept" if best is None else " did not beat its loss: head kept"
+        said.append(reached)
+    return ", ".join(said)
 
 
 def _verdict(outputs: Mapping[str, Path], experiment: Experiment) -> Verdict:

@@ -74,7 +74,7 @@ def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.
     return keras.Model(pictures, head(trunk(augmentation(pictures))), name="training")
 
 
-def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False) -> keras.Model:
+def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False, doubt: float = 0.0) -> keras.Model:
     """Pictures to (probabilities, features).
 
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
@@ -83,6 +83,7 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
         trunk: from `pooled_trunk`.
         head: from `softmax_head`.
         flip: whether both are the mean over a picture and its mirror image.
+        doubt: share of each answer that is spread over all classes alike.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     seen = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
@@ -90,6 +91,8 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
     answers = [head(features), features]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
+    if doubt:
+        answers[0] = (1 - doubt) * answers[0] + doubt / answers[0].shape[-1]
     return keras.Model(pictures, answers, name="serving")
 
 

@@ -24,6 +24,7 @@ from components.infra.requests import WARMUP
 from components.ingest.members import MEMBERS_FILE
 from components.publish.store import Published, model_digest, publish, serving_version
 from components.settings import Gate
+from components.train.calibration import read_calibration
 from components.tune.space import as_found, read_values
 
 _VERIFY_SECONDS = 900
@@ -89,7 +90,7 @@ def Publisher(
             store,
             model_digest(model_dir),
             {
-                **_figures(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate)),
+                **_figures(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), Path(history.uri)),
                 "recipe.yaml": as_found(recipe, read_values(Path(history.uri))),
                 MEMBERS_FILE: _content(quarantine.uri, MEMBERS_FILE),
                 **({WARMUP: _content(infra_blessing.uri, WARMUP)} if infra_blessing else {}),
@@ -111,10 +112,12 @@ def _content(folder: str, name: str) -> bytes:
         return file.read()
 
 
-def _figures(evaluation_dir: str, classes: list[str], gate: Gate) -> dict[str, str | bytes]:
+def _figures(evaluation_dir: str, classes: list[str], gate: Gate, history: Path) -> dict[str, str | bytes]:
     from components.evaluate.verdict import read_verdict  # TFMA takes seconds to import; a refused model needs none
 
     metrics = read_verdict(evaluation_dir, True, tuple(classes), gate).as_json()
+    scaled = read_calibration(history)
+    metrics["calibration"] = scaled.model_dump() if scaled else None
     return {
         "labels.txt": "".join(f"{label}\n" for label in classes),
         "metrics.json": json.dumps(metrics, indent=2) + "\n",

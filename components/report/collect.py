@@ -21,6 +21,7 @@ from components.report.facts import (
     ProvenanceFacts,
     QualityFacts,
     RunFacts,
+    Scaling,
     Shown,
     TrainingFacts,
 )
@@ -33,6 +34,7 @@ from components.report.statistics import anomaly_facts, drift_between
 from components.report.thumbnail import thumbnail
 from components.report.verdict import quality_of_answers, quality_of_verdict, verdict_facts
 from components.settings import Train
+from components.train.calibration import read_calibration
 
 if TYPE_CHECKING:
     from components.ingest.source import Catalogue
@@ -108,7 +110,14 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
         reading.miss("training", "throughput", "Training did not record how long its epochs took.")
     dropped = any(stage.name == "finetune" and not stage.kept for stage in stages)
     kept = train.model_copy(update={"finetune": None}) if dropped else train
-    return TrainingFacts(stages, _network(reading, kept), training.seconds_of(reading.sources.stages), train.calibrate)
+    scaled = reading.attempt("training", "calibration", lambda: read_calibration(folder))
+    return TrainingFacts(
+        stages,
+        _network(reading, kept),
+        training.seconds_of(reading.sources.stages),
+        train.calibrate,
+        Scaling(**scaled.model_dump()) if scaled else None,
+    )
 
 
 def quality_facts(reading: Reading) -> tuple[QualityFacts | None, PictureFacts | None]:

@@ -1,6 +1,5 @@
 """What is said of the training: the figures of every epoch, and the parts of the network."""
 
-import csv
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
 from components.report.facts import Block, Epoch, Network, Stage, StageTime
 from components.settings import Model, Picture, Train
+from components.train.history import best_epoch, kept_phase, read_history
 
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk
@@ -25,9 +25,7 @@ def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage
     stages = {"head": train.head, "finetune": train.finetune}
     planned = {name: stage.epochs if stage else None for name, stage in stages.items()}
     epochs = {name: _read_epochs(folder / f"{name}.csv") for name in planned}
-    reached = {name: min(epoch.val_loss for epoch in of) for name, of in epochs.items() if of}
-    # A stage has to beat the one before it; what only equals it is dropped.
-    kept = min(reached, key=lambda name: reached[name], default=None)
+    kept = kept_phase({name: [epoch.val_loss for epoch in rows] for name, rows in epochs.items()})
     return tuple(_stage(name, of, planned[name], name == kept, pictures) for name, of in epochs.items() if of)
 
 
@@ -88,35 +86,33 @@ def _unfrozen(model: Model, train: Train) -> int | tuple[str, ...]:
 
 
 def _read_epochs(file: Path) -> tuple[Epoch, ...]:
-    if not file.exists():
-        return ()
-    with file.open(encoding="utf-8", newline="") as lines:
-        return tuple(
-            Epoch(
-                number=int(float(row["epoch"])) + 1,
-                loss=float(row["loss"]),
-                accuracy=float(row["accuracy"]),
-                val_loss=float(row["val_loss"]),
-                val_accuracy=float(row["val_accuracy"]),
-                learning_rate=_optional(row.get("learning_rate")),
-                seconds=_optional(row.get("seconds")),
-            )
-            for row in csv.DictReader(lines)
+    return tuple(
+        Epoch(
+            number=int(row["epoch"]) + 1,
+            loss=row["loss"],
+            accuracy=row["accuracy"],
+            val_loss=row["val_loss"],
+            val_accuracy=row["val_accuracy"],
+            learning_rate=_optional(row.get("learning_rate")),
+            seconds=_optional(row.get("seconds")),
         )
+        for row in read_history(file)
+    )
 
 
-def _optional(text: str | None) -> float | None:
-    return float(text) if text not in (None, "", "NA") else None
+def _optional(figure: float | None) -> float | None:
+    return None if figure is None or math.isnan(figure) else figure
 
 
 def _stage(name: str, epochs: tuple[Epoch, ...], planned: int | None, kept: bool, pictures: int | None) -> Stage:
     times = [epoch.seconds for epoch in epochs if epoch.seconds is not None]
     complete = len(times) == len(epochs)
+    best = best_epoch([epoch.val_loss for epoch in epochs])
     return Stage(
         name=name,
         epochs=epochs,
         planned=planned,
-        chosen=min(epochs, key=lambda epoch: epoch.val_loss).number,
+        chosen=epochs[best].number if best is not None else None,
         kept=kept,
         seconds=sum(times) if complete else None,
         images_per_second=pictures * len(times) / sum(times) if pictures and complete and sum(times) else None,

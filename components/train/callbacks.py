@@ -3,7 +3,6 @@
 Every file is put in place by a rename: whenever the process is killed, what lies there is whole.
 """
 
-import csv
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ import keras
 import numpy as np
 
 from components.progress import report
-
-MONITOR = "val_loss"
+from components.train.history import MONITOR, best_epoch
 
 Logs = dict[str, float] | None
 
@@ -41,14 +39,6 @@ def saved_loss(file: Path) -> float:
         return float("inf")
     with np.load(file) as saved:
         return float(saved["loss"])
-
-
-def read_history(file: Path) -> list[dict[str, float]]:
-    """The figures of each finished epoch."""
-    if not file.exists():
-        return []
-    with file.open() as lines:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)]
 
 
 class RecordEpoch(keras.callbacks.Callback):
@@ -121,7 +111,7 @@ class Backup(keras.callbacks.Callback):
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """Reports epochs, pictures per second, the best validation accuracy and the time left.
+    """Reports epochs, pictures per second, the validation accuracy of the epoch that is kept so far and the time left.
 
     Args:
         name: of the stage.
@@ -136,7 +126,7 @@ class ShowProgress(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self._name, self._epochs, self._pictures, self._steps = name, epochs, pictures, steps
-        self._best = max((figures["val_accuracy"] for figures in past), default=0.0)
+        self._past = [(figures[MONITOR], figures["val_accuracy"]) for figures in past]
         self._epoch = 0
         self._before: int | None = None
 
@@ -154,11 +144,13 @@ class ShowProgress(keras.callbacks.Callback):
         done = reached - (self._before or 0)
         rate = done / max(time.monotonic() - self._began, 1e-6)  # steps a second, validation included
         left = int((total - reached) / rate)
-        best = f" · best {self._best:.1%}" if self._best else ""
+        kept = best_epoch([loss for loss, _ in self._past])
+        best = "" if kept is None else f" · best {self._past[kept][1]:.1%}"
         images = rate * self._pictures / self._steps
         report(self._name, reached, total,
                f"epoch {self._epoch + 1}/{self._epochs} · {images:,.0f} img/s{best} · {left // 60}:{left % 60:02d} left"
                )  # fmt: skip
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._best = max(self._best, (logs or {}).get("val_accuracy", 0.0))
+        if logs:
+            self._past.append((logs[MONITOR], logs.get("val_accuracy", 0.0)))

@@ -4,6 +4,8 @@ Either can be left out: a network that starts from nothing has no features worth
 weights in the work folder, and is not done again.
 """
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -24,20 +26,20 @@ from components.networks.folding import fold_batch_norms
 from components.networks.layers import divide
 from components.settings import Finetune, Head
 from components.train.augment import changes, mixing
-from components.train.calibration import best_temperature
+from components.train.calibration import CALIBRATION_FILE, calibrate
 from components.train.callbacks import (
-    MONITOR,
     Backup,
     KeepBest,
     Patience,
     RecordEpoch,
     ShowProgress,
     load_weights,
-    read_history,
     save_weights,
+    saved_loss,
 )
 from components.train.data import Pictures
 from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
+from components.train.history import MONITOR, best_epoch, mend_history, read_history
 from components.train.job import Job
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
@@ -164,7 +166,16 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
         callbacks=[*([backup] if is_chief(job.strategy) else []), *_callbacks("finetune", job, stage, loss)],
         verbose=0,
     )
-    _finish(job, network, best, finished)
+    if _finish(job, network, best, finished) == loss and is_chief(job.strategy):
+        _tell_lost(read_history(job.work / "finetune.csv"), loss)
+
+
+def _tell_lost(epochs: Sequence[dict[str, float]], loss: float) -> None:
+    """Logs that fine-tuning has not done better than the head, so that it is never silent."""
+    losses = [epoch[MONITOR] for epoch in epochs]
+    best = best_epoch(losses)
+    reached = "was no number in any epoch" if best is None else f"came to {losses[best]:.4f} at best"
+    logging.warning("train.finetune: the loss on eval %s, with the head it was %.4f: the head is kept", reached, loss)
 
 
 def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -188,6 +199,8 @@ def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
 def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
     """In the order in which they are called: the moving average first, so that it is what all others see."""
     history = job.work / f"{name}.csv"
+    if is_chief(job.strategy):
+        mend_history(history)
     past = read_history(history)
     chosen: list[keras.callbacks.Callback] = []
     if job.train.ema:
@@ -208,7 +221,7 @@ def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) 
 def _finish(job: Job, network: keras.Model, best: Path, finished: Path) -> float:
     """Ends a stage: its best weights become the network's, and the stage's result."""
     if is_chief(job.strategy):
-        if not best.exists():
+        if saved_loss(best) == float("inf"):  # or the weights that fine-tuning has begun with
             raise Diverged(f"train.{finished.stem}: the loss was no number in any epoch; lower the learning rate")
         best.rename(finished)
     wait_for_all(job.strategy)
@@ -224,11 +237,16 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_trunk.set_weights(trunk.get_weights())
     plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift)
     plain_head.set_weights(head.get_weights())
-    network = serving_network(fold_batch_norms(plain_trunk), plain_head, flip=settings.test_time_flip)
-    if job.train.calibrate:
-        # Of the mean over two answers the best temperature of one is the best for both alike, as near as matters.
-        soften(plain_head, best_temperature(_eval_answers(job, network, plain_head), job.eval_pictures.labels))
-    return network
+    folded = fold_batch_norms(plain_trunk)
+    network = serving_network(folded, plain_head, flip=settings.test_time_flip)
+    if not job.train.calibrate:
+        return network
+    # Of the mean over two answers the best temperature of one is the best for both alike, as near as matters.
+    calibration = calibrate(_eval_answers(job, network, plain_head), job.eval_pictures.labels)
+    soften(plain_head, calibration.temperature)
+    if is_chief(job.strategy):
+        (job.work / CALIBRATION_FILE).write_text(calibration.model_dump_json(indent=2), encoding="utf-8")
+    return serving_network(folded, plain_head, flip=settings.test_time_flip, doubt=calibration.doubt)
 
 
 def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:

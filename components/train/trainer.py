@@ -13,6 +13,7 @@ import tensorflow_transform as tft
 from components.features import IMAGE_BYTES
 from components.networks.classifier import prior_shift
 from components.settings import Model, Picture, Serving, Settings, Train
+from components.train.calibration import CALIBRATION_FILE
 from components.train.data import open_pictures
 from components.train.fit import fit
 from components.train.job import Job
@@ -67,7 +68,7 @@ def run_fn(fn_args: Any) -> None:
     Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes).save(fn_args.serving_model_dir)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
-    for file in job.work.glob("*.csv"):
+    for file in (*job.work.glob("*.csv"), *job.work.glob(CALIBRATION_FILE)):
         shutil.copy(file, history / file.name)
     if values:
         (history / VALUES_FILE).write_text(json.dumps(values, indent=2), encoding="utf-8")

@@ -45,6 +45,7 @@ from components.report.facts.training import (
     Block,
     Epoch,
     Network,
+    Scaling,
     Stage,
     TrainingFacts,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "QuarantineSample",
     "Reason",
     "RunFacts",
+    "Scaling",
     "Section",
     "Shown",
     "Similar",

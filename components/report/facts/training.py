@@ -24,7 +24,7 @@ class Stage:
         name: "head" or "finetune".
         epochs: in order.
         planned: epochs that the recipe allows; None where it is not known.
-        chosen: number of the epoch with the lowest validation loss.
+        chosen: number of the epoch with the lowest validation loss; None where every loss was no number.
         kept: whether its weights are the model's: a later stage that does no better is dropped.
         seconds: all epochs together, if recorded.
         images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
@@ -33,7 +33,7 @@ class Stage:
     name: str
     epochs: tuple[Epoch, ...]
     planned: int | None
-    chosen: int
+    chosen: int | None
     kept: bool
     seconds: float | None
     images_per_second: float | None
@@ -85,6 +85,18 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """How confidences were scaled on the eval split; see `components.train.calibration.Calibration`."""
+
+    temperature: float
+    doubt: float
+    examples: int
+    errors: int
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True)
 class TrainingFacts:
     """How training went.
 
@@ -93,9 +105,11 @@ class TrainingFacts:
         network: None where it could not be read.
         seconds: the whole of it; None where it is not known, or an earlier run did it.
         calibrated: whether confidences were scaled on the eval split; None where that is not known.
+        scaling: how, and what that rests on; None where they were not, or that was not recorded.
     """
 
     stages: tuple[Stage, ...]
     network: Network | None
     seconds: float | None
     calibrated: bool | None = None
+    scaling: Scaling | None = None

@@ -1,0 +1,45 @@
+"""Reads what training has written of its epochs, and tells which of them is in the model."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+MONITOR = "val_loss"
+
+
+def mend_history(file: Path) -> None:
+    """Cuts off a last line that was half written when the process was killed, so that others can be added."""
+    if file.exists() and not (content := file.read_bytes()).endswith(b"\n"):
+        with file.open("r+b") as lines:
+            lines.truncate(content.rfind(b"\n") + 1)
+
+
+def read_history(file: Path) -> list[dict[str, float]]:
+    """Reads the figures of each finished epoch; none of a file that is not there. A half-written line is no epoch."""
+    if not file.exists():
+        return []
+    whole, _, _ = file.read_text(encoding="utf-8").rpartition("\n")
+    return [
+        {name: math.nan if value in ("", "NA") else float(value) for name, value in row.items()}
+        for row in csv.DictReader(whole.splitlines())
+    ]
+
+
+def best_epoch(losses: Sequence[float]) -> int | None:
+    """Returns the index of the epoch whose weights training keeps: the lowest loss, the first of equal ones.
+
+    A loss that is no number keeps nothing; None where all are such.
+    """
+    finite = [(loss, index) for index, loss in enumerate(losses) if math.isfinite(loss)]
+    return min(finite)[1] if finite else None
+
+
+def kept_phase(losses: Mapping[str, Sequence[float]]) -> str | None:
+    """Returns which phase's weights are the model's; one has to beat all before it.
+
+    Args:
+        losses: name of a phase to the monitored loss of its epochs, in the order of training.
+    """
+    reached = {name: epochs[best] for name, epochs in losses.items() if (best := best_epoch(epochs)) is not None}
+    return min(reached, key=lambda name: reached[name], default=None)
