@@ -82,7 +82,8 @@ def await_port(port: int) -> None:
 def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     folder = tmp_path_factory.mktemp("portable")
     write_catalogue(folder / "catalogue", products=300, seed=3)
-    given = ("run", "--data", folder / "catalogue", "--to", "transform", "--set", "validation.class_minimum=1")
+    limits = "validation={class_minimum: 1, quarantine: 0.1, class_quarantine: 0.5}"
+    given = ("run", "--data", folder / "catalogue", "--to", "transform", "--set", limits)
     local, elsewhere = Place(folder / "local"), Place(folder / "elsewhere")
     assert local.fashion(*given).code == 0
     jobs, workers = free_port(), free_port()
