@@ -15,13 +15,12 @@ from PIL import Image
 
 from components.errors import CatalogueError, RecipeError
 from components.ingest.idx import COLUMN, NAMES_FILE, IdxCatalogue
-from components.ingest.judge import IngestSettings, judge
+from components.ingest.judge import IngestSettings, columns_of, judge
 from components.ingest.labels import taxonomy_of
 from components.ingest.source import open_catalogue
-from components.ingest.split import check_split
+from components.ingest.split import check_split, divide
 from components.ingest.table import read_rows
-from components.ingest.tally import Tally, merged
-from components.settings import SPLITS, Labels, Split
+from components.settings import Labels, Split
 from tests.data.faults import write_good_catalogue
 
 NAMES = ("Shirt", "Ankle boot", "T-shirt/top")
@@ -194,13 +193,10 @@ def test_pictures_in_both_parts_stay_where_they_were_published_and_are_counted(t
     pictures = drawn(TEST, 2)
     pictures[:2] = drawn(TRAIN, 1)[:2]
     (tmp_path / FILES[2]).write_bytes(idx(pictures))
-    catalogue, tally = open_catalogue(str(tmp_path)), Tally()
-    taxonomy = taxonomy_of(Labels(column="articleType"), tmp_path)
+    catalogue, taxonomy = open_catalogue(str(tmp_path)), taxonomy_of(Labels(column="articleType"), tmp_path)
     settings = IngestSettings(split=Split(by="given", train=10**9, eval=1))
-    for row in read_rows(catalogue.read_table(), [COLUMN]):
-        product = judge(row, catalogue, taxonomy, settings)
-        tally.add(product)
-        tally.add_picture(product)
-    summary = merged([tally]).summary(taxonomy.classes, SPLITS)
-    assert summary["examples"] == {"train": TRAIN, "eval": 0, "test": TEST}
-    assert summary["shared"] == {"train and test": 2}
+    rows = read_rows(catalogue.read_table(), [COLUMN])
+    products = [judge(row, catalogue, taxonomy, settings) for row in rows]
+    division = divide(columns_of(products, taxonomy, settings.split), settings.split)
+    assert np.bincount(division.splits, minlength=3).tolist() == [TRAIN, 0, TEST]
+    assert division.shared == {"train and test": 2}

@@ -180,7 +180,7 @@ def returned(shop: Shop, restarted: Run) -> Run:
 
 def test_the_first_run_ends_well_and_names_what_it_made(shop: Shop, first: Run) -> None:
     assert (first.code, first.err) == (0, "")
-    assert list(first.stages) == ["start", *STAGES]
+    assert list(first.stages) == ["start", *STAGES, "report"]
     assert not first.cached()
     [version] = first.held
     assert f"\npublished as version {version}\n" in first.out
@@ -270,7 +270,7 @@ def test_a_refused_model_is_not_published_and_its_classes_are_named(second: Run,
     assert refused.cached() >= {"ingest", "transform", "train"}
     assert refused.stages["publish"].startswith("nothing published")
     assert refused.err.startswith("fashion: quickstart refused: accuracy ")
-    assert re.search(rf"({'|'.join(CLASSES)}) recall [\d.]+ % is below 100 %", refused.err)
+    assert re.search(rf"({'|'.join(CLASSES)}) recall [\d.]+ % \([\d.]+–[\d.]+ %\) is below 100 %", refused.err)
     assert f"Nothing was published; version {second.held[0]} still serves." in refused.err
     assert "published as" not in refused.out
 
