@@ -1,6 +1,7 @@
 """Who was trained and tested on: kept beside the examples and in each published model, so that leaks are counted."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from components.ingest.duplicates import SIGNATURE, same_picture
+from components.ingest.split import key_of
 from components.settings import SPLITS
 
 MEMBERS_FILE = "members.parquet"
@@ -31,6 +33,16 @@ class Members:
     splits: NDArray[np.uint8]
     signatures: NDArray[np.uint8]
     seen: NDArray[np.bool_]
+
+    def select(self, products: Sequence[str]) -> "Members":
+        """Returns the records of these products, in their order.
+
+        Raises:
+            KeyError: one of them is not among the members.
+        """
+        rows = {key: row for row, key in enumerate(self.keys.tolist())}
+        order = np.array([rows[key_of(product)] for product in products], np.intp)
+        return Members(self.keys[order], self.splits[order], self.signatures[order], self.seen[order])
 
     def as_parquet(self) -> bytes:
         """The content of a `members.parquet`."""

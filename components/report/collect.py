@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.figures import figures
+from components.ingest.duplicates import same_picture
 from components.paths import short
 from components.report import data, quality, training
 from components.report.environment import checkout, machine, versions
@@ -16,6 +17,7 @@ from components.report.examples import Table, pictures_of
 from components.report.facts import (
     DataFacts,
     DriftFacts,
+    Duplicates,
     Network,
     PictureFacts,
     ProvenanceFacts,
@@ -138,6 +140,10 @@ def quality_facts(reading: Reading) -> tuple[QualityFacts | None, PictureFacts |
         _confusion(test.labels, answers.probabilities),
     )
     facts = reading.attempt("quality", "curves", lambda: _with_answers(known, test, answers, reading.classes)) or known
+    if reading.members:
+        seen = reading.members.seen[table.rows_of(TEST)]
+        right = answers.probabilities.argmax(axis=1) == test.labels
+        facts = dataclasses.replace(facts, unseen=quality.slice_of("picture", "new to training", right[~seen]))
     selection = select(test.labels, answers.probabilities, answers.embeddings, test.hashes, facts.confusion)
     shown = reading.attempt("pictures", "everything", lambda: _shown(reading, selection, test, answers))
     if shown is None:
@@ -211,18 +217,25 @@ def _same_catalogue(plan: Plan) -> "Catalogue | None":
 
 
 def _with_table(reading: Reading, facts: DataFacts) -> DataFacts:
-    table, folder = reading.table, reading.folders.examples
-    if table is None or folder is None:
+    table = reading.table
+    if table is None:
         return facts
-    groups = data.duplicate_rows(table)
-    pictures = pictures_of(folder, {str(table.ids[rows[0]]) for rows in data.shown_duplicates(groups)})
     return dataclasses.replace(
         facts,
         columns=data.columns_of(table),
         histograms=data.histograms_of(table),
         sizes=data.sizes_of(table),
-        duplicates=data.duplicates_of(table, groups, reading.classes, lambda product: thumbnail(pictures[product])),
+        duplicates=_duplicates(reading, table),
     )
+
+
+def _duplicates(reading: Reading, table: Table) -> Duplicates | None:
+    members, folder = reading.members, reading.folders.examples
+    if members is None or folder is None:
+        return None
+    groups = data.duplicate_rows(table, same_picture(members.signatures))
+    pictures = pictures_of(folder, {str(table.ids[rows[0]]) for rows in data.shown_duplicates(groups)})
+    return data.duplicates_of(table, groups, reading.classes, lambda product: thumbnail(pictures[product]))
 
 
 def _drift(reading: Reading) -> DriftFacts | None:

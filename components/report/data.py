@@ -87,10 +87,15 @@ def sizes_of(table: Table) -> tuple[Count, ...]:
     return tuple(Count(f"{width} × {height}", n) for (width, height), n in counted.most_common(_MOST_SIZES))
 
 
-def duplicate_rows(table: Table) -> list[NDArray[np.intp]]:
-    """Rows that share a picture, one array for each such picture: contradictory ones first, then the largest."""
-    order = np.argsort(table.hashes, kind="stable")
-    borders = np.flatnonzero(table.hashes[order][1:] != table.hashes[order][:-1]) + 1
+def duplicate_rows(table: Table, pictures: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Finds the rows that share a picture, one array for each such picture: contradictory ones first, then the largest.
+
+    Args:
+        table: n examples.
+        pictures: [n], the same number for near-identical pictures.
+    """
+    order = np.argsort(pictures, kind="stable")
+    borders = np.flatnonzero(np.diff(pictures[order])) + 1
     groups = [rows for rows in np.split(order, borders) if len(rows) > 1]
     return sorted(groups, key=lambda rows: (not _contradictory(table, rows), -len(rows), str(table.ids[rows[0]])))
 

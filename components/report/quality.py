@@ -66,6 +66,11 @@ def slices_of(correct: NDArray[np.bool_], texts: Mapping[str, NDArray[np.object_
     )
 
 
+def slice_of(column: str, value: str, correct: NDArray[np.bool_]) -> SliceQuality | None:
+    """Sums up the examples of one slice, bool [n]; None where there are none."""
+    return _slice(column, value, len(correct), int(correct.sum())) if len(correct) else None
+
+
 def frequent_mistakes(confusion: Sequence[Sequence[int]], most: int) -> list[tuple[int, int, int]]:
     """The most frequent mistakes as (true class, predicted class, count), the most frequent first."""
     mistakes = [
@@ -120,5 +125,8 @@ def _slices(column: str, correct: NDArray[np.bool_], values: NDArray[np.object_]
     examples = np.bincount(of_value, minlength=len(names))
     right = np.bincount(of_value[correct], minlength=len(names))
     for i in sorted(range(len(names)), key=lambda i: (-examples[i], names[i]))[:_MOST_VALUES]:
-        count, hits = int(examples[i]), int(right[i])
-        yield SliceQuality(column, str(names[i]), count, hits, hits / count, *map(float, wilson(hits, count)))
+        yield _slice(column, str(names[i]), int(examples[i]), int(right[i]))
+
+
+def _slice(column: str, value: str, count: int, hits: int) -> SliceQuality:
+    return SliceQuality(column, value, count, hits, hits / count, *map(float, wilson(hits, count)))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import FashionError
+from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.report import statistics
 from components.report.examples import Table, read_table, uses_by_label
 from components.report.facts import Gap, Section
@@ -85,6 +86,15 @@ class Reading:
             return None
         count = sum(summary.examples.values())
         return self.attempt("data", "columns and pictures", lambda: read_table(folder, taxonomy, count))
+
+    @cached_property
+    def members(self) -> Members | None:
+        """Who is in which split, in the order of `table`; None where ingest kept no such record."""
+        folder, table = self.folders.quarantine, self.table
+        if folder is None or table is None or not (folder / MEMBERS_FILE).exists():
+            return None
+        read = lambda: read_members((folder / MEMBERS_FILE).read_bytes()).select(table.ids.tolist())  # noqa: E731
+        return self.attempt("data", "near-identical pictures", read)
 
     @cached_property
     def uses(self) -> NDArray[np.int64] | None:

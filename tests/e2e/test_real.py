@@ -83,7 +83,8 @@ def test_spoiled_labels_are_refused_by_name_and_the_good_model_stays(shared_plac
     print(spoiled.out, spoiled.err)  # noqa: T201
     assert spoiled.code == 5
     assert re.search(
-        r"six_class refused: .*jewelry recall [\d.]+ % \([\d.]+–[\d.]+ %\) is below 95 % \(\d+ of \d+ taken for eyewear\)", spoiled.err
+        r"six_class refused: .*jewelry recall [\d.]+ % \([\d.–]+ %\) is below 95 % \(\d+ of \d+ taken for eyewear\)",
+        spoiled.err,
     )
     [version] = versions(store(shared_place))
     assert spoiled.err.endswith(f"Nothing was published; version {version} still serves.\n")

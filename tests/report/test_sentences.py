@@ -88,7 +88,7 @@ RUNS: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "no duplicates": (
         _with("data.duplicates", groups=0, products=0, contradictory=0, samples=()),
-        ("No two examples share a picture, byte for byte",), ("more than one split.",),
+        ("No two examples share a picture, in the same or another encoding",), ("more than one split.",),
     ),
     "notes of the data gate": (
         _with("data", notes=("hats has 3 pictures to train on.", "3 pictures are in both train and test.")),

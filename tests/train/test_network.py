@@ -244,7 +244,8 @@ def test_patience_runs_on_over_a_resume(resumed_after):
 def test_progress_counts_only_the_time_of_this_process(monkeypatch):
     clock = iter(range(0, 1000, 2))
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    show = ShowProgress("finetune", 4, 100, 10, past=[{"val_accuracy": 0.9}, {"val_accuracy": 0.8}])
+    past = [{"val_loss": 0.3, "val_accuracy": 0.9}, {"val_loss": 0.4, "val_accuracy": 0.8}]
+    show = ShowProgress("finetune", 4, 100, 10, past)
     seen: list[Progress] = []
     with listen(seen.append):
         show.on_train_begin()
@@ -252,7 +253,7 @@ def test_progress_counts_only_the_time_of_this_process(monkeypatch):
             show.on_epoch_begin(epoch)
             for batch in range(10):
                 show.on_train_batch_end(batch)
-            show.on_epoch_end(epoch, {"val_accuracy": 0.95})
+            show.on_epoch_end(epoch, {"val_loss": 0.2, "val_accuracy": 0.95})
     assert seen[0] == Progress("finetune", 21, 40, "epoch 3/4 · 5 img/s · best 90.0% · 0:38 left")
     assert seen[10] == Progress("finetune", 31, 40, "epoch 4/4 · 5 img/s · best 95.0% · 0:18 left")
     assert seen[-1] == Progress("finetune", 40, 40, "epoch 4/4 · 5 img/s · best 95.0% · 0:00 left")

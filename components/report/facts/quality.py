@@ -160,6 +160,7 @@ class QualityFacts:
         coverage: thresholds ascending.
         slices: by column, the largest slice first.
         top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
+        unseen: examples whose picture, or one near-identical, the train split does not have; None where not recorded.
     """
 
     examples: int
@@ -177,6 +178,7 @@ class QualityFacts:
     coverage: tuple[Coverage, ...] = ()
     slices: tuple[SliceQuality, ...] = ()
     top5_accuracy: float | None = None
+    unseen: SliceQuality | None = None
 
 
 @dataclass(frozen=True)
