@@ -8,11 +8,9 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.digest import code_digest
 from components.evaluate.evidence import ROUNDING
 from components.evaluate.figures import (
-    CLASS_FIGURES,
     CONFUSION,
     JUDGED_FIGURES,
     OVERALL_FIGURES,
-    PAIRED_FIGURES,
     REGRESSION,
     SLICES,
 )
@@ -50,7 +48,7 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     by_class = config_pb2.MetricsSpec(
         metrics=[
             _figure(name, classes, gate, _class_threshold(name, gate))
-            for name in CLASS_FIGURES + JUDGED_FIGURES + PAIRED_FIGURES
+            for name in JUDGED_FIGURES  # the others of `CLASS_FIGURES` come with them
         ],
         binarize=config_pb2.BinarizationOptions(class_ids={"values": range(len(classes))}),
     )

@@ -14,19 +14,10 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluate.figures import (
-    CLASS_FIGURES,
-    JUDGED_FIGURES,
-    OVERALL_FIGURES,
-    PAIRED_FIGURES,
-    REGRESSION,
-    figures,
-    judgement,
-    predictions_of,
-)
+from components.evaluate.figures import figures, judgement, predictions_of
 from components.settings import Gate
 
-_SCORES = "_scores"  # TFMA keeps names with a leading underscore to itself
+_SCORES, _FIGURES = "_scores", "_figures"  # TFMA keeps names with a leading underscore to itself
 
 # Labels int64 [n] and for each model, the candidate first, probabilities float32 [n, k]; in pieces.
 Scores = list[tuple[NDArray[Any], ...]]
@@ -63,45 +54,32 @@ def _computations(
 ) -> metric_types.MetricComputations:
     models = model_names or [""]  # the candidate, and the baseline if there is one
     scores = metric_types.MetricKey(name=_SCORES, example_weighted=example_weighted)
-    # The same keys whatever figure is asked for: TFMA drops all but the first of equal computations.
-    keys = []
-    for model in models:
-        judged = model == models[0]
-        key = scores._replace(model_name=model)
-        overall = OVERALL_FIGURES + ((REGRESSION, *PAIRED_FIGURES) if judged else ())
-        keys += [key._replace(name=figure) for figure in overall]
-        for figure in CLASS_FIGURES + (JUDGED_FIGURES + PAIRED_FIGURES if judged else ()):
-            keys += [key._replace(name=figure, sub_key=metric_types.SubKey(class_id=i)) for i in range(classes)]
+    collect = _Collect(scores, models, eval_config)
+    result = _result(scores, models, classes, Gate.model_validate(gate))
     return [
-        metric_types.MetricComputation(
-            keys=[scores], preprocessors=None, combiner=_Collect(scores, models, eval_config)
-        ),
-        metric_types.DerivedMetricComputation(
-            keys=keys, result=_result(scores, models, keys, classes, Gate.model_validate(gate))
-        ),
+        metric_types.MetricComputation(keys=[scores], preprocessors=None, combiner=collect),
+        # One key, the same whatever figure is asked for: TFMA drops all but the first of equal computations, and
+        # pickles the keys with every step of the pipeline, which with all keys of 1,000 classes took a minute and more.
+        metric_types.DerivedMetricComputation(keys=[scores._replace(name=_FIGURES)], result=result),
     ]
 
 
 def _result(
-    scores: metric_types.MetricKey,
-    models: Sequence[str],
-    keys: Iterable[metric_types.MetricKey],
-    classes: int,
-    gate: Gate,
+    scores: metric_types.MetricKey, models: Sequence[str], classes: int, gate: Gate
 ) -> Callable[[dict[metric_types.MetricKey, Any]], dict[metric_types.MetricKey, float]]:
     def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, float]:
         labels, *answers = metrics[scores]
-        of = {model: figures(labels, each, classes) for model, each in zip(models, answers, strict=True)}
         calls = [predictions_of(each) for each in answers]
-        judged = judgement(labels, calls[0], calls[1] if calls[1:] else None, classes, gate)
-        of[models[0]].classes.update(judged.classes)
-        of[models[0]].overall.update(judged.overall)
-        return {
-            key: float(of[key.model_name].classes[key.name][key.sub_key.class_id])
-            if key.sub_key
-            else of[key.model_name].overall[key.name]
-            for key in keys
-        }
+        parts = [(models[0], judgement(labels, calls[0], calls[1] if calls[1:] else None, classes, gate))]
+        parts += [(model, figures(labels, each, classes)) for model, each in zip(models, answers, strict=True)]
+        found: dict[metric_types.MetricKey, float] = {}
+        for model, part in parts:
+            key = scores._replace(model_name=model)
+            found |= {key._replace(name=name): value for name, value in part.overall.items()}
+            for name, values in part.classes.items():
+                for label, value in enumerate(values.tolist()):
+                    found[key._replace(name=name, sub_key=metric_types.SubKey(class_id=label))] = value
+        return found
 
     return result
 
