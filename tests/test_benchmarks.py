@@ -30,7 +30,7 @@ from benchmarks.pareto import Choice
 from components.ingest.source import open_catalogue
 
 BENCHMARKS = (
-    "fixed_costs", "fuzz", "gates", "ingest", "label_noise", "learning_curve", "pareto", "scale", "serving",
+    "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_noise", "learning_curve", "pareto", "scale", "serving",
     "time_to_accuracy", "training",
 )  # fmt: skip
 GB = 10**9

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from benchmarks.classes import evaluate as measure_evaluation
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.settings import Gate
 from pipeline.beam import Beam, beam_args
@@ -289,6 +290,13 @@ def test_examples_that_lack_the_feature_of_a_slice_are_left_out_of_that_slice_on
     assert outcome.verdict.examples == len(examples)
     slices = [(each.feature, each.value, each.examples, each.accuracy) for each in outcome.verdict.slices]
     assert slices == [("gender", "Women", 2, 0.5), ("season", "Fall", 1, 0.0)]
+
+
+@pytest.mark.slow
+def test_what_an_evaluation_writes_grows_with_the_classes_and_not_with_their_square(tmp_path: Path) -> None:
+    _, _, few, _ = measure_evaluation(20, tmp_path / "few")
+    _, _, many, _ = measure_evaluation(80, tmp_path / "many")
+    assert many < 5 * few
 
 
 @pytest.mark.slow

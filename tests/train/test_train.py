@@ -10,11 +10,15 @@ import tensorflow as tf
 from benchmarks.stages import train_once
 from components.settings import Finetune, Model, Picture
 from components.train import strategy
-from components.train.fit import fit
+from components.train.fit import Diverged, fit
 from components.train.job import Job
+from pipeline.summary import _trained
 from tests.train.small import CLASSES, SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
+
+
+DIVERGING = Finetune(epochs=2, unfreeze_from="stem", schedule="constant").model_copy(update={"learning_rate": 1e30})
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,24 @@ def test_fine_tuning_that_spoils_the_network_leaves_the_head_stage_result(data, 
     head_loss = min(float(row["val_loss"]) for row in history(tmp_path, "head"))
     assert all(float(row["val_loss"]) > head_loss for row in history(tmp_path, "finetune"))
     assert loss_of(network, job.eval_pictures) == pytest.approx(head_loss, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_fine_tuning_that_diverges_is_told_and_leaves_the_head_stage_result(data, tmp_path, caplog):
+    job = job_of(data, tmp_path, TRAIN.model_copy(update={"finetune": DIVERGING, "optimizer": "sgd", "ema": 0.0}))
+    network = fit(job)
+    assert not any(np.isfinite(float(row["val_loss"])) for row in history(tmp_path, "finetune"))
+    head_loss = min(float(row["val_loss"]) for row in history(tmp_path, "head"))
+    assert loss_of(network, job.eval_pictures) == pytest.approx(head_loss, abs=1e-4)
+    assert "was no number in any epoch" in caplog.text
+    assert _trained(tmp_path).endswith("finetune diverged: its loss was no number in 2 epochs: head kept")
+
+
+@pytest.mark.slow
+def test_training_without_a_head_stage_that_diverges_is_an_error(data, tmp_path):
+    train = TRAIN.model_copy(update={"head": None, "finetune": DIVERGING, "optimizer": "sgd", "ema": 0.0})
+    with pytest.raises(Diverged, match="lower the learning rate"):
+        fit(job_of(data, tmp_path, train))
 
 
 @pytest.mark.slow
