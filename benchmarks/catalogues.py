@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components.ingest.source import IMAGES, Catalogue, open_catalogue
+from components.ingest.catalogue import open_catalogue
+from components.ingest.source import IMAGES, Catalogue
 from components.ingest.table import TABLE
 from pipeline.synthetic import write_catalogue
 

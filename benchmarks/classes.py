@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import apart, gigabytes, parser_of, peak_memory, reset_peak, say, scratch, show
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 _CLASSES, _QUICK = (10, 100, 1000), (10, 20)
 _EACH, _RIGHT, _MODELS = 10, 0.93, ("candidate", "baseline")

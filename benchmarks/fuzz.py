@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.measure import apart, parser_of, show
 from components.ingest.picture import CheckedPicture, check_picture
-from components.settings import Picture
+from components.ingest.settings import Picture
 
 MOST = 6.0  # mean difference, of 255: a damaged PNG may be noise, the hardest to store as JPEG
 

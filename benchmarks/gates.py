@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.measure import parser_of, percent, show
 from components.evaluate.evidence import proven_loss, proven_losses
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 # Test pictures by class of sub_category, from the most frequent down to those of a handful.
 CATALOGUE = (1540, 730, 305, 268, 254, 180, 108, 107, 100, 96, 92, 90, 81, 69, 52, 48, 46, 42, 33, 30,

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks.measure import percent, show
 from components.features import NAME
+from components.ingest.catalogue import open_catalogue
 from components.ingest.labels import taxonomy_of
-from components.ingest.source import open_catalogue
 from components.ingest.table import Row, read_rows
 from pipeline.recipe import load_recipe
 

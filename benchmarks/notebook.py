@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.measure import Cost, peak_memory
+from components.ingest.catalogue import open_catalogue
 from components.ingest.judge import IngestSettings, Product, columns_of, judge
 from components.ingest.labels import taxonomy_of
-from components.ingest.source import IMAGES, open_catalogue
+from components.ingest.source import IMAGES
 from components.ingest.split import divide
 from components.ingest.table import TABLE, Row, read_rows
-from components.settings import SPLITS, Model
+from components.networks.settings import Model
+from components.settings import SPLITS
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:

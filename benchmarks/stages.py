@@ -10,7 +10,8 @@ from pathlib import Path
 from benchmarks import catalogues
 from benchmarks.measure import Cost, add_data, apart, median_cost, peak_memory, reset_peak
 from components.errors import RecipeError
-from components.settings import Model, Train
+from components.networks.settings import Model
+from components.train.settings import Train
 from pipeline.experiment import read_experiment
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from benchmarks import catalogues
 from benchmarks.measure import add_data, apart, parser_of, percent, ratio, said, say, scratch, show, take_turns
 from components.networks.profiles import PROFILES
-from components.settings import Augment, Finetune, Head, Model, Train
+from components.networks.settings import Model
+from components.train.settings import Augment, Finetune, Head, Train
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +57,7 @@ def write_examples(data: Path, pictures: int, files: Mapping[Path, int]) -> None
 
     from components.features import IMAGE_BYTES, LABEL, REPEAT
     from components.ingest.picture import CheckedPicture, check_picture
-    from components.settings import Picture
+    from components.ingest.settings import Picture
 
     checked = (check_picture(picture, Picture()) for picture in catalogues.pictures_of(data))
     sound = (picture.data for picture in checked if isinstance(picture, CheckedPicture))
@@ -176,7 +177,7 @@ def _unfreeze(trunk: "keras.Model", way: str) -> Finetune:
 def _compile(network: "keras.Model", stage: Head | Finetune) -> None:
     import keras
 
-    from components.networks.classifier import compile_network
+    from components.train.optimizer import compile_network
 
     compile_network(network, Train(), stage, 1, keras.losses.CategoricalCrossentropy())
 

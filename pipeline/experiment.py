@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.digest import content_digest
+from components.ingest.catalogue import open_catalogue
 from components.ingest.labels import taxonomy_of
-from components.ingest.source import open_catalogue
+from components.ingest.settings import Labels
 from components.ingest.split import check_split
 from components.networks.profiles import weights_path
-from components.settings import Labels
 from components.train.earlier import check_earlier
 from components.transform.taxonomy import Taxonomy
 from components.validate.reviewed import find_schema

@@ -11,25 +11,21 @@ import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
+from components.evaluate.settings import Gate
+from components.infra.settings import Serving
+from components.ingest.settings import Labels, Picture, Split
 from components.networks.profiles import PROFILES, check_size, read_unfreeze
+from components.networks.settings import Model
+from components.publish.settings import Publish
 from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
-from components.settings import (
-    Balance,
-    Drift,
-    Gate,
-    Kubeflow,
-    Labels,
-    Model,
-    Picture,
-    Publish,
-    Serving,
-    Settings,
-    Split,
-    Train,
-    Validation,
-)
+from components.settings import Settings
+from components.train.settings import Train
+from components.transform.settings import Balance
 from components.tune.space import Tune, check_space
+from components.validate.settings import Validation
 from pipeline.beam import Beam
+from pipeline.kubeflow.settings import Kubeflow
+from pipeline.retrain.settings import Drift
 
 RECIPES = Path(__file__).parent / "recipes"
 

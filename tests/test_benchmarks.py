@@ -27,7 +27,7 @@ from benchmarks import (
 from benchmarks.measure import Cost
 from benchmarks.notebook import Outcome
 from benchmarks.pareto import Choice
-from components.ingest.source import open_catalogue
+from components.ingest.catalogue import open_catalogue
 
 BENCHMARKS = (
     "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_noise", "learning_curve", "pareto", "scale", "serving",
@@ -152,7 +152,7 @@ def test_features_cached_once_give_the_notebooks_network_the_same_answers() -> N
     import tensorflow as tf
 
     from benchmarks import notebook
-    from components.settings import Model
+    from components.networks.settings import Model
 
     model = Model.model_validate({"backbone": "efficientnet_lite0", "weights": "none"})
     network, trunk, head = notebook._network(3, 32, model)

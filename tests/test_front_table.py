@@ -8,8 +8,8 @@ from functools import cache
 
 import pytest
 
-from pipeline.results import Row, rows
-from pipeline.results_record import read_record
+from pipeline.results.record import read_record
+from pipeline.results.rows import Row, rows
 from tests import HOUSE
 
 FAR = 40  # commits to what decides a figure

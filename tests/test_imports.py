@@ -14,6 +14,7 @@ LIGHT = (
     "components.ingest.labels",
     "components.ingest.picture",
     "components.ingest.records",
+    "components.ingest.catalogue",
     "components.ingest.source",
     "components.ingest.split",
     "components.ingest.table",

@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from components.batch.shards import ROWS_PER_SHARD, Batch, infer
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
-from components.ingest.source import open_catalogue
+from components.ingest.catalogue import open_catalogue
+from components.ingest.settings import Picture
 from components.ingest.table import TABLE, read_rows
 from components.publish.store import model_digest
-from components.settings import Picture
 
 SUMMARY_FILE = "summary.json"
 

@@ -13,9 +13,9 @@ from components.batch.answers import REFUSED, Answer, unanswered
 from components.errors import AnswerError
 from components.ingest.faults import Fault
 from components.ingest.judge import read_checked
+from components.ingest.settings import Picture
 from components.ingest.source import Catalogue
 from components.ingest.table import TABLE, Row
-from components.settings import Picture
 
 ROWS_PER_RUN = 32  # of the network; more gain nothing on CPUs, and are held in memory
 

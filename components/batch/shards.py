@@ -26,10 +26,10 @@ from apache_beam.ml.inference.base import ModelHandler, RunInference
 from components.batch.answers import WRITERS, Answer, count
 from components.batch.predict import Predictor, answers
 from components.ingest.faults import Fault
+from components.ingest.settings import Picture
 from components.ingest.source import Catalogue
 from components.ingest.table import Row, read_rows
 from components.progress import report
-from components.settings import Picture
 
 ROWS_PER_SHARD = 1024
 

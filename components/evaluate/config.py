@@ -14,8 +14,8 @@ from components.evaluate.figures import (
     REGRESSION,
     SLICES,
 )
+from components.evaluate.settings import Gate
 from components.features import LABEL
-from components.settings import Gate
 
 
 def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:

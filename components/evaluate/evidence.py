@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm, skellam  # type: ignore[import-untyped]
 
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

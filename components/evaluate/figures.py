@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.evidence import proven_loss, proven_losses, wilson
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 CLASS_FIGURES = ("precision", "recall", "f1", "auprc", "support", "predicted")
 # Examples that only the baseline, or only the candidate, has right; of each class, and of all.

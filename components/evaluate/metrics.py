@@ -15,7 +15,7 @@ from tensorflow_model_analysis.metrics import metric_types, metric_util
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluate.figures import figures, judgement, predictions_of
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 _SCORES, _FIGURES = "_scores", "_figures"  # TFMA keeps names with a leading underscore to itself
 

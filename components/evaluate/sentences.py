@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from components.evaluate.evidence import spread, wilson
 from components.evaluate.record import Breach
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import RareClasses, Verdict

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from components.evaluate.figures import SLICES
 from components.evaluate.record import Metric, Record, read_record
 from components.evaluate.sentences import Failure, failures_of
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 _MOST_SENTENCES = 6  # of a refusal; with many classes the rest would bury the first
 

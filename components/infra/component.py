@@ -28,7 +28,7 @@ from components.infra.client import ask
 from components.infra.names import count_refused, find_mistake
 from components.infra.requests import SIGNATURES, WARMUP, build_questions, picture_of, read_records, write_warmup
 from components.infra.runner import start
-from components.settings import Serving
+from components.infra.settings import Serving
 from components.transform.taxonomy import Taxonomy
 
 _MODEL_BLESSING, _BATCH, _TAXONOMY, _ACCURACY = "model_blessing", "batch", "taxonomy", "accuracy"

@@ -16,10 +16,10 @@ from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
 from components.errors import CatalogueError
+from components.ingest.catalogue import open_catalogue
 from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
 from components.ingest.judge import IngestSettings
 from components.ingest.shards import SUMMARY_FILE, Divide, WriteShard
-from components.ingest.source import open_catalogue
 from components.ingest.split import check_split
 from components.ingest.table import TABLE
 from components.settings import SPLITS

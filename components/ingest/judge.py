@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
+from components.ingest.settings import Picture, Split
 from components.ingest.source import IMAGES, Catalogue
 from components.ingest.split import TEST, key_of, product_columns, variant_of
 from components.ingest.table import TABLE, Row
-from components.settings import Picture, Settings, Split
+from components.settings import Settings
 from components.transform.taxonomy import Taxonomy
 
 

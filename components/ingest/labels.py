@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.errors import CatalogueError, RecipeError
-from components.ingest.source import open_catalogue
+from components.ingest.catalogue import open_catalogue
+from components.ingest.settings import Labels
 from components.ingest.table import TABLE, Row, read_rows
 from components.reading import choices
-from components.settings import Labels
 from components.transform.taxonomy import Taxonomy, load_taxonomy
 
 

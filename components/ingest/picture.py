@@ -9,7 +9,7 @@ from PIL.Image import Resampling, Transpose
 from components.ingest.colours import in_srgb, is_srgb
 from components.ingest.duplicates import signature_of
 from components.ingest.faults import Reason, Repair
-from components.settings import Picture
+from components.ingest.settings import Picture
 
 # The plugins are called directly: `Image.open` would guess further formats, and judge size by a global of its own.
 _FORMATS: tuple[tuple[bytes, int, type[ImageFile.ImageFile]], ...] = (

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from components.errors import RecipeError
 from components.ingest.duplicates import SIGNATURE, joined, same_picture
+from components.ingest.settings import Split
 from components.ingest.source import Catalogue
-from components.settings import SPLITS, Split
+from components.settings import SPLITS
 
 TEST = "test"
 NOT_SHARED = -1

@@ -20,10 +20,10 @@ from tfx.utils.path_utils import serving_model_path
 import serving
 from components.artifacts import Quarantine
 from components.errors import PublishError
+from components.evaluate.settings import Gate
 from components.infra.requests import WARMUP
 from components.ingest.members import MEMBERS_FILE
 from components.publish.store import Published, model_digest, publish, serving_version
-from components.settings import Gate
 from components.train.calibration import read_calibration
 from components.tune.space import as_found, read_values
 
@@ -65,7 +65,7 @@ def Publisher(
         name: the model, as clients call it.
         keep: how many of the newest versions stay.
         classes: the class names, as a JSON list, in the order of the probabilities.
-        gate: what the model had to reach, as JSON of `components.settings.Gate`.
+        gate: what the model had to reach, as JSON of `components.evaluate.settings.Gate`.
         recipe: the experiment, as YAML text.
         code: digest of the sources that made the model.
         infra_blessing: whether a server could serve it, see `components.infra.component`; None if nobody tried.

@@ -35,8 +35,8 @@ from components.report.sources import Plan, Sources
 from components.report.statistics import anomaly_facts, drift_between
 from components.report.thumbnail import thumbnail
 from components.report.verdict import quality_of_answers, quality_of_verdict, verdict_facts
-from components.settings import Train
 from components.train.calibration import read_calibration
+from components.train.settings import Train
 
 if TYPE_CHECKING:
     from components.ingest.source import Catalogue
@@ -206,7 +206,7 @@ def _catalogue_pictures(reading: Reading) -> data.Pictures:
 
 def _same_catalogue(plan: Plan) -> "Catalogue | None":
     from components.errors import CatalogueError
-    from components.ingest.source import open_catalogue
+    from components.ingest.catalogue import open_catalogue
 
     if plan.data is None:
         return None

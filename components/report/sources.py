@@ -7,9 +7,15 @@ from pathlib import Path
 
 import yaml
 
+from components.evaluate.settings import Gate
+from components.ingest.settings import Picture
+from components.networks.settings import Model
 from components.report.facts import StageTime, Use
-from components.settings import Balance, Gate, Model, Picture, Settings, Train, Validation
+from components.settings import Settings
+from components.train.settings import Train
+from components.transform.settings import Balance
 from components.transform.taxonomy import Taxonomy
+from components.validate.settings import Validation
 
 
 class Plan(Settings):

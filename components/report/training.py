@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.ingest.settings import Picture
 from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
+from components.networks.settings import Model
 from components.report.facts import Block, Epoch, Network, Stage, StageTime
-from components.settings import Model, Picture, Train
 from components.train.history import best_epoch, kept_phase, read_history
+from components.train.settings import Train
 
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk

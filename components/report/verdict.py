@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from components.evaluate.figures import Figures
 from components.evaluate.sentences import note_on_rare
+from components.evaluate.settings import Gate
 from components.report.facts import Baseline, ClassQuality, QualityFacts, Reason, VerdictFacts
 from components.report.sources import Sources
-from components.settings import Gate
 
 if TYPE_CHECKING:
     from components.evaluate.verdict import Verdict

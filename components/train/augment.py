@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.settings import Augment
+from components.train.settings import Augment
 
 
 class RandomAffine(keras.layers.Layer):

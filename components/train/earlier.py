@@ -7,7 +7,7 @@ import yaml
 
 from components.errors import WeightsError
 from components.networks.profiles import weights_path
-from components.settings import Model
+from components.networks.settings import Model
 
 RECIPE, MEMBERS = "assets.extra/recipe.yaml", "assets.extra/members.parquet"
 

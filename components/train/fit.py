@@ -14,17 +14,9 @@ import tensorflow as tf
 
 from components.errors import RecipeError
 from components.networks.backbones import set_trainable_from
-from components.networks.classifier import (
-    compile_network,
-    pooled_trunk,
-    serving_network,
-    soften,
-    softmax_head,
-    training_network,
-)
+from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head, training_network
 from components.networks.folding import fold_batch_norms
 from components.networks.layers import divide
-from components.settings import Finetune, Head
 from components.train.augment import changes, mixing
 from components.train.calibration import CALIBRATION_FILE, calibrate
 from components.train.callbacks import (
@@ -41,6 +33,8 @@ from components.train.data import Pictures
 from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
 from components.train.history import MONITOR, best_epoch, mend_history, read_history
 from components.train.job import Job
+from components.train.optimizer import compile_network
+from components.train.settings import Finetune, Head
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
 

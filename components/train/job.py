@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.settings import Finetune, Model, Train
+from components.networks.settings import Model
 from components.train.data import Pictures
 from components.train.losses import make_loss
+from components.train.settings import Finetune, Train
 
 
 @dataclass(frozen=True)

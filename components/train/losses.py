@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from components.settings import Train
+from components.train.settings import Train
 
 _HEAVIEST = 10.0  # times the weight of a class of average size: a class of few pictures shall not drown the others
 

@@ -11,12 +11,16 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.features import IMAGE_BYTES
+from components.infra.settings import Serving
+from components.ingest.settings import Picture
 from components.networks.classifier import prior_shift
-from components.settings import Model, Picture, Serving, Settings, Train
+from components.networks.settings import Model
+from components.settings import Settings
 from components.train.calibration import CALIBRATION_FILE
 from components.train.data import open_pictures
 from components.train.fit import fit
 from components.train.job import Job
+from components.train.settings import Train
 from components.train.strategy import make_strategy
 from components.train.workers import is_chief
 from components.tune.space import VALUES_FILE, Value, with_values

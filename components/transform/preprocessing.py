@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.features import ID, IMAGE_BYTES, LABEL, REPEAT
-from components.settings import Balance
 from components.transform.balance import Hashes, Tally
+from components.transform.settings import Balance
 from components.transform.taxonomy import NO_LABEL, Conditions, Rule, Taxonomy
 
 CLASSES = "classes"  # name of the vocabulary: one class a line, in the order of the labels

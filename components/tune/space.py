@@ -13,7 +13,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from components.reading import choices, explain
-from components.settings import Count, Settings, Train
+from components.settings import Count, Settings
+from components.train.settings import Train
 
 Value = bool | int | float | str
 S = TypeVar("S", bound=Settings)

@@ -17,10 +17,10 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 from components.artifacts import DataVerdict, Quarantine
 from components.errors import DataRefused, RecipeError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
-from components.settings import Validation
 from components.train.earlier import MEMBERS
 from components.validate.earlier import VERDICT_FILE, last_accepted
 from components.validate.gate import Anomaly, judge
+from components.validate.settings import Validation
 from components.validate.shares import Summary
 from components.validate.start import with_start
 

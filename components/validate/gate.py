@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.settings import SPLITS, Validation
+from components.settings import SPLITS
+from components.validate.settings import Validation
 from components.validate.shares import Summary, listed, quarantine_problems, unmapped_problems
 
 # A column of free text under a closed domain would otherwise fill the screen with its values.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel
 from scipy.special import bdtrc  # type: ignore[import-untyped]
 
-from components.settings import Validation
+from components.validate.settings import Validation
 
 _MOST_VALUES = 8
 # A share is above its limit where chance alone would bring as much less than once in a hundred runs.

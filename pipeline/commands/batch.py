@@ -60,7 +60,7 @@ def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: 
     from rich.text import Text
 
     from components.errors import CatalogueError
-    from components.ingest.source import open_catalogue
+    from components.ingest.catalogue import open_catalogue
     from components.progress import listen
     from pipeline.paths import short
     from pipeline.view import RunView, quiet

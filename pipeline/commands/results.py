@@ -40,9 +40,9 @@ def results(roots: tuple[Path, ...], file: Path | None, record: Path | None, dat
       fashion results --record results.jsonl --write results.md
     """
     from pipeline.paths import Paths
-    from pipeline.results import read_records, rows
-    from pipeline.results_record import read_record, write_record
-    from pipeline.results_table import as_markdown, write_between_marks
+    from pipeline.results.record import read_record, write_record
+    from pipeline.results.rows import read_records, rows
+    from pipeline.results.table import as_markdown, write_between_marks
 
     usual = Path("runs")
     if not roots and (usual.exists() or not record):

@@ -50,7 +50,7 @@ def retrain(
     if only_decide and not if_drift:
         raise click.UsageError("--only-decide goes with --if-drift.")
     from pipeline.recipe import load_recipe
-    from pipeline.retrain import look
+    from pipeline.retrain.look import look
     from pipeline.run import run_recipe
 
     loaded = load_recipe(recipe, overrides)

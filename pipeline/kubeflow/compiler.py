@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from components.errors import RecipeError
 from components.reading import choices
-from components.settings import Kubeflow, NodeResources
 from pipeline.experiment import unread_experiment
 from pipeline.kubeflow.packing import pack
+from pipeline.kubeflow.settings import Kubeflow, NodeResources
 from pipeline.metadata import PASSWORD_VARIABLE, parse_url
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe

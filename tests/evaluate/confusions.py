@@ -1,6 +1,6 @@
 """Confusions that an evaluation may find, and a gate that lets them all pass."""
 
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 OPEN = Gate(accuracy=0, recall=0, precision=0, regression=1, class_regression=1)
 

@@ -13,7 +13,7 @@ from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
 from components.artifacts import Quarantine
 from components.evaluate.baseline import BLESSED, MODEL_ID, LatestOtherBlessedModel
 from components.ingest.members import Members
-from components.settings import Split
+from components.ingest.settings import Split
 from tests.ingest.membership import members
 
 CANDIDATE = 9

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.classes import evaluate as measure_evaluation
+from components.evaluate.settings import Gate
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.settings import Gate
 from pipeline.beam import Beam, beam_args
 from tests.evaluate.confusions import OPEN, PERFECT, RARE, Confusion
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.gates import CATALOGUE, EVEN, losses_alone, nights, refusals
 from components.evaluate.evidence import mcnemar, proven_losses, spread, wilson
-from components.settings import Gate
+from components.evaluate.settings import Gate
 
 NIGHTS = 1000
 

@@ -12,8 +12,8 @@ from components.evaluate.figures import (
     judgement,
     top_accuracy,
 )
+from components.evaluate.settings import Gate
 from components.report.quality import calibration_of
-from components.settings import Gate
 from tests.evaluate.confusions import OPEN
 
 

@@ -12,8 +12,8 @@ from components.evaluate import verdict as verdict_module
 from components.evaluate.figures import figures
 from components.evaluate.record import Breach, Metric, Record
 from components.evaluate.sentences import note_on_rare
+from components.evaluate.settings import Gate
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.settings import Gate
 from tests import HOUSE
 from tests.evaluate.confusions import OPEN, RARE, Confusion
 

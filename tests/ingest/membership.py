@@ -4,8 +4,8 @@ import numpy as np
 
 from components.ingest.duplicates import SIGNATURE
 from components.ingest.members import Members
+from components.ingest.settings import Split
 from components.ingest.split import divide, key_of, product_columns
-from components.settings import Split
 
 _COUNT, _SPLIT = 600, Split()
 

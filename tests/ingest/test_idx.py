@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from components.errors import CatalogueError, RecipeError
+from components.ingest.catalogue import open_catalogue
 from components.ingest.idx import COLUMN, NAMES_FILE, IdxCatalogue
 from components.ingest.judge import IngestSettings, columns_of, judge
 from components.ingest.labels import taxonomy_of
-from components.ingest.source import open_catalogue
+from components.ingest.settings import Labels, Split
 from components.ingest.split import check_split, divide
 from components.ingest.table import read_rows
-from components.settings import Labels, Split
 from tests.data.faults import write_good_catalogue
 
 NAMES = ("Shirt", "Ankle boot", "T-shirt/top")

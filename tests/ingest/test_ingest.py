@@ -20,9 +20,9 @@ from components import features, progress
 from components.artifacts import Quarantine
 from components.errors import CatalogueError
 from components.ingest import chunks, shards
+from components.ingest.catalogue import open_catalogue
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.faults import Reason
-from components.ingest.source import open_catalogue
 from components.settings import SPLITS
 from components.transform.taxonomy import load_taxonomy
 from pipeline.beam import Beam, beam_args

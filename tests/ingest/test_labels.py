@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from components.errors import CatalogueError, FashionError, RecipeError
+from components.ingest.catalogue import open_catalogue
 from components.ingest.labels import taxonomy_of, taxonomy_of_values
-from components.ingest.source import open_catalogue
-from components.settings import Labels
+from components.ingest.settings import Labels
 from components.transform.taxonomy import NO_LABEL, Taxonomy
 from tests.data.faults import write_good_catalogue
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from benchmarks import fuzz
 from components.ingest.faults import Reason, Repair
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
-from components.settings import Picture
+from components.ingest.settings import Picture
 from serving.decode import decode_pictures, decode_trusted
 from tests import HOUSE
 from tests.data.faults import draw, encode, sixteen_bits, transparent

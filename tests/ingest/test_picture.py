@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.ingest.faults import Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
-from components.settings import Picture
+from components.ingest.settings import Picture
 from tests.data.faults import animated, draw, encode, rotated, sixteen_bits, transparent, vast_png
 
 SETTINGS = Picture()

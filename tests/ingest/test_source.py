@@ -14,11 +14,11 @@ import pytest
 
 from components.errors import CatalogueError
 from components.ingest import source
+from components.ingest.catalogue import open_catalogue
 from components.ingest.faults import Fault, Reason
 from components.ingest.judge import read_checked
-from components.ingest.source import open_catalogue
+from components.ingest.settings import Picture
 from components.ingest.table import Row
-from components.settings import Picture
 from tests.data.faults import HEADER, draw, encode, good_rows, write_catalogue, write_good_catalogue, zipped
 
 LAYOUTS = ["folder", "nested folder", "zip", "nested zip"]

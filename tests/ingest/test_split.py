@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from components.ingest.duplicates import SIGNATURE
+from components.ingest.settings import Split
 from components.ingest.split import NOT_SHARED, divide, key_of, product_columns, split_of, variant_of
-from components.settings import SPLITS, Split
+from components.settings import SPLITS
 
 SHARES = {"train": 8, "eval": 1, "test": 1}
 SPLIT = Split(train=8, eval=1, test=1)

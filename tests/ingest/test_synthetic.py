@@ -13,9 +13,9 @@ from PIL import Image
 
 from components.errors import CatalogueError
 from components.features import COLUMNS
+from components.ingest.catalogue import open_catalogue
 from components.ingest.faults import Fault, Reason
 from components.ingest.judge import IngestSettings, judge
-from components.ingest.source import open_catalogue
 from components.ingest.table import Row, read_rows
 from components.transform.taxonomy import load_taxonomy
 from pipeline.synthetic import Summary, write_catalogue

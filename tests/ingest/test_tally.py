@@ -1,8 +1,8 @@
 """What is counted of the rows, and the lists of those that were left out."""
 
+from components.ingest.catalogue import open_catalogue
 from components.ingest.faults import Reason
 from components.ingest.judge import IngestSettings, judge
-from components.ingest.source import open_catalogue
 from components.ingest.table import Row, read_rows
 from components.ingest.tally import Tally
 from components.settings import SPLITS

@@ -8,7 +8,7 @@ import tensorflow as tf
 from components.networks.backbones import set_trainable_from
 from components.networks.classifier import pooled_trunk
 from components.networks.edgenet import with_edgenet
-from components.settings import Model
+from components.networks.settings import Model
 from tests.train.small import drawn
 
 

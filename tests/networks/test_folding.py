@@ -7,7 +7,7 @@ import pytest
 from components.networks.classifier import pooled_trunk
 from components.networks.edgenet import with_edgenet
 from components.networks.folding import fold_batch_norms, unfold_batch_norms
-from components.settings import Model
+from components.networks.settings import Model
 
 SIZE = 48
 

@@ -8,16 +8,12 @@ import pytest
 
 from components.errors import RecipeError
 from components.networks.backbones import BACKBONES, build_trunk, set_trainable_from
-from components.networks.classifier import (
-    compile_network,
-    pooled_trunk,
-    serving_network,
-    softmax_head,
-    training_network,
-)
+from components.networks.classifier import pooled_trunk, serving_network, softmax_head, training_network
 from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze
-from components.settings import Backbone, Finetune, Model, Train
+from components.networks.settings import Backbone, Model
 from components.train.losses import make_loss
+from components.train.optimizer import compile_network
+from components.train.settings import Finetune, Train
 from tests.train.exporting import assert_answers_alike, export
 from tests.train.small import CLASSES, drawn
 

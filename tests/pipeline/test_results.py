@@ -16,8 +16,8 @@ from pipeline.commands.results import results
 from pipeline.footprint import Footprint, read_footprint
 from pipeline.recipe import load_recipe, recipe_names
 from pipeline.reporting import inputs_digest
-from pipeline.results import settings_of
-from pipeline.results_table import BEGIN, END, write_between_marks
+from pipeline.results.rows import settings_of
+from pipeline.results.table import BEGIN, END, write_between_marks
 from tests import HOUSE
 from tests.pipeline.test_history import CACHED, COMPLETE, FAILED, Database
 

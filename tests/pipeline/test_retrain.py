@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.errors import RecipeError
-from components.settings import Drift
 from pipeline import retrain
 from pipeline.cli import main
-from pipeline.drift import Decision, Move, Span, decide, divergence, judge, label_move, noise_between
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
+from pipeline.retrain.drift import Decision, Move, Span, decide, divergence, judge, label_move, noise_between
+from pipeline.retrain.settings import Drift
 from pipeline.runs import Artifact, Run, StageRun
 from tests import HOUSE
 
@@ -213,7 +213,7 @@ def test_where_nothing_is_published_a_model_is_trained(
 def test_the_decision_is_followed(monkeypatch, bare_catalogue, decision, options, code, trained) -> None:
     ran: list[str] = []
     monkeypatch.setattr("pipeline.run.run_recipe", lambda *_, **__: ran.append("run"))
-    monkeypatch.setattr("pipeline.retrain.look", lambda *_: decision)
+    monkeypatch.setattr("pipeline.retrain.look.look", lambda *_: decision)
     done = CliRunner().invoke(main, ["retrain", "--recipe", "six_class", "--data", str(bare_catalogue), *options])
     assert (done.exit_code, ran) == (code, ["run"] * trained)
 

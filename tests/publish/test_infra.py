@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.errors import PublishError
-from components.settings import Serving
+from components.infra.settings import Serving
 from tests.publish.infra import NAME, TAXONOMY, local_server, product, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from components.evaluate.figures import figures
+from components.evaluate.settings import Gate
 from components.evaluate.verdict import read_verdict
 from components.report.collect import collect
 from components.report.examples import read_table
 from components.report.predictions import load_predictions
 from components.report.sources import Plan
-from components.settings import Gate
 from components.transform.taxonomy import load_taxonomy
 from pipeline.beam import Beam, beam_args
 from tests.report.inputs import jpeg, sources
@@ -207,8 +207,8 @@ def test_a_network_that_looks_at_mirror_images_too_is_explained_like_any_other(t
     import tensorflow as tf
 
     from components.networks.classifier import pooled_trunk, serving_network, softmax_head
+    from components.networks.settings import Model
     from components.report.network import ExportedNetwork
-    from components.settings import Model
     from tests.train.exporting import export
 
     settings = Model(backbone="resnet_small", weights="none")

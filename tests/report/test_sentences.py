@@ -161,7 +161,7 @@ def test_every_sentence_is_true_of_this_run(run: str, tmp_path: Path) -> None:
 
 
 def test_the_notes_of_the_data_gate_reach_the_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.settings import Validation
+    from components.validate.settings import Validation
     from components.validate.shares import Summary
 
     counts = {"train": 80, "eval": 10, "test": 10}

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from components.ingest.settings import Picture
+from components.networks.settings import Model
 from components.report import training
-from components.settings import Finetune, Model, Picture, Train
+from components.train.settings import Finetune, Train
 
 
 def write_epochs(file: Path, losses: list[float], **more: list[float]) -> None:

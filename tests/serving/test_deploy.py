@@ -106,7 +106,7 @@ def test_prometheus_is_told_where_the_server_shows_its_metrics():
 
 def test_image_is_everywhere_the_one_that_models_are_tried_with():
     """Moving to another is one edit of each of these, and this test finds the one that was forgotten."""
-    from components.settings import Serving
+    from components.infra.settings import Serving
 
     [pinned] = documents("kustomization.yaml")[0]["images"]
     images = [container["image"] for pod in (POD, KSERVE_POD) for container in pod["containers"]]
@@ -117,7 +117,7 @@ def test_image_is_everywhere_the_one_that_models_are_tried_with():
 
 
 def test_image_that_is_tried_speaks_the_api_that_is_installed():
-    from components.settings import Serving
+    from components.infra.settings import Serving
 
     constraints = (HOUSE / "constraints.txt").read_text()
     assert f"tensorflow-serving-api=={Serving().image.partition(':')[2]}\n" in constraints

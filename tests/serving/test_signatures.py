@@ -17,7 +17,8 @@ from PIL import Image
 from tensorflow_transform.tf_metadata import metadata_io
 
 from components.networks.classifier import pooled_trunk, serving_network, softmax_head
-from components.settings import Balance, Model
+from components.networks.settings import Model
+from components.transform.settings import Balance
 from serving.decode import decode_trusted
 from serving.server.errors import ServingError
 from serving.server.servable import Servable

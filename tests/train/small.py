@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from components.networks import backbones
-from components.settings import Augment, Finetune, Head, Model, Train
+from components.networks.settings import Model
 from components.train.data import Pictures, open_pictures
 from components.train.job import Job
+from components.train.settings import Augment, Finetune, Head, Train
 from components.train.strategy import make_strategy
 from tests import HOUSE
 

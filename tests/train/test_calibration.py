@@ -5,7 +5,7 @@ import pytest
 
 from components.evaluate.figures import calibration_error
 from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head
-from components.settings import Model
+from components.networks.settings import Model
 from components.train.calibration import best_temperature, calibrate
 
 CLASSES = 5

@@ -9,10 +9,10 @@ import pytest
 import tensorflow as tf
 
 from components.progress import Progress, listen
-from components.settings import Augment
 from components.train import augment
 from components.train.data import open_pictures
 from components.train.features import CachedBatches, Features, compute_features, open_features
+from components.train.settings import Augment
 from tests.train.small import CLASSES, PLAIN, SIZE, write_examples
 
 

@@ -13,7 +13,7 @@ from components.errors import WeightsError
 from components.networks.backbones import build_trunk
 from components.networks.classifier import pooled_trunk, serving_network, softmax_head
 from components.networks.folding import fold_batch_norms
-from components.settings import Model
+from components.networks.settings import Model
 from components.train.earlier import MEMBERS, RECIPE, check_earlier
 from tests.train.exporting import export
 

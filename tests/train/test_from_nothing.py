@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from components.settings import Finetune, Head, Model, Train
+from components.networks.settings import Model
 from components.train.fit import fit
+from components.train.settings import Finetune, Head, Train
 from tests.train.small import PLAIN, answers, history, job_of
 
 SMALL = Model(backbone="resnet_small", weights="none", dropout=0.0)

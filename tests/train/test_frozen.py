@@ -11,8 +11,8 @@ from components.errors import FashionError, RecipeError
 from components.networks.backbones import build_trunk, set_trainable_from
 from components.networks.layers import divide
 from components.progress import Progress, listen
-from components.settings import Finetune
 from components.train.fit import fit
+from components.train.settings import Finetune
 from tests.train.small import TRAIN, answers, history, job_of, loss_of, trunk_weights
 
 pytestmark = pytest.mark.usefixtures("small_backbone")

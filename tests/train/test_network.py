@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.networks.classifier import PriorShift, compile_network, learning_rate, prior_shift, softmax_head
+from components.networks.classifier import PriorShift, prior_shift, softmax_head
+from components.networks.settings import Model
 from components.progress import Progress, listen, report
-from components.settings import Augment, Finetune, Head, Model, Train
 from components.train import callbacks
 from components.train.augment import changes, mixing
 from components.train.callbacks import Backup, KeepBest, Patience, ShowProgress, load_weights, save_weights, saved_loss
 from components.train.losses import balanced_weights, make_loss
+from components.train.optimizer import compile_network, learning_rate
+from components.train.settings import Augment, Finetune, Head, Train
 
 LABELS = np.array([0, 1])
 CROSS_ENTROPY = make_loss(Train(), LABELS, 2)

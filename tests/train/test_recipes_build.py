@@ -9,17 +9,12 @@ import pytest
 import tensorflow as tf
 
 from components.networks.backbones import set_trainable_from
-from components.networks.classifier import (
-    compile_network,
-    pooled_trunk,
-    serving_network,
-    softmax_head,
-    training_network,
-)
+from components.networks.classifier import pooled_trunk, serving_network, softmax_head, training_network
 from components.networks.profiles import PROFILES
-from components.settings import Model
+from components.networks.settings import Model
 from components.train.augment import changes, mixing
 from components.train.losses import make_loss
+from components.train.optimizer import compile_network
 from pipeline.recipe import Recipe, load_recipe, recipe_names
 from tests.train.exporting import assert_answers_alike, export
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from components.progress import Progress, listen
-from components.settings import Finetune
 from components.train.callbacks import saved_loss
 from components.train.fit import fit
+from components.train.settings import Finetune
 from tests.train.small import TRAIN, child, history, job_of, put_small_trunk
 
 pytestmark = pytest.mark.usefixtures("small_backbone")

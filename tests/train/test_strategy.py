@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from components.errors import RecipeError
-from components.settings import Finetune
 from components.train.fit import fit
+from components.train.settings import Finetune
 from components.train.strategy import make_strategy
 from tests.train.small import PLAIN, TRAIN, child, job_of, loss_of, put_small_trunk
 

@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.stages import train_once
-from components.settings import Finetune, Model, Picture
+from components.ingest.settings import Picture
+from components.networks.settings import Model
 from components.train import strategy
 from components.train.fit import Diverged, fit
 from components.train.job import Job
+from components.train.settings import Finetune
 from pipeline.summary import _trained
 from tests.train.small import CLASSES, SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
 

@@ -11,8 +11,10 @@ from unittest.mock import MagicMock
 import pytest
 
 from components.errors import RecipeError, WeightsError, causes
+from components.ingest.settings import Picture
+from components.networks.settings import Model
 from components.progress import Progress, listen
-from components.settings import Finetune, Head, Model, Picture, Train
+from components.train.settings import Finetune, Head, Train
 from components.tune.space import Tune, with_values
 from pipeline.recipe import load_recipe
 from pipeline.stages import STAGES, stages_of

@@ -13,8 +13,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from components.settings import Balance
 from components.transform.preprocessing import CLASSES, label_of, preprocessing_fn
+from components.transform.settings import Balance
 from components.transform.taxonomy import COLUMNS, Taxonomy, load_taxonomy
 from tests.transform.test_taxonomy import PUBLISHED, real_rows
 

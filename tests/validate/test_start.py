@@ -6,7 +6,7 @@ import pytest
 
 from components.errors import DataRefused
 from components.ingest.members import Members, read_members
-from components.settings import Split
+from components.ingest.settings import Split
 from components.train.earlier import MEMBERS
 from components.validate.gate import Verdict
 from components.validate.shares import Summary

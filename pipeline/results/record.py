@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from components.errors import RecipeError
-from pipeline.results import Records, Result, Row
+from pipeline.results.rows import Records, Result, Row
 from pipeline.textfile import read_text, replace_text
 
 

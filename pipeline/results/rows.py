@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from components.ingest.settings import Split
 from components.report.collect import FACTS_FILE
-from components.settings import Split
 from pipeline.footprint import Footprint, read_footprint
 from pipeline.history import History, open_history
 from pipeline.paths import Paths

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from components.errors import RecipeError
-from pipeline.results import Result, Row
+from pipeline.results.rows import Result, Row
 from pipeline.textfile import read_text, replace_text
 
 BEGIN, END = "<!-- results: written by `fashion results`, not by hand -->", "<!-- end of results -->"

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from rich.text import Text
 
-from components.ingest.source import open_catalogue
+from components.ingest.catalogue import open_catalogue
 from components.publish.store import versions
-from pipeline.drift import Decision, Span, decide, read_span
 from pipeline.history import History
 from pipeline.metadata import check
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
+from pipeline.retrain.drift import Decision, Span, decide, read_span
 from pipeline.run import explained, make_root, run_recipe
 from pipeline.runs import Run
 from pipeline.view import quiet

@@ -23,7 +23,7 @@ from components.errors import RecipeError
 from components.reading import choices
 from components.report.facts import Drift as Change
 from components.report.statistics import drift_between, moved
-from components.settings import Drift
+from pipeline.retrain.settings import Drift
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2

@@ -1,0 +1,56 @@
+"""What moves the weights: optimiser, learning rate and loss, given to a network."""
+
+from functools import partial
+
+import keras
+import tensorflow as tf
+
+from components.train.settings import Finetune, Head, Train
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": partial(keras.optimizers.SGD, momentum=0.9, nesterov=True),
+    "rmsprop": keras.optimizers.RMSprop,
+}
+_HEAD_STEPS = 16
+
+
+def compile_network(
+    network: keras.Model, train: Train, stage: Head | Finetune, steps: int, loss: keras.losses.Loss
+) -> None:
+    """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in an epoch."""
+    # AdamW refuses a missing decay, the others apply one of 0 at a cost.
+    decayed = train.optimizer == "adamw" or train.weight_decay > 0
+    network.compile(
+        optimizer=_OPTIMIZERS[train.optimizer](
+            learning_rate(stage, steps),
+            weight_decay=train.weight_decay if decayed else None,
+            use_ema=train.ema > 0,
+            ema_momentum=train.ema,
+        ),
+        loss=loss,
+        metrics=["accuracy"],
+        # A step of the head takes less time than to call for it. Several devices fail on an epoch's last, fewer steps.
+        steps_per_execution=_HEAD_STEPS if isinstance(stage, Head) and not tf.distribute.has_strategy() else 1,
+        jit_compile=False,  # XLA is ten times slower on CPUs
+    )
+
+
+def learning_rate(stage: Head | Finetune, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate, or its course over a stage.
+
+    Cosine decay to nothing (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts), after a
+    linear rise from nothing where the stage warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+
+    Args:
+        stage: what the recipe says; `plateau` is a callback's work and begins as `constant`.
+        steps: batches in an epoch.
+    """
+    if stage.schedule != "cosine":
+        return stage.learning_rate
+    decay = keras.optimizers.schedules.CosineDecay
+    if not stage.warmup:
+        return decay(stage.learning_rate, stage.epochs * steps)
+    rising = stage.warmup * steps
+    return decay(0.0, stage.epochs * steps - rising, warmup_target=stage.learning_rate, warmup_steps=rising)
