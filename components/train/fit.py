@@ -16,7 +16,7 @@ from components.errors import RecipeError
 from components.networks.backbones import set_trainable_from
 from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head, training_network
 from components.networks.folding import fold_batch_norms
-from components.networks.layers import divide
+from components.networks.layers import divide, producer_of
 from components.train.augment import changes, mixing
 from components.train.calibration import CALIBRATION_FILE, calibrate
 from components.train.callbacks import (
@@ -146,8 +146,10 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
     # With the same seed a resume would see the pictures in the order of the first epochs again.
     seed = train.seed + done
     if stage.views:
-        compute(job, ACTIVATIONS, frozen, stage.views, np.float16)
-        train_batches, eval_batches = cached_batches(job, ACTIVATIONS, seed)
+        # Not where training starts: what else is trained, as batch norms are, moves the place of division.
+        place = f"{producer_of(frozen.output)}-{stage.views}"
+        compute(job, ACTIVATIONS, frozen, stage.views, np.float16, place)
+        train_batches, eval_batches = cached_batches(job, ACTIVATIONS, seed, place)
     else:
         train_batches, eval_batches = _fresh(job, seed)
     network.fit(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def make_job(
 
 def work_folder(config: TrainerConfig, files: Sequence[str]) -> Path:
     """Where a training keeps its unfinished work; of a search that found its settings, the features lie there."""
-    return Path(config.work) / digest_of(config.model_dump_json(), *files)
+    return Path(config.work) / digest_of(config.model_dump_json(exclude={"work"}), data_digest(files))
 
 
 def features_name(config: TrainerConfig, files: Sequence[str]) -> str:
@@ -118,7 +119,29 @@ def features_name(config: TrainerConfig, files: Sequence[str]) -> str:
         "picture": config.picture.model_dump(),
         "train": [train.seed, train.mixed_precision, config.code, config.start],
     }
-    return f"features-{digest_of(json.dumps(told), *files)}"
+    return f"features-{digest_of(json.dumps(told), data_digest(files))}"
+
+
+def data_digest(patterns: Sequence[str]) -> str:
+    """Returns a digest of what files of examples hold: under the same paths there may be another catalogue's by now.
+
+    Args:
+        patterns: of the files; their order counts, as that of the examples does.
+    """
+    files = [file for pattern in patterns for file in sorted(tf.io.gfile.glob(pattern))]
+    states = [tf.io.gfile.stat(file) for file in files]
+    # Read once for a process: the trials of a search ask again and again.
+    stamps = [(file, state.mtime_nsec, state.length) for file, state in zip(files, states, strict=True)]
+    return _content_digest(tuple(stamps))
+
+
+@cache
+def _content_digest(stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for file, *_ in stamps:
+        with tf.io.gfile.GFile(file, "rb") as content:
+            digest.update(hashlib.blake2b(content.read()).digest())
+    return digest.hexdigest()
 
 
 def digest_of(*texts: str) -> str:

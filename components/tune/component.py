@@ -20,7 +20,7 @@ from components.progress import report
 from components.settings import Settings
 from components.spreadsheet import write_rows
 from components.train.strategy import make_strategy
-from components.train.trainer import TrainerConfig, digest_of
+from components.train.trainer import TrainerConfig, data_digest, digest_of
 from components.train.workers import in_cluster
 from components.tune.space import Tune, Value, current_value
 from components.tune.trial import FIGURES, Outcome, Trials
@@ -167,7 +167,8 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
         raise RecipeError("tune: trials run in one process, and TF_CONFIG names several workers; search without it")
     strategy = make_strategy(config.trainer.train.strategy)
     files = tuple(fn_args.train_files), tuple(fn_args.eval_files)
-    work = Path(config.trainer.work) / f"tune-{digest_of(config.model_dump_json(), *files[0], *files[1])}"
+    settings = config.model_dump_json(exclude={"trainer": {"work"}})
+    work = Path(config.trainer.work) / f"tune-{digest_of(settings, data_digest([*files[0], *files[1]]))}"
     work.mkdir(parents=True, exist_ok=True)
     search = Search(Trials(config.trainer, config.tune, *files, strategy, work))
     return TunerFnResult(tuner=search, fit_kwargs={})

@@ -205,3 +205,17 @@ def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
 def test_without_a_seed_the_head_sees_plain_pictures_in_order():
     batches = CachedBatches(numbered(4, 10), CLASSES, 4)
     assert [epoch_of(batches) for _ in range(2)] == [([0] * 10, list(range(10)))] * 2
+
+
+def test_unfinished_work_is_named_by_what_the_files_hold_and_not_by_where_they_lie(tmp_path: Path) -> None:
+    from components.train.trainer import data_digest
+
+    def written(folder: str, content: bytes) -> str:
+        file = tmp_path / folder / "transformed_examples-00000-of-00001.gz"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+        return data_digest([str(file.parent / "*")])
+
+    first = written("a", b"monday")
+    assert written("b", b"monday") == first
+    assert written("a", b"tuesday") != first
