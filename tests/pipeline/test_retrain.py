@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.errors import RecipeError
-from pipeline import retrain
 from pipeline.cli import main
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
+from pipeline.retrain import look as retrain
 from pipeline.retrain.drift import Decision, Move, Span, decide, divergence, judge, label_move, noise_between
 from pipeline.retrain.settings import Drift
 from pipeline.runs import Artifact, Run, StageRun
