@@ -3,8 +3,10 @@
 It knows the database alone and imports no TFX, so that a list of runs does not take longer than it has to.
 """
 
+import base64
 import json
 import logging
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ _RUN, _NODE, _PIPELINE = "pipeline_run", "node", "pipeline"  # TFX's types of co
 # The words in which a run is told elsewhere too; TFX has more.
 _STATES = {"COMPLETE": "complete", "CACHED": "cached", "FAILED": "failed", "CANCELED": "failed"}
 _EXPERIMENT, _ERROR, _EXIT_CODE = "experiment", "error", "exit_code"
+_LONGEST = 2000  # characters of a property
 _SHOWN = 8  # runs that an error names
 
 
@@ -93,7 +96,7 @@ class History:
                 stages.pop(stage.name, None)
                 stages[stage.name] = stage
         began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
-        record = context.custom_properties[_EXPERIMENT].string_value
+        record = _record(context)
         return Run(run_id, found or pipeline or "", began, stages, json.loads(record) if record else {})
 
     def tries(self, run_id: str, pipeline: str, stage: str) -> list[StageRun]:
@@ -121,13 +124,13 @@ class History:
     def record(self, run_id: str) -> str:
         """What `remember` has kept of a run's experiment; "" where the run has not begun."""
         context = self._context(run_id)
-        return context.custom_properties[_EXPERIMENT].string_value if context else ""
+        return _record(context) if context else ""
 
     def remember(self, run_id: str, record: str) -> None:
         """Keeps what was read at the door with a run that TFX has begun; the first to come has the word."""
         context = self._context(run_id)
-        if context and not context.custom_properties[_EXPERIMENT].string_value:
-            context.custom_properties[_EXPERIMENT].string_value = record
+        if context and not _record(context):
+            put_record(context, record)
             self._store.put_contexts([context])
 
     def remember_failure(self, run_id: str, pipeline: str, stage: str, error: Exception) -> None:
@@ -234,6 +237,23 @@ def _stage_run(
         exit_code=int(parameters.get(_EXIT_CODE, 1)),
         execution=execution.id,
     )
+
+
+def put_record(context: "mlmd.Context", text: str) -> None:
+    """Sets the properties of a context that hold a record.
+
+    On PostgreSQL ML Metadata 1.21 fails on a text with a backslash, as JSON has, and the database indexes no property
+    above 2,700 bytes: so the text is encoded, and divided.
+    """
+    encoded = base64.b64encode(zlib.compress(text.encode())).decode()
+    for number, start in enumerate(range(0, len(encoded), _LONGEST)):
+        context.custom_properties[f"{_EXPERIMENT}_{number:03}"].string_value = encoded[start : start + _LONGEST]
+
+
+def _record(context: "mlmd.Context") -> str:
+    parts = {key: each.string_value for key, each in context.custom_properties.items() if key.startswith(_EXPERIMENT)}
+    encoded = "".join(parts[key] for key in sorted(parts))
+    return zlib.decompress(base64.b64decode(encoded)).decode() if encoded else ""
 
 
 def _properties(thing: Any) -> dict[str, Any]:

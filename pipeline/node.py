@@ -27,7 +27,7 @@ from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 from pipeline.run import explained, make_root, set_up_logging
 from pipeline.stages import stages_of
-from pipeline.view import RunView
+from pipeline.view import RunView, quiet
 
 if TYPE_CHECKING:
     from pipeline.local import CompiledRun
@@ -101,7 +101,9 @@ def experiment_of(recipe: Recipe, paths: Paths, run_id: str) -> Experiment:
     check_experiment(recipe)
     make_root(paths.root)
     check(paths.metadata)
-    return read_experiment(recipe, paths, History(paths.metadata).record(run_id))
+    with quiet(log_of(paths, run_id, "experiment")):  # the database's client has things to say
+        record = History(paths.metadata).record(run_id)
+    return read_experiment(recipe, paths, record)
 
 
 def _check_run_id(run_id: str) -> None:

@@ -15,7 +15,7 @@ from components.report.facts import RunFacts, Use, from_json
 from components.transform.taxonomy import load_taxonomy
 from pipeline.commands.report import report, runs
 from pipeline.experiment import Experiment
-from pipeline.history import History, UnknownRun, open_history
+from pipeline.history import History, UnknownRun, open_history, put_record
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
 from pipeline.reporting import sources_of, summary_of, write_report
@@ -49,7 +49,7 @@ class Database:
         """Has the run remember its experiment."""
         experiment = Experiment(recipe, Paths(Path(data), self.root), TAXONOMY, digest, Path(), "", "")
         context = self._context("pipeline_run", self._run)
-        context.custom_properties["experiment"].string_value = experiment.record()
+        put_record(context, experiment.record())
         self._store.put_contexts([context])
         return self
 

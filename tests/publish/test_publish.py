@@ -67,7 +67,10 @@ def test_blessed_model_is_published_and_found_again(run_component, toy, serving)
     extras = read_extras(path)
     assert extras["labels.txt"].decode() == LABELS_TXT
     assert extras["recipe.yaml"].decode() == RECIPE
-    assert json.loads(extras["metrics.json"]) == {"asked": ["evaluated", True, list(LABELS), 0.9]}
+    assert json.loads(extras["metrics.json"]) == {
+        "asked": ["evaluated", True, list(LABELS), 0.9],
+        "calibration": None,
+    }
     assert json.loads(extras["provenance.json"])["code"] == "abc"
 
 
