@@ -229,7 +229,7 @@ def _opened(path: Path) -> BinaryIO:
     with _explained(path, "Give another --out."):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
-            raise AnswerError(f"{path}: is no file. Give another --out.")
+            raise AnswerError(f"{path}: is not a file. Give another --out.")
         # Neither of open's modes reads, writes anywhere and makes the file.
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
         try:

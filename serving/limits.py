@@ -99,7 +99,7 @@ def _has_several_scans(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _unknown(head: tf.Tensor) -> tf.Tensor:
-    message = tf.constant("this is no picture in a known format: send JPEG or PNG")
+    message = tf.constant("this is not a picture in a known format: send JPEG or PNG")
     for offset, magic, name in _OTHER_FORMATS:
         is_this = tf.strings.substr(head, offset, len(magic)) == magic
         message = tf.where(is_this, f"{name} is not supported: send JPEG or PNG", message)

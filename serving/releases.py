@@ -43,7 +43,7 @@ class Releases:
         """Reads the config of a serving folder; one that is not there is empty.
 
         Raises:
-            ReleaseError: it is no model config, or cannot be read.
+            ReleaseError: it is not a model config, or cannot be read.
         """
         self._path = serving / CONFIG
         try:
@@ -279,7 +279,7 @@ def _parsed(text: str, path: Path) -> ModelServerConfig:
         text_format.Parse(text, config)
     except text_format.ParseError as error:
         raise ReleaseError(
-            f"{path}: line {error} This is no model config of TensorFlow Serving, or half of one. "
+            f"{path}: line {error} This is not a model config of TensorFlow Serving, or half of one. "
             "Mend it, or remove it: the highest versions serve then."
         ) from error
     if config.WhichOneof("config") == "custom_model_config":

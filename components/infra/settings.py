@@ -10,7 +10,7 @@ from components.settings import Count, Settings
 
 def _image(text: str) -> str:
     if not re.fullmatch(r"[^\s@]+?(:[\w.-]+|@sha256:[0-9a-f]{64})", text):
-        raise ValueError(f"{text!r} is no image of one version; write it with a tag, e.g. tensorflow/serving:2.19.1")
+        raise ValueError(f"{text!r} is not a version of an image; write it with a tag, e.g. tensorflow/serving:2.19.1")
     return text
 
 

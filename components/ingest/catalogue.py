@@ -17,7 +17,7 @@ def open_catalogue(path: str) -> Catalogue:
     """Finds the table and the pictures below `path`, directly or nested in a folder.
 
     Raises:
-        CatalogueError: there is nothing at `path`, it is no zip, or it lacks `styles.csv` or `images/`, and it is no
+        CatalogueError: there is nothing at `path`, it is not a zip, or it lacks `styles.csv` or `images/`, and it is no
             folder with the four idx files of Fashion-MNIST either.
     """
     if os.path.isdir(path):

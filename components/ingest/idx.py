@@ -207,7 +207,7 @@ def _read_names(path: str) -> tuple[str, ...]:
     for number, name in enumerate(names, start=1):
         if not name or set(name) & set(',"') or name in names[: number - 1]:
             raise CatalogueError(
-                f"{path}, line {number}: {name!r} is no name of a class. Give each label one of its own, without "
+                f"{path}, line {number}: {name!r} is not the name of a class. Give each label one of its own, without "
                 "commas or quotation marks, and leave no line empty."
             )
     return tuple(names)

@@ -74,7 +74,9 @@ def Publisher(
         PublishError: the model breaks the serving contract, or the store cannot be written.
     """
     if "://" in serving_dir:
-        raise PublishError(f"{serving_dir} is no folder, and versions are renamed into place. Mount it; give its path.")
+        raise PublishError(
+            f"{serving_dir} is not a folder, and versions are renamed into place. Mount it; give its path."
+        )
     store, unservable = Path(serving_dir) / name, ""
     if not is_model_blessed(blessing):
         pushed_model.set_int_custom_property("pushed", 0)

@@ -1,6 +1,6 @@
 """A model that was trained and published here, as the start of another: `model.weights` names its version's folder.
 
-Its trunk has seen shop pictures already, be it of the same classes last night or of others: in-domain pretraining.
+Its trunk has seen shop pictures already, of the same classes or of others: in-domain pretraining.
 """
 
 import yaml
@@ -19,7 +19,7 @@ def check_earlier(model: Model) -> None:
     on what will be tested on, the data gate sees from its members when this run's are known.
 
     Raises:
-        WeightsError: there are no such weights, or the folder is no published model, or of another network, or does
+        WeightsError: there are no such weights, or the folder is not a published model, or of another network, or does
             not tell whom it was trained on.
     """
     folder = weights_path(model.backbone, model.weights)
@@ -30,7 +30,7 @@ def check_earlier(model: Model) -> None:
         theirs = Model.model_validate(recipe["model"] | {"weights": "none"})
     except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
         raise WeightsError(
-            f"model.weights: {folder} is no published model ({error}). Name the folder of a version, "
+            f"model.weights: {folder} is not a published model ({error}). Name the folder of a version, "
             "e.g. runs/serving/article_type/1795266666"
         ) from error
     if theirs.backbone != model.backbone or theirs.front != "none":

@@ -29,7 +29,7 @@ def read_history(file: Path) -> list[dict[str, float]]:
 def best_epoch(losses: Sequence[float]) -> int | None:
     """Returns the index of the epoch whose weights training keeps: the lowest loss, the first of equal ones.
 
-    A loss that is no number keeps nothing; None where all are such.
+    A loss that is not a number keeps nothing; None where all are such.
     """
     finite = [(loss, index) for index, loss in enumerate(losses) if math.isfinite(loss)]
     return min(finite)[1] if finite else None

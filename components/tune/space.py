@@ -165,7 +165,7 @@ def _problems(settings: Settings, path: str, dimension: Dimension) -> Iterator[s
         yield f"tune.space.{path}: this recipe has no such setting to tune; {choices(path, known)}"
         return
     if dimension.values is None and type(current_value(settings, path)) not in (int, float):
-        yield f"tune.space.{path}: it is no number; give values in place of min and max"
+        yield f"tune.space.{path}: it is not a number; give values in place of min and max"
         return
     for value in dimension.edges:
         try:

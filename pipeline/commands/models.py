@@ -79,7 +79,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: str | No
     if value == "latest":
         return "latest"
     if not (value.isascii() and value.isdecimal()):
-        raise click.BadParameter(f"{value!r} is no version: give its number, or `latest`.")
+        raise click.BadParameter(f"{value!r} is not a version: give its number, or `latest`.")
     return int(value)
 
 

@@ -15,13 +15,13 @@ def _plain_text(value: Any) -> Any:
 
 def _cpu(text: str) -> str:
     if not re.fullmatch(r"\d+(\.\d+)?|\d+m", text) or not text.strip("0.m"):
-        raise ValueError(f"{text!r} is no amount of CPU; write it as Kubernetes does, e.g. 2, 0.5 or 500m")
+        raise ValueError(f"{text!r} is not an amount of CPU; write it as Kubernetes does, e.g. 2, 0.5 or 500m")
     return text
 
 
 def _memory(text: str) -> str:
     if not re.fullmatch(r"[1-9]\d*([EPTGM]i?|Ki?)?", text):
-        raise ValueError(f"{text!r} is no amount of memory; write it as Kubernetes does, e.g. 8G, 16Gi or 512Mi")
+        raise ValueError(f"{text!r} is not an amount of memory; write it as Kubernetes does, e.g. 8G, 16Gi or 512Mi")
     return text
 
 

@@ -71,7 +71,7 @@ def parse_url(url: str) -> Database:
             raise MetadataError(f"metadata URL {url}: a SQLite file is given as sqlite:///here or sqlite:////from/root")
         return Database("sqlite", os.path.abspath(unquote(path)))
     if parts.scheme not in _PORTS:
-        raise MetadataError(f"metadata URL: {parts.scheme or url!r} is no known kind of database; give {_FORMS}")
+        raise MetadataError(f"metadata URL: {parts.scheme or url!r} is not a known kind of database; give {_FORMS}")
     name = unquote(parts.path.strip("/"))
     for what, given in (("user", parts.username), ("host", parts.hostname), ("database", name)):
         if not given:

@@ -63,7 +63,7 @@ class Client(ABC):
 
         Raises:
             ClientError: a request failed as a whole.
-            TypeError: something is no picture.
+            TypeError: something is not a picture.
         """
         return [answer for batch in self._split(pictures) for answer in self._ask(PREDICT, batch)]
 
@@ -72,7 +72,7 @@ class Client(ABC):
 
         Raises:
             ClientError: a request failed as a whole.
-            TypeError: something is no picture.
+            TypeError: something is not a picture.
         """
         return [answer for batch in self._split(pictures) for answer in self._ask(EMBED, batch)]
 

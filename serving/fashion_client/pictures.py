@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-# Read from files no further than this: a larger one is no picture of a product, and may fill the memory.
+# Read from files no further than this: a larger one is not a picture of a product, and may fill the memory.
 MOST_BYTES = 64 << 20
 
 
@@ -69,7 +69,7 @@ def encode(picture: Picture) -> Encoded:
     except OSError as error:
         return Encoded(_name_of(picture), error=f"cannot be read: {error.strerror or error}")
     raise TypeError(
-        f"{type(picture).__name__} is no picture: give a path, encoded bytes, a file opened in binary mode or an array"
+        f"{type(picture).__name__} is not a picture: give a path, encoded bytes, a file open in binary mode or an array"
     )
 
 
@@ -80,7 +80,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         OSError: it is missing, may not be read, or is no regular file.
     """
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe could keep us waiting for ever
-        raise OSError("it is no file")
+        raise OSError("it is not a file")
     with open(path, "rb") as file:
         return file.read(MOST_BYTES + 1)
 
@@ -114,7 +114,7 @@ def _png(pixels: Any) -> bytes:
         shape, kind = interface["shape"], interface["typestr"]
         if kind != "|u1" or len(shape) not in (2, 3) or 0 in shape or shape[2:] not in ((), (3,), (4,)):
             raise TypeError(
-                f"an array of {kind} and shape {tuple(shape)} is no picture: give uint8 [h, w], [h, w, 3] or [h, w, 4]"
+                f"an array of {kind} and shape {tuple(shape)} is not a picture: give uint8 [h, w] or [h, w, 3 or 4]"
             )
         image = Image.fromarray(pixels)
     stream = io.BytesIO()

@@ -50,7 +50,7 @@ def pictures_in(path: str | os.PathLike[str]) -> Sources:
     except OSError as error:
         raise SourceError(name, f"cannot be read: {error.strerror or error}") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise SourceError(name, f"is no zip that can be read: {error}") from error
+        raise SourceError(name, f"is not a zip that can be read: {error}") from error
     if not found:
         there = f"none of the {len(found.skipped):,} files in it" if found.skipped else "nothing in it"
         raise SourceError(name, f"{there} is a picture by its suffix ({' '.join(SUFFIXES)})")

@@ -129,7 +129,7 @@ PATHS = {
     "no such verb": ("POST", "/v1/models/{model}:paint"),
     "predict by GET": ("GET", "/v1/models/{model}:predict"),
     "status by POST": ("POST", "/v1/models/{model}"),
-    "version is no number": ("GET", "/v1/models/{model}/versions/new"),
+    "version is not a number": ("GET", "/v1/models/{model}/versions/new"),
     "version is too large": ("GET", "/v1/models/{model}/versions/99999999999999999999"),
     "version of thousands of digits": ("GET", f"/v1/models/{{model}}/versions/{'9' * 5000}"),
     "version and label": ("GET", "/v1/models/{model}/versions/1/labels/stable"),

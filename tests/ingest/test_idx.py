@@ -139,8 +139,8 @@ FAULTS: dict[str, tuple[Change, str]] = {
         "t10k-labels-idx1-ubyte: label 3 at position 2 has no name among the 3 of",
     ),
     "no names": (without(NAMES_FILE), "its labels are not Fashion-MNIST's, and without classes.txt they have no names"),
-    "two names alike": (put(NAMES_FILE, b"a\nb\na\n"), "classes.txt, line 3: 'a' is no name of a class"),
-    "name with a comma": (put(NAMES_FILE, b"a\nb, c\nd\n"), "line 2: 'b, c' is no name"),
+    "two names alike": (put(NAMES_FILE, b"a\nb\na\n"), "classes.txt, line 3: 'a' is not the name of a class"),
+    "name with a comma": (put(NAMES_FILE, b"a\nb, c\nd\n"), "line 2: 'b, c' is not the name"),
     "names not in UTF-8": (put(NAMES_FILE, b"a\nb\n\xff\n"), "classes.txt: cannot be read"),
 }
 

@@ -250,10 +250,10 @@ def test_what_names_no_image_is_refused(image: str) -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("kubeflow.nodes.train.memory=2Gb", "kubeflow.nodes.train.memory: '2Gb' is no amount of memory"),
-        ("kubeflow.default.memory=-1", "'-1' is no amount of memory; write it as Kubernetes does, e.g. 8G"),
-        ("kubeflow.default.cpu=two", "'two' is no amount of CPU; write it as Kubernetes does, e.g. 2, 0.5 or 500m"),
-        ("kubeflow.default.cpu=0", "'0' is no amount of CPU"),
+        ("kubeflow.nodes.train.memory=2Gb", "kubeflow.nodes.train.memory: '2Gb' is not an amount of memory"),
+        ("kubeflow.default.memory=-1", "'-1' is not an amount of memory; write it as Kubernetes does, e.g. 8G"),
+        ("kubeflow.default.cpu=two", "'two' is not an amount of CPU; write it as Kubernetes does, e.g. 2, 0.5 or 500m"),
+        ("kubeflow.default.cpu=0", "'0' is not an amount of CPU"),
         ("kubeflow.default.cpu=true", "kubeflow.default.cpu: True should be a valid string"),
         ("kubeflow.default.accelerator={type: nvidia.com/gpu}", "kubeflow.default.accelerator: unknown key"),
         ("kubeflow.nodes.train.acelerator=1", "kubeflow.nodes.train.acelerator: unknown key; did you mean 'accel"),
@@ -287,7 +287,7 @@ def test_a_node_that_the_graph_does_not_have_is_refused(tmp_path: Path, graph) -
         ("--root runs", "--root runs: give the absolute path"),
         ("--data gs://shop", "--data gs://shop: give the absolute path"),
         ("--metadata mysql://fashion:secret@db/shop", "--metadata: the password would stand in the package"),
-        ("--metadata db", "'db' is no known kind of database"),
+        ("--metadata db", "'db' is not a known kind of database"),
         ("--out fashion.json", "--out fashion.json: Kubeflow takes packages by their suffix; end it in .yaml"),
         ("--out none/fashion.yaml", "--out none/fashion.yaml: there is no folder none; make it first"),
         ("--recipe six_clas", "recipe 'six_clas': there is none; did you mean 'six_class'?"),

@@ -79,7 +79,7 @@ def test_recipes_lists_each_with_what_it_is_about() -> None:
         ("--recipe six_clas", 2, "recipe 'six_clas': there is none; did you mean 'six_class'?"),
         ("--recipe mine.yaml", 2, "recipe mine.yaml: there is no such file"),
         ("--set picture.sise=96", 2, "quickstart.yaml: picture.sise: unknown key; did you mean 'size'?"),
-        ("--set model.weights=no_images", 6, "model.weights: no_images is no published model"),
+        ("--set model.weights=no_images", 6, "model.weights: no_images is not a published model"),
         ("--set picture.size=big", 2, "quickstart.yaml: picture.size: 'big' should be a valid integer"),
         ("--set gate.recall=95", 2, "quickstart.yaml: gate.recall: 95 should be less than or equal to 1"),
         ("--set gate.recall", 2, "--set gate.recall: give it as key=value"),

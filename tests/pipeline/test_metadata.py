@@ -178,8 +178,8 @@ def test_mysql_over_tls_verifies_the_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("metadata.db", "'metadata.db' is no known kind of database; give sqlite:///file, mysql://"),
-        ("oracle://fashion@db/shop", "'oracle' is no known kind of database"),
+        ("metadata.db", "'metadata.db' is not a known kind of database; give sqlite:///file, mysql://"),
+        ("oracle://fashion@db/shop", "'oracle' is not a known kind of database"),
         ("sqlite://metadata.db", "a SQLite file is given as sqlite:///here or sqlite:////from/root"),
         ("mysql://db/shop", "it names no user"),
         ("mysql://fashion@/shop", "it names no host"),

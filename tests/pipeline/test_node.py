@@ -19,7 +19,7 @@ from tests.pipeline.nodes import Ended, House
     [
         ("trian", "a", None, RecipeError, "--node trian: there is no such stage; did you mean 'train'? known: ingest,"),
         ("train", "../a", None, RecipeError, "--run-id '../a': give letters, digits, dots, dashes and underscores"),
-        ("train", "a", "shop.db", MetadataError, "'shop.db' is no known kind of database"),
+        ("train", "a", "shop.db", MetadataError, "'shop.db' is not a known kind of database"),
         ("train", "a", "sqlite:////none/x", MetadataError, "sqlite:////none/x: there is no folder /none"),
     ],
 )

@@ -84,14 +84,14 @@ def refusing(served, signatures, rows):
             if answer.signature == "evaluate":
                 outputs["probabilities"][refused] = 0
             else:
-                outputs["error"] = np.where(refused, "is no picture", "")
+                outputs["error"] = np.where(refused, "is not a picture", "")
         found.append(dataclasses.replace(answer, outputs=outputs))
     return found
 
 
 def test_picture_that_is_refused_though_the_gate_judged_it_is_a_mistake():
     said = find_mistake(refusing(answers(), ["examples"], [41]), CLASSES, TRUTH, 0.0)
-    assert said == "examples refuses a picture that evaluate, which the gate judged, answers: is no picture"
+    assert said == "examples refuses a picture that evaluate, which the gate judged, answers: is not a picture"
 
 
 @pytest.mark.parametrize(("count", "said"), [(1, ""), (15, "serving_default names the right class of 45 of 60"),

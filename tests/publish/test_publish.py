@@ -164,5 +164,5 @@ def test_model_that_does_not_answer_in_time_stays_out(run_component, toy, servin
 
 @pytest.mark.slow
 def test_bucket_is_refused_as_a_serving_folder(run_component, toy):
-    with pytest.raises(PublishError, match="gs://bucket/serving is no folder"):
+    with pytest.raises(PublishError, match="gs://bucket/serving is not a folder"):
         run_component(toy, blessed=True, serving_dir="gs://bucket/serving")

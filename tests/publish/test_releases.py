@@ -162,7 +162,7 @@ def test_dry_run_changes_nothing(serving, command):
     [
         (("promote", MODEL, 9), 1, "there is no version 9; there are 1, 2, 3, 4"),
         (("promote", "none", 1), 1, "there is no version of 'none'; there are: six_class"),
-        (("promote", MODEL, "v3"), 2, "'v3' is no version"),
+        (("promote", MODEL, "v3"), 2, "'v3' is not a version"),
         (("canary", MODEL, 3), 1, "no version is stable yet"),
         (("canary", MODEL), 2, "Give either a version or --end"),
         (("list", "none"), 1, "there is no version of 'none'"),

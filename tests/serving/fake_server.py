@@ -63,7 +63,7 @@ class Behaviour:
 
 def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:
     good = [not picture.startswith(b"bad") for picture in pictures]
-    error = ["" if fine else "this is no picture" for fine in good]
+    error = ["" if fine else "this is not a picture" for fine in good]
     if signature == "embed":
         vectors = [[0.6, float(len(picture)), -0.8] if fine else [0.0] * 3 for picture, fine in zip(pictures, good)]  # noqa: B905
         return {"embedding": vectors, "error": error}

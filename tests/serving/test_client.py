@@ -27,7 +27,7 @@ def test_embeddings_are_float32_that_numpy_takes_without_a_copy(address):
     vector = np.asarray(good.vector)
     assert vector.dtype == np.float32
     assert vector.tolist() == pytest.approx([0.6, 4, -0.8])
-    assert (len(bad.vector), bad.error) == (0, "this is no picture")
+    assert (len(bad.vector), bad.error) == (0, "this is not a picture")
 
 
 def test_status_and_metadata_are_told_alike(address):

@@ -36,7 +36,7 @@ def test_bad_pictures_get_their_error_and_no_other_picture_is_touched(address, t
     with connect(address, "tiny") as client:
         answers = client.predict([*paths, tmp_path, b"bad", b"refuse me", b"bags"])
     assert [answer.label for answer in answers] == ["shoes", "", "", "", "", "", "", "bags"]
-    said = ["No such file", "no file", "larger than 64 MB", "no file", "this is no picture", "over the limit"]
+    said = ["No such file", "not a file", "larger than 64 MB", "not a file", "this is not a picture", "over the limit"]
     for answer, words in zip(answers[1:-1], said, strict=True):
         assert words in (answer.error or "")
     assert [answer.error for answer in (answers[0], answers[-1])] == [None, None]
@@ -119,7 +119,7 @@ def test_damaged_entry_of_a_zip_is_an_error_of_its_own(address, tmp_path):
     [
         (lambda path: None, "cannot be read: No such file"),
         (lambda path: path.mkdir(), "nothing in it is a picture"),
-        (lambda path: path.write_text("no zip"), "is no zip"),
+        (lambda path: path.write_text("no zip"), "is not a zip"),
         (lambda path: zipfile.ZipFile(path, "w").close(), "nothing in it is a picture"),
     ],
 )

@@ -105,8 +105,8 @@ GOOD = {
 }
 BAD = {
     "empty": (b"", "the picture is empty: send JPEG or PNG"),
-    "text": (b"<html>404 Not Found</html>", "this is no picture in a known format: send JPEG or PNG"),
-    "one byte": (b"\xff", "this is no picture in a known format: send JPEG or PNG"),
+    "text": (b"<html>404 Not Found</html>", "this is not a picture in a known format: send JPEG or PNG"),
+    "one byte": (b"\xff", "this is not a picture in a known format: send JPEG or PNG"),
     "WebP": (encode(draw(), "WEBP"), "WebP is not supported: send JPEG or PNG"),
     "GIF": (encode(draw(), "GIF"), "GIF is not supported: send JPEG or PNG"),
     "animated GIF": (animated(), "GIF is not supported: send JPEG or PNG"),

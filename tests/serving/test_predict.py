@@ -46,7 +46,7 @@ def test_json_gives_one_object_a_line(server):
             "label": "",
             "confidence": 0.0,
             "top": [],
-            "error": "this is no picture",
+            "error": "this is not a picture",
         },
     ]
 
@@ -59,14 +59,14 @@ def test_several_pictures_are_rows_on_the_screen_and_all_else_is_on_stderr(serve
     assert shown.stdout.splitlines() == [
         "picture,model,label,confidence,label_2,confidence_2,error",
         f"{names[0]},tiny/3,class0,0.750000,other,0.250000,",
-        f"{names[1]},tiny/3,,,,,this is no picture",
+        f"{names[1]},tiny/3,,,,,this is not a picture",
         f"{names[2]},tiny/3,class2,0.750000,other,0.250000,",
     ]
     said = shown.stderr.splitlines()
     assert said[0].startswith("3 pictures in ")
     assert said[0].endswith(" · 1 with an error")
     assert said[1:] == [
-        f"  error: {names[1]}: this is no picture",
+        f"  error: {names[1]}: this is not a picture",
         "  passed over, no picture by its suffix: shop/styles.csv",
     ]
 

@@ -32,7 +32,7 @@ def test_a_stopped_command_goes_on_where_it_was(server, behaviour, form, keep):
     whole = out.read_bytes()
     out.write_bytes(whole[: int(len(whole) * keep)])
     answered = [line for line in out.read_bytes().splitlines(keepends=True)[form == "csv" :] if line.endswith(b"\n")]
-    left = 20 - sum(b"this is no picture" not in line for line in answered)
+    left = 20 - sum(b"this is not a picture" not in line for line in answered)
     behaviour.asked.clear()
     again = asked("predict", "shop", *server, "--out", out)
     assert again.exit_code == 1

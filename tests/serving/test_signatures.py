@@ -169,7 +169,7 @@ def test_bad_picture_fails_its_own_row(answers):
         for name in answers
         if name.startswith("bytes/") and "none" not in name
     }
-    assert row["error"] == b"this is no picture in a known format: send JPEG or PNG"
+    assert row["error"] == b"this is not a picture in a known format: send JPEG or PNG"
     assert row["label"] == b""
     assert row["top_labels"].tolist() == [b""] * 5
     assert not any(row[name].any() for name in ("confidence", "probabilities", "top_scores"))

@@ -44,7 +44,7 @@ TRAIN = Train(
         ("model.dropout: {values: [0.1]}", "values: give at least two"),
         ("model.dropout: {vals: [0.1]}", "tune.space.model.dropout.vals: unknown key; did you mean 'values'"),
         ("train.batch_size: {min: 1.5, max: 64}", "train.batch_size: 1.5 should be a valid integer"),
-        ("train.optimizer: {min: 1, max: 2}", "tune.space.train.optimizer: it is no number; give values"),
+        ("train.optimizer: {min: 1, max: 2}", "tune.space.train.optimizer: it is not a number; give values"),
         ("train.optimizer: {values: [adam, adamm]}", "'adamm' cannot be tried: train.optimizer: 'adamm' should be"),
         ("train.finetune.unfreeze_from: {values: [top, block9]}", "efficientnet_b0 has no part 'block9'"),
         ("", "tune.space: "),
