@@ -164,7 +164,7 @@ def _trained(folder: Path) -> str:
             accuracy = percent(phases[name][best]["val_accuracy"])
             reached = f"{name} {accuracy} at epoch {best + 1} of {len(values)}"
         if name == "finetune" and name != kept:
-            reached += ": head kept" if best is None else ", loss not lower: head kept"
+            reached += ": head kept"
         said.append(reached)
     return ", ".join(said)
 

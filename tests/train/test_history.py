@@ -33,13 +33,13 @@ TRAININGS: dict[str, tuple[Epochs, str, list[int | None], str]] = {
     ),
     "lost, though more accurate": (
         [(0.2, 0.999)],
-        "head 95.0 % at epoch 2 of 3, finetune 99.9 % at epoch 1 of 1, loss not lower: head kept",
+        "head 95.0 % at epoch 2 of 3, finetune 99.9 % at epoch 1 of 1: head kept",
         [2, 1],
         "head",
     ),
     "as good": (
         [(0.1, 0.96)],
-        "head 95.0 % at epoch 2 of 3, finetune 96.0 % at epoch 1 of 1, loss not lower: head kept",
+        "head 95.0 % at epoch 2 of 3, finetune 96.0 % at epoch 1 of 1: head kept",
         [2, 1],
         "head",
     ),
