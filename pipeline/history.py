@@ -251,8 +251,8 @@ def put_record(context: "mlmd.Context", text: str) -> None:
 
 
 def _record(context: "mlmd.Context") -> str:
-    parts = {key: each.string_value for key, each in context.custom_properties.items() if key.startswith(_EXPERIMENT)}
-    encoded = "".join(parts[key] for key in sorted(parts))
+    keys = sorted(key for key in context.custom_properties if key.startswith(f"{_EXPERIMENT}_"))
+    encoded = "".join(context.custom_properties[key].string_value for key in keys)
     return zlib.decompress(base64.b64decode(encoded)).decode() if encoded else ""
 
 
