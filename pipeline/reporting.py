@@ -106,7 +106,8 @@ def inputs_digest(run: Run) -> str:
         if stage.name == "publish":  # it publishes anew each time, and finds that the version is there
             pushed = stage.output("pushed_model")
             return pushed and {key: value for key, value in pushed.properties.items() if key.startswith("pushed")}
-        return [[artifact.id for artifact in artifacts] for _, artifacts in sorted(stage.outputs.items())]
+        # Not by the outputs' names: TFX records a resolver's finds under names that change from run to run.
+        return sorted(artifact.id for artifacts in stage.outputs.values() for artifact in artifacts)
 
     stages = {name: [stage.succeeded, stage.error, outcome(stage)] for name, stage in run.stages.items()}
     inputs = json.dumps([run.experiment, stages], sort_keys=True, default=str)
