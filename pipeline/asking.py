@@ -1,4 +1,4 @@
-"""Asking a model about many pictures: which pictures, which model, how far it is and what came of it."""
+"""Asking a model about many pictures: which pictures, which model, how far it is and how it ended."""
 
 import os
 import sys

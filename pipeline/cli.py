@@ -39,7 +39,7 @@ def main() -> None:
     \b
       fashion run                                   try it on a drawn catalogue
       fashion run --recipe six_class --data DIR     your catalogue: styles.csv + images/
-      fashion report --open                         look at what came of it
+      fashion report --open                         look at its report
       fashion serve                                 answer over REST and gRPC
       fashion predict IMAGE                         what is in this picture?
     """

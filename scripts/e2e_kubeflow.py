@@ -143,7 +143,7 @@ def main(work: str, image: str, metadata: str) -> None:
 
 
 def show(each: Try) -> None:
-    """Prints what came of a container."""
+    """Prints how a container ended."""
     say(f"  {each.task:<11} exit {each.exit_code:<4} {each.seconds:4.0f} s   {line_of(each)}")
     if each.exit_code:
         for line in each.said.strip().splitlines()[-2:]:

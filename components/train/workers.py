@@ -21,7 +21,9 @@ def in_cluster() -> bool:
     try:
         return "cluster" in dict(json.loads(text))
     except (ValueError, TypeError) as error:
-        raise RecipeError(f"TF_CONFIG: {text!r} is no JSON object ({error}); unset it, or name the cluster") from None
+        raise RecipeError(
+            f"TF_CONFIG: {text!r} is not a JSON object ({error}); unset it, or name the cluster"
+        ) from None
 
 
 def connect_workers() -> tf.distribute.Strategy:

@@ -36,7 +36,7 @@ def _checked(keywords: tuple[str, ...]) -> tuple[str, ...]:
     for word in keywords:
         if not word.isprintable() or not any(map(str.isalnum, word)) or word != word.strip():
             raise ValueError(
-                f"{word!r} is no keyword: it needs a letter or digit, and neither control characters nor outer spaces"
+                f"{word!r} is not a keyword: it needs a letter or digit, no control characters and no outer spaces"
             )
     return keywords
 

@@ -57,7 +57,7 @@ def node(node: str, retries: int, run_id: str, **given: Any) -> None:
 @click.command(cls=Command, epilog=EXIT_CODES)
 @_run_options
 def verdict(run_id: str, **given: Any) -> None:
-    """Say what came of a run made of `fashion node`. It shows each stage, the table per class and the verdict.
+    """Tell how a run made of `fashion node` ended. It shows each stage, the table per class and the verdict.
 
     It is kept in logs/RUN-ID/verdict.txt below the root, and the exit code is that of the run.
 

@@ -129,7 +129,7 @@ class RestClient(Client):
             answer = None
         if status == 200:
             if not isinstance(answer, dict):
-                raise ProtocolError(self.where, f"the answer is no JSON object: {_excerpt(content)}")
+                raise ProtocolError(self.where, f"the answer is not a JSON object: {_excerpt(content)}")
             return answer
         said = answer.get("error") if isinstance(answer, dict) else None
         kind = _ERRORS.get(status, ServerFailed if status >= 500 else ProtocolError)

@@ -40,7 +40,7 @@ def parse_request(body: bytes | bytearray, limits: Limits) -> dict[str, Any]:
         The request's object.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the body is no JSON object, or one of too many values.
+        ServingError: INVALID_ARGUMENT, the body is not a JSON object, or one of too many values.
     """
     if not body:
         raise _invalid("JSON Parse error: The document is empty")

@@ -56,7 +56,7 @@ FAULTS = [
 REST_FAULTS = [
     ("reset", Unavailable, "the connection was cut", 3),
     ("half an answer", ProtocolError, "not complete", 1),
-    ("cut JSON", ProtocolError, "no JSON object", 1),
+    ("cut JSON", ProtocolError, "not a JSON object", 1),
     ("not HTTP", ProtocolError, "not HTTP", 1),
     ("redirect", ProtocolError, "HTTP 302", 1),
     ("dripping", DeadlineExceeded, "no complete answer within 0.3 s", 1),

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("small_backbone")
     ("name", "environment", "words"),
     [
         ("multi_worker", {}, "TF_CONFIG, which is not set"),
-        ("multi_worker", {"TF_CONFIG": "{"}, "is no JSON object"),
-        ("auto", {"TF_CONFIG": "7"}, "is no JSON object"),
+        ("multi_worker", {"TF_CONFIG": "{"}, "is not a JSON object"),
+        ("auto", {"TF_CONFIG": "7"}, "is not a JSON object"),
         ("auto", {"TF_CONFIG": '{"cluster": {"worker": ["localhost:1"]}}'}, "this process's task"),
         ("tpu", {}, "no TPU was found"),
         ("tpu", {"TPU_NAME": "nowhere"}, "no TPU was found"),
