@@ -112,7 +112,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], Reason, str]] = {
     "marker in the scan": (lambda: _overwritten(b"\xff\xe1"), Reason.BROKEN_PICTURE, DAMAGED),
     "lossless JPEG": (lambda: SAME["JPEG"]().replace(b"\xff\xc0", b"\xff\xc3"), Reason.BROKEN_PICTURE, DAMAGED),
     "PNG without IEND": (lambda: SAME["PNG"]()[:-12], Reason.BROKEN_PICTURE, DAMAGED),
-    "line break before": (lambda: b"\n" + SAME["JPEG"](), Reason.NOT_A_PICTURE, "no picture in a known format"),
+    "line break before": (lambda: b"\n" + SAME["JPEG"](), Reason.NOT_A_PICTURE, "not a picture in a known format"),
 }
 
 

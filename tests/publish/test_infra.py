@@ -23,7 +23,7 @@ DIGEST = f"sha256:{'0a' * 32}"
 
 @pytest.mark.parametrize("image", ["tensorflow/serving", "tensorflow/serving:", "host:5000/serving", "a b:1", "x@y"])
 def test_image_without_a_version_is_refused(image):
-    with pytest.raises(ValidationError, match="is no image of one version; write it with a tag"):
+    with pytest.raises(ValidationError, match="is not a version of an image; write it with a tag"):
         Serving(image=image)
 
 

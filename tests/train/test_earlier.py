@@ -85,7 +85,7 @@ def test_weights_that_cannot_be_had_are_refused_before_anything_is_built(backbon
             "resnet_small behind edgenet",
         ),
         ({"model": {}}, WeightsError, "is efficientnet_b0"),
-        ({"model": None}, WeightsError, "no published model"),
+        ({"model": None}, WeightsError, "is not a published model"),
     ],
 )
 def test_a_start_that_is_not_fair_or_does_not_fit_is_refused(tmp_path, changes, error, answer):
@@ -101,7 +101,7 @@ def test_a_model_that_does_not_tell_whom_it_was_trained_on_is_refused(tmp_path):
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"no published model.*e\.g\. runs/serving"):
+    with pytest.raises(WeightsError, match=r"is not a published model.*e\.g\. runs/serving"):
         check_earlier(Model(weights=str(tmp_path)))
     with pytest.raises(WeightsError, match="not readable as a published model"):
         build_trunk("resnet_small", str(tmp_path), SIZE)
