@@ -1,7 +1,6 @@
 """`fashion submit` and `fashion schedule`: packages on a Kubeflow Pipelines server, once or night after night."""
 
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.errors import RecipeError
 from pipeline.commands import Command
 
 if TYPE_CHECKING:
@@ -23,16 +21,6 @@ EXIT_CODES = """
 Exit codes: 0 done · 2 wrong package, recipe or option · 9 Kubeflow Pipelines cannot be reached,
 refuses, or the run failed · 130 stopped by Ctrl-C
 """
-
-FIELDS = (
-    ("second", 0, 59, ()),
-    ("minute", 0, 59, ()),
-    ("hour", 0, 23, ()),
-    ("day of the month", 1, 31, ()),
-    ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
-    ("day of the week", 0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
-)
-LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 _OPTIONS = (
     click.option(
@@ -143,6 +131,8 @@ def schedule(
     if [action, cron, disable, enable, delete].count(None) != 4:
         raise click.UsageError("Give one of: list, --cron, --disable, --enable, --delete.")
     if cron is not None:
+        from pipeline.kubeflow.cron import kubeflow_cron
+
         fields = kubeflow_cron(cron)
         with _order(**options) as order:
             from pipeline.kubeflow import schedules as kubeflow
@@ -224,52 +214,3 @@ def _order(
             )
         read = read_package(Path(str(package)))
         yield Order(read, read.arguments(parameters), experiment or read.name, service_account)
-
-
-def kubeflow_cron(text: str) -> str:
-    """Checks a cron expression and gives it the six fields of Kubeflow Pipelines, seconds first.
-
-    Kubeflow would take five fields for second to month, and so run at a wrong time.
-
-    Raises:
-        RecipeError: it is malformed, or never comes.
-    """
-    given = text.split()
-    fields = ["0", *given] if len(given) == 5 else given
-    if len(fields) != 6:
-        raise RecipeError(
-            f"--cron {text!r}: give five fields, minute hour day month weekday, e.g. '0 3 * * *' for 3 o'clock UTC "
-            "each day; or six, with seconds first"
-        )
-    values = [_values(text, field, *bounds) for field, bounds in zip(fields, FIELDS, strict=True)]
-    days, months = values[3], values[4]
-    if fields[5] in ("*", "?") and all(min(days) > LONGEST[month - 1] for month in months):
-        raise RecipeError(f"--cron {text!r}: never comes: no such month has a day {min(days)}")
-    return " ".join(fields)
-
-
-def _values(text: str, field: str, what: str, low: int, high: int, names: tuple[str, ...]) -> set[int]:
-    found: set[int] = set()
-    for item in field.split(","):
-        match = re.fullmatch(r"(?:[*?]|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?", item)
-        try:
-            if not match:
-                raise ValueError
-            first, last, step = match["first"], match["last"], int(match["step"] or 1)
-            begin = _number(first, names, low) if first else low
-            open_end = not first or (last is None and match["step"])
-            end = high if open_end else _number(last or first, names, low)
-            if not low <= begin <= end <= high or not step:
-                raise ValueError
-        except ValueError:
-            also = f" or {names[0]}-{names[-1]}" if names else ""
-            raise RecipeError(
-                f"--cron {text!r}: {what} {item!r}: give *, a number {low}-{high}{also}, a range a-b, a step */n, or "
-                "several with commas between"
-            ) from None
-        found |= set(range(begin, end + 1, step))
-    return found
-
-
-def _number(word: str, names: tuple[str, ...], low: int) -> int:
-    return names.index(word.lower()) + low if word.lower() in names else int(word)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from components.errors import RecipeError
-from pipeline.commands.schedule import kubeflow_cron
+from pipeline.kubeflow.cron import kubeflow_cron
 
 
 @pytest.mark.parametrize(
