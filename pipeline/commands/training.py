@@ -105,10 +105,18 @@ def _first_sentence(recipe: Path) -> str:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must not exist yet.")
 @click.option("--products", type=click.IntRange(min=1), default=600, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-def catalogue(out: Path, products: int, seed: int) -> None:
-    """Draw a synthetic catalogue. It has styles.csv and pictures, with a few of real life's faults."""
+@click.option(
+    "--shape",
+    type=click.Choice(["kaggle", "german", "shopify"]),
+    default="kaggle",
+    show_default=True,
+    help="Whose export it looks like: Kaggle's data set, a German shop's (semicolons, Windows-1252, article numbers, "
+    "nested folders), or Shopify's (variants, HTML, WebP).",
+)
+def catalogue(out: Path, products: int, seed: int, shape: str) -> None:
+    """Draw a synthetic catalogue. It has a table and pictures, with a few of real life's faults."""
     from pipeline.synthetic.catalogue import write_catalogue
 
     with click.progressbar(length=products, label="drawing", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        summary = write_catalogue(out, products, seed, lambda done, _: bar.update(done - bar.pos))
+        summary = write_catalogue(out, products, seed, lambda done, _: bar.update(done - bar.pos), shape)
     click.echo(f"{out}: {summary.products:,} products, {summary.pictures:,} pictures")

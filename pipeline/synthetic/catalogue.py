@@ -15,10 +15,10 @@ from random import Random
 from PIL import Image
 
 from components.errors import CatalogueError
-from components.features import COLUMNS
 from pipeline.synthetic.articles import ARTICLES, COLOURS, IN_CLASSES, Article
 from pipeline.synthetic.draw import Brush, vary
 from pipeline.synthetic.photo import photograph
+from pipeline.synthetic.shops import SHOPS, Shop
 
 # Each fault, and how many products share one of it; missing, truncated and empty pictures cost 4 of 600 products.
 # A shared picture is that of the product before. It stands first because no fault takes the number before the first's.
@@ -52,8 +52,8 @@ class Summary:
     """What was written.
 
     Attributes:
-        products: rows of styles.csv.
-        pictures: files in images/, damaged ones included.
+        products: how many the table has.
+        pictures: files, damaged ones and second pictures of a product included.
         faults: how many products have each fault; one product has at most one.
     """
 
@@ -63,21 +63,27 @@ class Summary:
 
 
 def write_catalogue(
-    out: Path, products: int = 600, seed: int = 1, report: Callable[[int, int], None] | None = None
+    out: Path,
+    products: int = 600,
+    seed: int = 1,
+    report: Callable[[int, int], None] | None = None,
+    shape: str = "kaggle",
 ) -> Summary:
-    """Draws a catalogue: `styles.csv` and `images/<id>.jpg` in the layout of *Fashion Product Images*.
+    """Draws a catalogue, as a rule `styles.csv` and `images/<id>.jpg` in the layout of *Fashion Product Images*.
 
     Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry,
-    fragrances, eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six.
+    fragrances, eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six. In the
+    shape of a German shop there are seven classes, and nothing outside them.
     The same arguments give the same bytes on the same versions of Pillow and NumPy, and the first products of a
     large catalogue are those of a small one with the same seed. From 100 products up every fault occurs. More than 100
     are drawn in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 
     Args:
         out: folder to create; it may exist if it is empty. It appears only when it is complete.
-        products: rows to write.
+        products: how many to draw.
         seed: any whole number.
         report: called now and then with how many are done and how many there will be.
+        shape: a key of `shops.SHOPS`.
 
     Returns:
         What was written.
@@ -94,31 +100,31 @@ def write_catalogue(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside:
             unfinished = Path(beside) / out.name
-            summary = _write(unfinished, products, seed, report)
+            summary = _write(unfinished, products, seed, report, shape)
             unfinished.rename(out)
     except OSError as error:
         raise CatalogueError(f"{out} cannot be written ({error.strerror}). Name another folder with --out.") from error
     return summary
 
 
-def _write(folder: Path, products: int, seed: int, report: Callable[[int, int], None] | None) -> Summary:
-    (folder / "images").mkdir(parents=True)
+def _write(folder: Path, products: int, seed: int, report: Callable[[int, int], None] | None, shape: str) -> Summary:
     faults: Counter[str] = Counter()
-    lines, pictures, done = [",".join(COLUMNS)], 0, 0
-    for part in _parts(folder, products, seed):
+    shop = SHOPS[shape]
+    lines, pictures, done = [shop.header], 0, 0
+    for part in _parts(folder, products, seed, shape):
         lines += part.lines
         pictures += part.pictures
         faults.update(part.faults)
         done += len(part.lines)
         if report:
             report(done, products)
-    (folder / "styles.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
+    (folder / shop.table).write_bytes("".join(lines).encode(shop.encoding))
     return Summary(products, pictures, dict(faults))
 
 
-def _parts(folder: Path, products: int, seed: int) -> Iterator["_Part"]:
+def _parts(folder: Path, products: int, seed: int, shape: str) -> Iterator["_Part"]:
     """Draws hundreds of products on all processors: no product depends on another one having been drawn."""
-    draw = partial(_draw, folder, seed)
+    draw = partial(_draw, folder, seed, shape)
     hundreds = [range(first, min(first + _HUNDRED, products)) for first in range(0, products, _HUNDRED)]
     workers = min(len(hundreds), os.cpu_count() or 1)
     if workers == 1:
@@ -131,27 +137,28 @@ def _parts(folder: Path, products: int, seed: int) -> Iterator["_Part"]:
 
 @dataclass(frozen=True)
 class _Part:
-    """Products that were drawn: their lines of styles.csv, how many have a picture, and the faults there are."""
+    """Products that were drawn: the lines of each in the table, how many pictures, and the faults there are."""
 
     lines: list[str]
     pictures: int
     faults: list[str]
 
 
-def _draw(folder: Path, seed: int, indices: range) -> _Part:
-    lines, pictures, faults = [], 0, []
+def _draw(folder: Path, seed: int, shape: str, indices: range) -> _Part:
+    lines, pictures, faults, shop = [], 0, [], SHOPS[shape]
     for index in indices:
         fault = fault_of(index, seed)
         source = _source(index, fault)
-        row = _row(source, seed)
+        article = _article(source, seed, shop.articles)
+        row = _row(article, Random(f"{seed}/product/{source}"))
         row["id"] = str(_FIRST_ID + _ID_GAP * index + Random(f"{seed}/id/{index}").randrange(_ID_GAP))
         if fault != "missing_picture":
             rng = Random(f"{seed}/picture/{source}")
-            encoded = _picture(_article(source, seed), row["baseColour"], rng, fault)
-            (folder / "images" / f"{row['id']}.jpg").write_bytes(encoded)
-            pictures += 1
-        # Joined without quotes, as the real catalogue is.
-        lines.append(",".join(_with_fault(row, fault)[column] for column in COLUMNS))
+            for name in shop.pictures(row):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(_picture(article, row["baseColour"], rng, fault, shop))
+                pictures += 1
+        lines.append(shop.lines(_with_fault(row, fault)))
         faults += [fault] if fault else []
     return _Part(lines, pictures, faults)
 
@@ -180,22 +187,21 @@ def _source(index: int, fault: str | None) -> int:
     return index - 1 if fault == "shared_picture" else index
 
 
-def _article(index: int, seed: int) -> Article:
+def _article(index: int, seed: int, articles: tuple[Article, ...] = ARTICLES) -> Article:
     hundred, place = divmod(index, _HUNDRED)
-    return _order(hundred, seed)[place]
+    return _order(hundred, seed, articles)[place]
 
 
 @lru_cache(maxsize=16)
-def _order(hundred: int, seed: int) -> list[Article]:
+def _order(hundred: int, seed: int, articles: tuple[Article, ...]) -> list[Article]:
     """The articles of a hundred products, in their quotas and mixed."""
-    order = [article for article in ARTICLES for _ in range(article.quota)]
+    order = [article for article in articles for _ in range(article.quota)]
     Random(f"{seed}/order/{hundred}").shuffle(order)
     return order
 
 
-def _row(index: int, seed: int) -> dict[str, str]:
+def _row(article: Article, rng: Random) -> dict[str, str]:
     """The row of a sound product, but for its id."""
-    article, rng = _article(index, seed), Random(f"{seed}/product/{index}")
     master, sub, kind = article.category.split("/")
     gender, colour = rng.choice(article.genders), rng.choice(article.colours)
     words = (rng.choice(_MAKERS), gender, rng.choice(_TRAITS), colour, article.noun)
@@ -220,8 +226,8 @@ def _with_fault(row: dict[str, str], fault: str | None) -> dict[str, str]:
     return row | {column: blank} if column else row
 
 
-def _picture(article: Article, colour: str, rng: Random, fault: str | None) -> bytes:
-    """The product's picture as it lies in the catalogue: a JPEG, sound or not."""
+def _picture(article: Article, colour: str, rng: Random, fault: str | None, shop: Shop) -> bytes:
+    """The product's picture as it lies in the catalogue, sound or not."""
     accent = rng.choice([name for name in COLOURS if name != colour])
     brush = Brush(rng, vary(COLOURS[colour], rng), vary(COLOURS[accent], rng))
     article.draw(brush)
@@ -232,6 +238,6 @@ def _picture(article: Article, colour: str, rng: Random, fault: str | None) -> b
     elif fault == "other_size":
         picture = picture.resize(rng.choice(_OTHER_SIZES), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
+    picture.save(buffer, shop.format, quality=quality)
     encoded = buffer.getvalue()
     return {"truncated_picture": encoded[: len(encoded) * 3 // 5], "empty_picture": b""}.get(fault or "", encoded)

@@ -1,4 +1,4 @@
-"""What belongs to none of the six classes, drawn: watches, handbags, belts and jeans."""
+"""What belongs to none of the six classes, drawn: watches, handbags, belts, jeans and skirts."""
 
 import math
 
@@ -105,3 +105,15 @@ def jeans(brush: Brush) -> None:
     brush.line(bend([(60, 38), (65, 36), (66, 17)]), stitch, 0.8)
     brush.line([(41.5, 16), (78.5, 16)], stitch, 0.8)
     brush.disc(60, 13.5, 1.4, (190, 170, 120))
+
+
+def skirt(brush: Brush) -> None:
+    """From the waist to the knee or lower, straight or flared, with a waistband and pleats."""
+    rng = brush.rng
+    waist, hem, length = rng.uniform(17, 21), rng.uniform(26, 46), rng.uniform(110, 150)
+    half = [(0, 26), (waist, 26), (waist, 26), (waist + 6, 50), (hem, length), (hem, length), (0, length + 4)]
+    brush.fill(curve(mirrored(half)), brush.cloth("plain", "flowers", "checks", "dots"), volume=0.4)
+    for pleat in (0.25, 0.6):
+        for fold in both([(waist * pleat, 36), (hem * pleat, length)]):
+            brush.line(fold, shade(brush.colour, 0.7), 1)
+    brush.line([(60 - waist, 28), (60 + waist, 28)], shade(brush.colour, 0.6), 5)

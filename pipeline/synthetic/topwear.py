@@ -1,4 +1,4 @@
-"""Topwear, drawn: T-shirts, shirts, tops and kurtas, hung, worn by a bust or folded."""
+"""Topwear, drawn: T-shirts, shirts, tops, kurtas and coats, hung, worn by a bust or folded."""
 
 from dataclasses import dataclass
 
@@ -177,3 +177,19 @@ def kurta(brush: Brush) -> None:
     for slit in both([(hem - 3, length), (hem - 4.5, length - 32)]):
         brush.line(slit, shade(brush.colour, 0.5), 1)
     brush.line([(MIDDLE - hem + 3, length - 3), (MIDDLE + hem - 3, length - 3)], brush.accent, 2.6)
+
+
+def coat(brush: Brush) -> None:
+    """Long sleeves, wide lapels, two rows of buttons, often a belt."""
+    rng = brush.rng
+    hem, length = rng.uniform(28, 34), rng.uniform(144, 152)
+    _top(brush, _Cut(rng.uniform(70, 78), 0.22, 14, rng.uniform(23, 25), hem, length, 11, 12), brush.cloth("plain"))
+    for wing in both([(0, 74), (15, 28), (19, 36), (16, 52)]):
+        brush.fill(wing, shade(brush.colour, 0.85), volume=0.3)
+    brush.line([(MIDDLE, 74), (MIDDLE, length)], shade(brush.colour, 0.5), 1)
+    for y in range(80, 132, 16):
+        for side in both([(7, y)]):
+            brush.disc(*side[0], 1.8, ink(brush.colour))
+    if brush.chance(0.6):
+        brush.line([(37, 95), (83, 95)], shade(brush.colour, 0.6), 5)
+        brush.fill(box(55, 91, 65, 99), shade(brush.colour, 0.4), volume=0)

@@ -1,7 +1,9 @@
 """The synthetic catalogue: what is promised about its rows, its pictures, its faults and its seed."""
 
 import colorsys
+import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -227,3 +229,43 @@ def test_an_interrupted_catalogue_is_never_visible(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_catalogue(tmp_path / "catalogue", 5, report=stop)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def shops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shops")
+    for shape in ("german", "shopify"):
+        write_catalogue(folder / shape, 100, seed=5, shape=shape)
+    return folder
+
+
+def test_a_german_shop_has_semicolons_windows_1252_article_numbers_and_nested_folders(shops):
+    table = (shops / "german" / "products.csv").read_bytes()
+    assert table.count(b"\r\n") == 101
+    rows = list(csv.DictReader(io.StringIO(table.decode("cp1252")), delimiter=";"))
+    assert {"Röcke", "Mäntel & Jacken"} < {row["Kategorie"] for row in rows}
+    assert min(Counter(row["Kategorie"] for row in rows).values()) >= 12
+    assert len({row["Artikelnummer"] for row in rows}) == 100
+    assert all(row["Preis"].endswith(",95") for row in rows)
+    pictures = {path.name: path for path in (shops / "german").rglob("*.JPG")}
+    found = [pictures[row["Bild"]] for row in rows if row["Bild"] in pictures]
+    assert len(found) == len(pictures) == 99
+    assert {path.relative_to(shops / "german").parts[:2] for path in found} == {
+        ("Bilder", "Damen"),
+        ("Bilder", "Herren"),
+    }
+
+
+def test_a_shopify_export_repeats_the_handle_for_variants_and_further_pictures(shops):
+    text = (shops / "shopify" / "products_export.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    products = [row for row in rows if row["Title"]]
+    assert len({row["Handle"] for row in rows}) == len(products) == 100 < len(rows)
+    assert all('\n<li>"easy care"' in row["Body (HTML)"] for row in products)
+    assert not any(row[column] for row in rows if not row["Title"] for column in ("Type", "Vendor", "Tags"))
+    files = {path.name for path in (shops / "shopify" / "images").iterdir()}
+    named = [row["Image Src"].split("/")[-1].removesuffix("?v=1") for row in rows if row["Image Src"]]
+    assert len(set(named)) == len(named)
+    assert set(named) > files
+    assert all((shops / "shopify" / "images" / name).read_bytes()[8:12] in (b"WEBP", b"") for name in files)
+    assert sum(int(row["Image Position"] or 1) > 1 for row in rows) > 10
