@@ -63,14 +63,15 @@ class Outcome:
 
 def choose_pictures(recipe: Recipe, data: Path) -> dict[str, Labelled]:
     """The products that a recipe trains and tests on: as many of a class for training as its cap, the first ones."""
-    catalogue, taxonomy = open_catalogue(str(data)), taxonomy_of(recipe.labels, data)
-    settings = IngestSettings(picture=recipe.picture, split=recipe.split)
+    catalogue = open_catalogue(str(data), recipe.catalogue)
+    taxonomy = taxonomy_of(recipe.labels, data, recipe.catalogue)
+    settings = IngestSettings(catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split)
     chosen: dict[str, Labelled] = {}
     taken: Counter[str] = Counter()
-    rows = read_rows(catalogue.read_table(), taxonomy.fields, recipe.split.together)
+    rows = read_rows(catalogue.read_table(), taxonomy.fields, settings.together)
     judged = (judge(row, catalogue, taxonomy, settings) for row in rows if isinstance(row, Row))
     products = [product for product in judged if isinstance(product, Product)]
-    division = divide(columns_of(products, taxonomy, recipe.split), recipe.split)
+    division = divide(columns_of(products, taxonomy, settings.together), recipe.split)
     for product, index in zip(products, division.splits, strict=True):
         if SPLITS[index] == "train":
             taken[product.class_name] += 1

@@ -3,12 +3,16 @@
 A missing value (empty or `NA` in the catalogue) is an absent feature, never a placeholder.
 """
 
+from typing import Literal
+
 ID = "id"  # bytes: digits, the name of the picture
 YEAR = "year"
 NAME = "productDisplayName"  # the one column that describes a product in words
 
 # The columns of styles.csv, in its order. All that describe a product are bytes, except the year, which is int64.
 COLUMNS = (ID, "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage", NAME)
+# Those whose values can be classes.
+LabelColumn = Literal["gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "usage"]
 TEXT_COLUMNS = tuple(column for column in COLUMNS if column not in (ID, YEAR))
 
 IMAGE_BYTES = "image_bytes"  # bytes: encoded JPEG, RGB or grey, at most stored_side on its longer side

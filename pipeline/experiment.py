@@ -88,9 +88,9 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
         known = json.loads(record)
         taxonomy, digest = Taxonomy.model_validate_json(json.dumps(known["taxonomy"])), known["catalogue"]
     else:
-        catalogue = open_catalogue(str(paths.data))
+        catalogue = open_catalogue(str(paths.data), recipe.catalogue)
         check_split(recipe.split, catalogue)
-        taxonomy, digest = taxonomy_of(recipe.labels, paths.data), catalogue.digest()
+        taxonomy, digest = taxonomy_of(recipe.labels, paths.data, recipe.catalogue), catalogue.digest()
     schema = find_schema(recipe.validation.schema_file)
     weights = weights_path(recipe.model.backbone, recipe.model.weights)
     return Experiment(

@@ -21,6 +21,7 @@ from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
 from components.infra.component import ServingValidator
 from components.ingest.component import CatalogueExampleGen
+from components.ingest.judge import IngestSettings
 from components.publish.component import Publisher
 from components.train.trainer import TrainerConfig
 from components.transform.taxonomy import Taxonomy
@@ -60,7 +61,9 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     ingest = CatalogueExampleGen(
         data=str(paths.data),
         digest=experiment.catalogue,
-        settings=json.dumps({"picture": recipe.picture.model_dump(), "split": recipe.split.model_dump()}),
+        settings=IngestSettings(
+            catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split
+        ).model_dump_json(),
         taxonomy=taxonomy.model_dump_json(),
         code=code_digest("components.ingest.component"),
     ).with_id("ingest")

@@ -13,7 +13,7 @@ from pydantic import StringConstraints, ValidationError, model_validator
 from components.errors import RecipeError
 from components.evaluate.settings import Gate
 from components.infra.settings import Serving
-from components.ingest.settings import Labels, Picture, Split
+from components.ingest.settings import Labels, Layout, Picture, Split, load_layout
 from components.networks.profiles import PROFILES, check_size, read_unfreeze
 from components.networks.settings import Model
 from components.publish.settings import Publish
@@ -34,6 +34,7 @@ class Recipe(Settings):
     """Everything that changes a result. `name` is also the name the model is served under."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    catalogue: Layout = Layout()
     labels: Labels
     split: Split = Split()
     picture: Picture = Picture()
@@ -86,7 +87,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides to it.
 
     Args:
-        name: a recipe of this project, or the path of a YAML file.
+        name: a recipe of this project, or the path of a YAML file. Files that it names are looked for in its own
+            folder, then in the working directory, where those of overrides are.
         overrides: `key=value` texts, e.g. `train.head.epochs=5`; values are YAML.
 
     Raises:
@@ -95,12 +97,27 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     path = find_file(name, RECIPES, "recipe")
     content = read_mapping(path, "recipe")
     content.setdefault("name", path.stem)
+    _place(content, path.parent)
     for override in overrides:
         _apply(content, override)
+    _place(content, Path())
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(explain(error, Recipe, path.name)) from None
+
+
+def _place(content: dict[str, Any], folder: Path) -> None:
+    """Puts the layout that `catalogue` names in its place, and full paths to the other files that are in a folder."""
+    for key, inner in (("labels", "taxonomy"), ("validation", "schema_file")):
+        part = content.get(key)
+        name = str(part.get(inner)) if isinstance(part, dict) else ""
+        if isinstance(part, dict) and Path(name).suffix and (folder / name).is_file():
+            part[inner] = str((folder / name).absolute())
+    layout = content.get("catalogue")
+    if isinstance(layout, str):
+        beside = folder / layout
+        content["catalogue"] = load_layout(beside if beside.is_file() else Path(layout)).model_dump(mode="json")
 
 
 def _apply(content: dict[str, Any], override: str) -> None:

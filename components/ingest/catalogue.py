@@ -7,19 +7,26 @@ from pathlib import Path
 
 from components.errors import CatalogueError
 from components.ingest.idx import IdxCatalogue, is_idx_folder
+from components.ingest.settings import DEFAULT_LAYOUT, Layout
 from components.ingest.source import IMAGES, Catalogue, FolderCatalogue, ZipCatalogue
 from components.ingest.table import TABLE
 
 _REMEDY = f"Give the folder or the zip that holds {TABLE} and {IMAGES}/. Or the folder of Fashion-MNIST's idx files."
 
 
-def open_catalogue(path: str) -> Catalogue:
+def open_catalogue(path: str, layout: Layout = DEFAULT_LAYOUT) -> Catalogue:
     """Finds the table and the pictures below `path`, directly or nested in a folder.
 
     Raises:
         CatalogueError: there is nothing at `path`, it is not a zip, or it lacks `styles.csv` or `images/`, and it is no
             folder with the four idx files of Fashion-MNIST either.
     """
+    catalogue = _opened(path)
+    catalogue.layout = layout
+    return catalogue
+
+
+def _opened(path: str) -> Catalogue:
     if os.path.isdir(path):
         return _open_folder(path)
     if not os.path.exists(path):

@@ -50,7 +50,7 @@ class Ingest:
 
     def table(self) -> Iterator[Row | Fault]:
         """Reads the rows, from the first."""
-        return read_rows(self.catalogue.read_table(), self.taxonomy.fields, self.settings.split.together)
+        return read_rows(self.catalogue.read_table(), self.taxonomy.fields, self.settings.together)
 
     def scratch_file(self, chunk: int) -> str:
         """Where the examples of a chunk lie, one after the other, until they are written to their splits."""
@@ -120,6 +120,6 @@ class JudgeAndWrite(beam.DoFn):
             if isinstance(outcome, Product):
                 products.append(outcome)
         examples = [serialized(product) for product in products]
-        columns = columns_of(products, job.taxonomy, job.settings.split)
+        columns = columns_of(products, job.taxonomy, job.settings.together)
         columns["length"] = list(map(len, examples))
         return tally, columns, examples

@@ -53,8 +53,8 @@ def CatalogueExampleGen(
         CatalogueError: the catalogue as a whole cannot be read, or none of its rows became an example.
         RecipeError: the recipe wants a split that the catalogue does not have.
     """
-    catalogue = open_catalogue(data)
     rules, chosen = Taxonomy.model_validate_json(taxonomy), IngestSettings.model_validate_json(settings)
+    catalogue = open_catalogue(data, chosen.catalogue)
     check_split(chosen.split, catalogue)
     _describe(examples, digest)
     split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}

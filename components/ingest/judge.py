@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
-from components.ingest.settings import Picture, Split
+from components.ingest.settings import Layout, Picture, Split
 from components.ingest.source import IMAGES, Catalogue
 from components.ingest.split import TEST, key_of, product_columns, variant_of
 from components.ingest.table import TABLE, Row
@@ -21,8 +21,14 @@ from components.transform.taxonomy import Taxonomy
 class IngestSettings(Settings):
     """The parts of a recipe that ingest takes."""
 
+    catalogue: Layout = Layout()
     picture: Picture = Picture()
     split: Split = Split()
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """The columns whose values keep products in one split."""
+        return tuple(dict.fromkeys(filter(None, (*self.split.together, self.catalogue.variants))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,16 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
     return Product(row, class_name, tested, checked, hashlib.sha256(data).hexdigest())
 
 
-def columns_of(products: Sequence[Product], taxonomy: Taxonomy, split: Split) -> NDArray[np.void]:
+def columns_of(products: Sequence[Product], taxonomy: Taxonomy, together: Sequence[str]) -> NDArray[np.void]:
     """What divides products, without the places of their examples: [n] of `product_columns`."""
-    lines = np.zeros(len(products), product_columns(len(split.together)))
+    lines = np.zeros(len(products), product_columns(len(together)))
     if products:
         lines["key"] = [key_of(product.row.id) for product in products]
         lines["tested"] = [product.tested for product in products]
         lines["label"] = [taxonomy.index_of(product.class_name) for product in products]
         signatures = b"".join(product.picture.signature for product in products)
         lines["signature"] = np.frombuffer(signatures, np.uint8).reshape(len(products), -1)
-        for number, column in enumerate(split.together):
+        for number, column in enumerate(together):
             lines["variants"][:, number] = [variant_of(product.row.fields.get(column)) for product in products]
     return lines
 

@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from components.errors import CatalogueError, RecipeError
 from components.ingest.catalogue import open_catalogue
-from components.ingest.settings import Labels
+from components.ingest.settings import DEFAULT_LAYOUT, Labels, Layout
 from components.ingest.table import TABLE, Row, read_rows
 from components.reading import choices
 from components.transform.taxonomy import Taxonomy, load_taxonomy
 
 
-def taxonomy_of(labels: Labels, data: Path) -> Taxonomy:
+def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> Taxonomy:
     """Returns what assigns the classes; the catalogue at `data` is looked at only where a column does.
 
     Raises:
@@ -25,7 +25,7 @@ def taxonomy_of(labels: Labels, data: Path) -> Taxonomy:
     if labels.taxonomy is not None:
         return load_taxonomy(labels.taxonomy)
     column = str(labels.column)
-    catalogue = open_catalogue(str(data))
+    catalogue = open_catalogue(str(data), layout)
     rows = (row for row in read_rows(catalogue.read_table(), [column]) if isinstance(row, Row))
     return taxonomy_of_values(labels, Counter(row.fields[column] for row in rows if column in row.fields))
 

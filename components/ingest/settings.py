@@ -1,17 +1,91 @@
-"""What ingest can be told: which class a product is of, how products are divided, and what pictures are accepted."""
+"""What ingest can be told: how to read a catalogue, its classes, how products are divided, which pictures it takes."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from components.errors import RecipeError
+from components.features import COLUMNS, LabelColumn
+from components.reading import choices, explain, read_mapping
 from components.settings import SPLITS, Count, Settings
+
+PICTURE = "picture"  # the role of the column that names a product's picture
+ROLES = (*COLUMNS, PICTURE)
+
+# What programs write for "no value", in lower case: spreadsheets and pandas, databases, R, and people.
+_MISSING = (
+    "", "na", "n/a", "#n/a", "<na>", "#nv", "n.a.", "k.a.", "k. a.", "nan", "nat", "none", "null", "(null)", "nil",
+    r"\n", "undefined", "(blank)", "(leer)", "#ref!", "#value!", "#name?", "-", "--", "–", "—",
+)  # fmt: skip
+
+
+class Layout(Settings):
+    """How to read a catalogue. What is not given is found out."""
+
+    table: str | None = Field(
+        default=None,
+        description="name or glob of the table within the catalogue; else styles.csv, or the only table, or all tables "
+        "if they have one header",
+    )
+    encoding: str | None = Field(default=None, description="of the whole table, e.g. utf-8, utf-16, cp1252")
+    separator: str | None = Field(default=None, description="the character between two values")
+    columns: dict[str, str] = Field(
+        default={}, description="our name of a column, or picture, and the catalogue's name of it"
+    )
+    missing: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=_MISSING, description="what stands for no value, in any capitals"
+    )
+    picture: str | None = Field(
+        default=None,
+        description="where a product's picture is, e.g. images/{id}.jpg; else the column picture says so, or it is the "
+        "file that is called like the id",
+    )
+    pictures: Literal["main", "all"] = Field(
+        default="main", description="of several pictures of a product, whether the first or each becomes an example"
+    )
+    variants: str | None = Field(
+        default=None, description="the catalogue's column whose value variants of a product share: one split for them"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> "Layout":
+        for role in self.columns:
+            if role not in ROLES:
+                raise ValueError(f"columns: there is no column {role!r} to fill; {choices(role, ROLES)}")
+        if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n'):
+            raise ValueError(f'separator: {self.separator!r} is not one character; write a tab as "\\t"')
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except LookupError:
+                raise ValueError(f"encoding: Python knows none called {self.encoding!r}; e.g. utf-8, cp1252") from None
+        if self.picture is not None and set(re.findall(r"{(.*?)}", self.picture)) != {"id"}:
+            raise ValueError(f"picture: {self.picture!r} needs {{id}} and no other braces, e.g. images/{{id}}.jpg")
+        return self
+
+
+DEFAULT_LAYOUT = Layout()
+
+
+def load_layout(path: Path) -> Layout:
+    """Reads a layout from a YAML file.
+
+    Raises:
+        RecipeError: it cannot be read, or says something it may not.
+    """
+    try:
+        return Layout.model_validate(read_mapping(path, "catalogue's layout"))
+    except ValidationError as error:
+        raise RecipeError(explain(error, Layout, path.name)) from None
 
 
 class Labels(Settings):
     """Which class a product belongs to: by the rules of a taxonomy, or by the value of a column."""
 
     taxonomy: str | None = Field(default=None, description="name of a file in schema/taxonomies, or a path to one")
-    column: Literal["masterCategory", "subCategory", "articleType"] | None = Field(
+    column: LabelColumn | None = Field(
         default=None, description="in place of a taxonomy: its values in the catalogue are the classes"
     )
     top: Count | None = Field(default=None, description="only the classes with most rows, this many")

@@ -12,6 +12,7 @@ from typing import Any
 
 from components.errors import CatalogueError
 from components.ingest.files import lines_of, open_file
+from components.ingest.settings import DEFAULT_LAYOUT
 from components.ingest.table import TABLE
 
 IMAGES = "images"
@@ -22,7 +23,13 @@ _MOST_BYTES = 256 << 20
 
 
 class Catalogue(ABC):
-    """Read access to one catalogue. Can be pickled, and read by several threads at once."""
+    """Read access to one catalogue. Can be pickled, and read by several threads at once.
+
+    Attributes:
+        layout: how it is to be read.
+    """
+
+    layout = DEFAULT_LAYOUT
 
     @abstractmethod
     def read_table(self) -> Iterator[bytes]:

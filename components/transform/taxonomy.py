@@ -16,6 +16,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from components.errors import RecipeError
+from components.features import LabelColumn
 from components.reading import choices, explain, find_file, read_mapping
 from components.settings import Settings
 
@@ -113,7 +114,7 @@ class Taxonomy(Settings):
     name: str
     classes: tuple[str, ...] = Field(description="in the order of their label indices")
     rules: tuple[Rule, ...] = ()
-    column: Column | None = Field(default=None, description="in place of rules: its value decides")
+    column: LabelColumn | None = Field(default=None, description="in place of rules: its value decides")
     values: dict[str, str] = Field(default={}, description="of the column, each with its class")
 
     @model_validator(mode="after")

@@ -197,6 +197,6 @@ def test_pictures_in_both_parts_stay_where_they_were_published_and_are_counted(t
     settings = IngestSettings(split=Split(by="given", train=10**9, eval=1))
     rows = read_rows(catalogue.read_table(), [COLUMN])
     products = [judge(row, catalogue, taxonomy, settings) for row in rows]
-    division = divide(columns_of(products, taxonomy, settings.split), settings.split)
+    division = divide(columns_of(products, taxonomy, settings.together), settings.split)
     assert np.bincount(division.splits, minlength=3).tolist() == [TRAIN, 0, TEST]
     assert division.shared == {"train and test": 2}

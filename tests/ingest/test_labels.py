@@ -76,7 +76,7 @@ def test_what_fits_no_row_is_told(settings, error, said) -> None:
         ({}, "give either taxonomy or column"),
         ({"taxonomy": "six_class", "column": "articleType"}, "give either taxonomy or column"),
         ({"taxonomy": "six_class", "top": 5}, "go with column"),
-        ({"column": "season"}, "masterCategory"),
+        ({"column": "id"}, "masterCategory"),
         ({"column": "articleType", "merge": {"a": ["x"], "b": ["x"]}}, "'x' is merged twice"),
         ({"column": "articleType", "merge": {"a": ["x"]}, "ignore": ["x"]}, "merged and ignored"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 
 from components.errors import RecipeError
+from components.ingest.settings import Layout
 from pipeline.recipe import load_recipe, recipe_names
 
 
@@ -87,6 +88,51 @@ def test_all_mistakes_are_said_at_once() -> None:
     with pytest.raises(RecipeError) as refusal:
         load_recipe("six_class", ["balance.capp=3", "gate.recall=2"])
     assert len(str(refusal.value).splitlines()) == 2
+
+
+def test_a_recipe_finds_the_files_beside_it_and_records_the_layout_inline(tmp_path, monkeypatch) -> None:
+    folder, elsewhere = tmp_path / "shop", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "catalogue.yaml").write_text("separator: ;\ncolumns: {id: sku}\n")
+    (folder / "classes.yaml").write_text("classes: [A, B]\n")
+    (folder / "schema.pbtxt").write_text("")
+    text = "catalogue: catalogue.yaml\nlabels: {taxonomy: classes.yaml}\nvalidation: {schema_file: schema.pbtxt}\n"
+    (folder / "recipe.yaml").write_text(text)
+    monkeypatch.chdir(elsewhere)
+    recipe = load_recipe(str(folder / "recipe.yaml"), ["catalogue.table=products.csv"])
+    assert recipe.catalogue == Layout(table="products.csv", separator=";", columns={"id": "sku"})
+    assert recipe.labels.taxonomy == str(folder / "classes.yaml")
+    assert recipe.validation.schema_file == str(folder / "schema.pbtxt")
+    (elsewhere / "recorded.yaml").write_text(recipe.as_yaml())
+    assert load_recipe("recorded.yaml") == recipe
+
+
+def test_files_of_a_recipe_may_lie_in_the_working_directory(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "layout.yaml").write_text("columns: {id: sku}\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "recipe.yaml").write_text("catalogue: layout.yaml\nlabels: {column: gender}\n")
+    assert load_recipe("mine/recipe.yaml").catalogue.columns == {"id": "sku"}
+    assert load_recipe("six_class", ["catalogue=layout.yaml"]).catalogue.columns == {"id": "sku"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "said"),
+    [
+        ("separatr: ;", "layout.yaml: separatr: unknown key; did you mean 'separator'?"),
+        ("separator: ';;'", "layout.yaml: separator: ';;' is not one character"),
+        ("encoding: utf-81", "layout.yaml: encoding: Python knows none called 'utf-81'"),
+        ("columns: {sku: id}", "layout.yaml: columns: there is no column 'sku' to fill; known: id, gender"),
+        ("picture: 'images/{sku}.jpg'", "layout.yaml: picture: 'images/{sku}.jpg' needs {id}"),
+        ("- a", "layout.yaml: a catalogue's layout is a mapping of keys to values, this is a list"),
+    ],
+)
+def test_a_wrong_layout_is_refused_by_name(tmp_path, layout: str, said: str) -> None:
+    (tmp_path / "layout.yaml").write_text(layout)
+    with pytest.raises(RecipeError) as refusal:
+        load_recipe("six_class", [f"catalogue={tmp_path / 'layout.yaml'}"])
+    assert said in str(refusal.value)
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
