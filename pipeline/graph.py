@@ -19,6 +19,7 @@ from components.artifacts import Quarantine
 from components.digest import code_digest
 from components.evaluate.baseline import LatestOtherBlessedModel
 from components.evaluate.config import eval_config
+from components.features import YEAR
 from components.infra.component import ServingValidator
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.judge import IngestSettings
@@ -87,6 +88,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         name=recipe.name,
         settings=recipe.validation.model_dump_json(),
         classes=classes,
+        used=json.dumps([*taxonomy.fields, *recipe.split.together, *([YEAR] if recipe.split.by == "year" else [])]),
         start=recipe.model.weights if Path(recipe.model.weights).is_dir() else "",
         start_digest=experiment.weights,
         code=code_digest("components.validate.component"),

@@ -11,6 +11,8 @@ from components.ingest.settings import DEFAULT_LAYOUT, Layout
 from components.ingest.source import IMAGES, Catalogue, FolderCatalogue, ZipCatalogue
 from components.ingest.table import TABLE
 
+# What a refusal ends with that a recipe of the catalogue's own would solve.
+DRAFT = "`fashion inspect DATA --draft DIR` writes a recipe for it."
 _REMEDY = f"Give the folder or the zip that holds {TABLE} and {IMAGES}/. Or the folder of Fashion-MNIST's idx files."
 
 

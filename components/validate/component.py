@@ -61,6 +61,7 @@ def DataGate(
     name: Parameter[str],
     settings: Parameter[str],
     classes: Parameter[str],
+    used: Parameter[str],
     start: Parameter[str] = "",
     start_digest: Parameter[str] = "",
     code: Parameter[str] = "",
@@ -74,6 +75,7 @@ def DataGate(
         name: the experiment's; its last run is what shares are compared with.
         settings: `settings.Validation` as JSON.
         classes: the taxonomy's classes, a JSON list of names.
+        used: the catalogue's columns that labels and splits depend on, a JSON list of names.
         start: folder of the published model that training starts from; "" for none.
         start_digest: of its content, for the cache to notice its change.
         code: digest of the sources, for the cache to notice their change.
@@ -85,7 +87,7 @@ def DataGate(
         summary = Summary.model_validate_json(file.read())
     limits = Validation.model_validate_json(settings)
     earlier = last_accepted(os.path.dirname(verdict.uri.rstrip("/")), name)
-    found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri, earlier)
+    found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri, earlier, json.loads(used))
     if start:
         ours, theirs = map(_members, (os.path.join(quarantine.uri, MEMBERS_FILE), os.path.join(start, MEMBERS)))
         found = with_start(found, ours, theirs, start, limits.seen)

@@ -1,9 +1,11 @@
 """The rules that data must pass before anything is trained on them; every breach is told at once."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from components.features import COLUMNS, TEXT_COLUMNS, YEAR
+from components.ingest.catalogue import DRAFT
 from components.settings import SPLITS
 from components.validate.settings import Validation
 from components.validate.shares import Summary, listed, quarantine_problems, unmapped_problems
@@ -60,8 +62,11 @@ def judge(
     classes: Sequence[str],
     lists: str,
     earlier: Summary | None = None,
+    used: Collection[str] = COLUMNS,
 ) -> Verdict:
     """Decides whether the data are fit to train on.
+
+    A column of the catalogue that nothing depends on is never a reason to refuse: what is odd about it is noted.
 
     Args:
         anomalies: ExampleValidator's findings in all splits.
@@ -70,20 +75,23 @@ def judge(
         classes: the taxonomy's classes.
         lists: folder of ingest's lists (`quarantine.csv`, `unmapped.csv`), to be named in problems.
         earlier: the counts of the last run whose data were fit; None if there is none.
+        used: the catalogue's columns that labels and splits depend on.
 
     Returns:
         The verdict, with all problems and not only the first.
     """
     found = sorted(anomalies, key=lambda anomaly: anomaly.feature)
-    schema = schema_name(settings.schema_file)
+    unused = {*TEXT_COLUMNS, YEAR}.difference(used)
+    grave = [anomaly for anomaly in found if anomaly.severe and anomaly.feature not in unused]
     problems = [
-        *_schema_breaches((anomaly for anomaly in found if anomaly.severe), schema),
+        *_schema_breaches(grave, _remedy(settings.schema_file)),
         *quarantine_problems(summary, settings, os.path.join(lists, "quarantine.csv")),
         *unmapped_problems(summary, earlier, settings, os.path.join(lists, "unmapped.csv")),
         *_empty_splits(summary),
         *_class_problems(summary, classes, os.path.join(lists, "unmapped.csv")),
     ]
-    notes = [*_schema_breaches((anomaly for anomaly in found if not anomaly.severe), schema), *_shared(summary)]
+    lesser = (anomaly for anomaly in found if anomaly not in grave)
+    notes = [*_schema_breaches(lesser, "Neither labels nor splits depend on it."), *_shared(summary)]
     for fact, rule in _scarce_classes(summary, settings.class_minimum, classes):
         if settings.scarce == "refuse":
             problems.append(f"{fact}{rule}")
@@ -97,7 +105,13 @@ def schema_name(schema_file: str) -> str:
     return schema_file if schema_file.endswith(".pbtxt") else f"schema/{schema_file}.pbtxt"
 
 
-def _schema_breaches(anomalies: Iterable[Anomaly], schema: str) -> Iterator[str]:
+def _remedy(schema_file: str) -> str:
+    correct = f"Correct the catalogue, or {schema_name(schema_file)} where the data are right."
+    # Our schemas are of public catalogues; a schema of one's own is of this very one.
+    return correct if schema_file.endswith(".pbtxt") else f"{correct} Another shop's catalogue: {DRAFT}"
+
+
+def _schema_breaches(anomalies: Iterable[Anomaly], remedy: str) -> Iterator[str]:
     """One sentence for each feature; splits with the same finding are told together."""
     features: dict[str, dict[str, list[str]]] = {}
     for anomaly in anomalies:
@@ -107,10 +121,7 @@ def _schema_breaches(anomalies: Iterable[Anomaly], schema: str) -> Iterator[str]
         features.setdefault(anomaly.feature, {}).setdefault(finding, []).append(anomaly.split)
     for feature, findings in features.items():
         told = "; ".join(f"{finding} ({', '.join(splits)})" for finding, splits in findings.items())
-        yield (
-            f"{feature or 'The data as a whole'} does not fit the schema: {told}. "
-            f"Correct the catalogue, or {schema} where the data are right."
-        )
+        yield f"{feature or 'The data as a whole'} does not fit the schema: {told}. {remedy}"
 
 
 def _empty_splits(summary: Summary) -> Iterator[str]:

@@ -28,5 +28,6 @@ class Validation(Settings):
         default="refuse", description="what of a class that has too few pictures to train on, or none in some split"
     )
     schema_file: Annotated[str, Field(min_length=1)] = Field(
-        default="schema", description="name of a reviewed schema in schema/, or a path to a .pbtxt file"
+        default="open",
+        description="name of a reviewed schema in schema/, or a path to a .pbtxt file; open takes any vocabulary",
     )

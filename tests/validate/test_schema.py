@@ -14,7 +14,13 @@ from components.transform.taxonomy import load_taxonomy
 from tests import HOUSE, PUBLISHED
 from tests.validate.examples import Product, product
 
-SCHEMA = text_format.Parse((HOUSE / "schema" / "schema.pbtxt").read_text(), schema_pb2.Schema())
+SCHEMA, OPEN = (
+    text_format.Parse((HOUSE / "schema" / f"{name}.pbtxt").read_text(), schema_pb2.Schema())
+    for name in ("schema", "open")
+)
+
+
+DESCRIBING = {*features.TEXT_COLUMNS, features.YEAR}
 
 
 def products(faulty: int = 0, **changes: object) -> list[Product]:
@@ -22,22 +28,24 @@ def products(faulty: int = 0, **changes: object) -> list[Product]:
     return [product(number, **(changes if number < faulty else {})) for number in range(100)]
 
 
-def anomalies(rows: Sequence[Product], earlier: Sequence[Product] | None = None) -> dict[str, str]:
+def anomalies(
+    rows: Sequence[Product], earlier: Sequence[Product] | None = None, schema: schema_pb2.Schema = SCHEMA
+) -> dict[str, str]:
     """Feature to finding, judged as StatisticsGen and ExampleValidator judge a split."""
     import tensorflow_data_validation as tfdv
 
-    before = None if earlier is None else _statistics(earlier)
-    found = tfdv.validate_statistics(_statistics(rows), SCHEMA, previous_statistics=before)
+    before = None if earlier is None else _statistics(earlier, schema)
+    found = tfdv.validate_statistics(_statistics(rows, schema), schema, previous_statistics=before)
     return {name: info.description for name, info in found.anomaly_info.items()}
 
 
-def _statistics(rows: Iterable[Product]) -> object:
+def _statistics(rows: Iterable[Product], schema: schema_pb2.Schema) -> object:
     import tensorflow_data_validation as tfdv
     from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
     batch = ExamplesToRecordBatchDecoder(None).DecodeBatch([_example(row) for row in rows])
-    return generate_statistics_in_memory(batch, tfdv.StatsOptions(schema=SCHEMA))
+    return generate_statistics_in_memory(batch, tfdv.StatsOptions(schema=schema))
 
 
 def _example(row: Product) -> bytes:
@@ -55,6 +63,17 @@ def _example(row: Product) -> bytes:
 def test_schema_covers_exactly_what_ingest_writes():
     made = {features.IMAGE_BYTES, features.PICTURE_HASH, features.WIDTH, features.HEIGHT}
     assert {feature.name for feature in SCHEMA.feature} == made | set(features.COLUMNS)
+
+
+def test_the_open_schema_has_the_same_features_types_and_comparators_but_no_vocabulary():
+    theirs = {feature.name: feature for feature in SCHEMA.feature}
+    assert {feature.name for feature in OPEN.feature} == set(theirs)
+    assert not OPEN.string_domain
+    for feature in OPEN.feature:
+        other = theirs[feature.name]
+        assert (feature.type, feature.WhichOneof("shape_type")) == (other.type, other.WhichOneof("shape_type"))
+        assert (feature.drift_comparator, feature.skew_comparator) == (other.drift_comparator, other.skew_comparator)
+        assert feature.presence.min_fraction == (1 if feature.name not in DESCRIBING else 0)
 
 
 def test_every_domain_is_used_sorted_and_without_doubles():
@@ -135,6 +154,26 @@ def test_a_fault_is_an_anomaly_of_its_feature_alone(changes, faulty, finding):
     found = anomalies(products(faulty, **changes))
     assert list(found) == list(changes)
     assert finding in found[next(iter(changes))]
+
+
+ANY_SHOP = {
+    "German labels": {"articleType": "Röcke".encode(), "gender": b"Damen", "season": "Frühjahr".encode()},
+    "Chinese labels": {"articleType": "连衣裙".encode(), "baseColour": "米色".encode()},
+    "nothing but an article type": dict.fromkeys(DESCRIBING - {"articleType"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", ANY_SHOP.values(), ids=ANY_SHOP.keys())
+def test_the_open_schema_takes_any_vocabulary(changes):
+    assert anomalies(products(100, **changes), schema=OPEN) == {}
+
+
+@pytest.mark.slow
+def test_the_open_schema_tells_faults_of_what_ingest_makes_and_columns_that_shift():
+    assert list(anomalies(products(1, width=0), schema=OPEN)) == ["width"]
+    moved = products(60, articleType="Röcke".encode())
+    assert list(anomalies(moved, earlier=products(), schema=OPEN)) == ["articleType"]
 
 
 DRIFTS = {

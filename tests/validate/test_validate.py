@@ -196,12 +196,26 @@ def test_findings_of_a_feature_are_one_sentence_that_names_splits_and_remedy():
         Anomaly("train", "gender", True, "Unknown value: Kids (~2%). "),
         Anomaly("eval", "gender", True, "Unknown value: Kids (~3%). "),
         Anomaly("test", "gender", True, "Unknown value: Kids (~2%). "),
+        settings=Validation(schema_file="schema"),
+    )
+    remedy = (
+        "Correct the catalogue, or schema/schema.pbtxt where the data are right. "
+        "Another shop's catalogue: `fashion inspect DATA --draft DIR` writes a recipe for it."
     )
     assert verdict.problems == (
         "gender does not fit the schema: Unknown value: Kids (~2%) (train, test); Unknown value: Kids (~3%) (eval). "
-        "Correct the catalogue, or schema/schema.pbtxt where the data are right.",
-        "year does not fit the schema: Unexpectedly small value: 1066 (train). "
-        "Correct the catalogue, or schema/schema.pbtxt where the data are right.",
+        f"{remedy}",
+        f"year does not fit the schema: Unexpectedly small value: 1066 (train). {remedy}",
+    )
+
+
+def test_columns_that_nothing_depends_on_are_noted_whatever_is_odd_about_them():
+    odd = [Anomaly("train", name, True, "Unknown value: 7") for name in ("articleType", "usage", "year", "width")]
+    verdict = judge(odd, Summary.model_validate(FIT), Validation(), CLASSES, "lists", used=["articleType"])
+    assert [problem.split()[0] for problem in verdict.problems] == ["articleType", "width"]
+    assert verdict.notes == tuple(
+        f"{name} does not fit the schema: Unknown value: 7 (train). Neither labels nor splits depend on it."
+        for name in ("usage", "year")
     )
 
 
@@ -220,7 +234,8 @@ def test_lesser_findings_are_noted_and_let_the_data_pass():
 def test_the_schema_to_correct_is_the_one_that_the_data_were_held_against():
     for schema_file, shown in (("fashion_mnist", "schema/fashion_mnist.pbtxt"), ("shop/mine.pbtxt", "shop/mine.pbtxt")):
         problem = judged(Anomaly("eval", "year", True, "New"), settings=Validation(schema_file=schema_file)).problems[0]
-        assert problem.endswith(f"Correct the catalogue, or {shown} where the data are right.")
+        assert f"Correct the catalogue, or {shown} where the data are right." in problem
+        assert ("--draft" in problem) is (schema_file == "fashion_mnist"), "one's own schema is of one's own catalogue"
 
 
 def test_schemas_are_found_by_name_or_path_and_unknown_ones_refused(tmp_path):
@@ -228,7 +243,7 @@ def test_schemas_are_found_by_name_or_path_and_unknown_ones_refused(tmp_path):
     assert find_schema("schema") == SCHEMA
     assert find_schema(str(tmp_path / "mine.pbtxt")) == tmp_path / "mine.pbtxt"
     with pytest.raises(
-        RecipeError, match=r"'shema': there is none; did you mean 'schema'\? known: fashion_mnist, schema"
+        RecipeError, match=r"'shema': there is none; did you mean 'schema'\? known: fashion_mnist, open, schema"
     ):
         find_schema("shema")
     with pytest.raises(RecipeError, match="there is no such file"):
@@ -337,6 +352,7 @@ def run_chain(root: Path, schema: Path) -> Path:
         name="six_class",
         settings=Validation().model_dump_json(),
         classes=json.dumps(["topwear", "shoes"]),
+        used=json.dumps(["gender"]),
     )
     tfx.orchestration.LocalDagRunner().run(
         tfx.dsl.Pipeline(
