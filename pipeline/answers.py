@@ -1,7 +1,6 @@
 """Files of answers about pictures: written row by row, whole after any end of the process, and gone on with later."""
 
 import csv
-import fcntl
 import io
 import json
 import os
@@ -10,12 +9,13 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from components.errors import AnswerError
 from components.spreadsheet import unmarked, write_rows
+from serving.disk import locked, replacing
 
 Row = Mapping[str, Any]
 
@@ -47,11 +47,12 @@ class Lines:
         self._form, self._columns, self._model = form, tuple(columns), model
         self._mended: dict[int, bytes] = {}
         self._path = file if isinstance(file, Path) else None
-        self._file = _opened(file) if isinstance(file, Path) else file
+        self._held = ExitStack()
+        self._file = self._held.enter_context(_opened(file)) if isinstance(file, Path) else file
         try:
             begun = self._path is not None and self._resume(self._path)
         except AnswerError:
-            self._file.close()
+            self._held.close()
             raise
         if not begun and form == "csv":
             self._put(_csv_line(self._columns))
@@ -73,7 +74,7 @@ class Lines:
         if self._path is not None:
             with _explained(self._path):
                 self._mend(self._path)
-            _close(self._path, self._file)
+                self._held.close()
 
     def _put(self, line: bytes) -> None:
         with _explained(self._path):
@@ -85,12 +86,9 @@ class Lines:
         if not self._mended:
             return
         self._file.seek(0)
-        mended, lines = path.with_name(f".{path.name}.mended"), enumerate(self._file, start=-(self._form == "csv"))
-        with open(mended, "wb") as file:
+        lines = enumerate(self._file, start=-(self._form == "csv"))
+        with replacing(path) as file:
             file.writelines(self._mended.get(number, line) for number, line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(mended, path.resolve())
 
     def _resume(self, path: Path) -> bool:
         whole = 0
@@ -152,7 +150,8 @@ class Vectors:
         """
         self._names = path.with_suffix(".pictures.csv")
         self._lines = Lines(self._names, "csv", ("picture", "model", "error"), model)
-        self._path, self._file = path, _opened(path)
+        self._path, self._held = path, ExitStack()
+        self._file = self._held.enter_context(_opened(path))
         self.pictures, self.failed = self._lines.pictures, self._lines.failed
         self._count, self._width = len(self.pictures) + len(self.failed), 0
         with _explained(path):
@@ -180,7 +179,8 @@ class Vectors:
         if not self._width:
             with _explained(self._path):
                 self._file.write(_npy_header(self._count, 0))
-        _close(self._path, self._file)
+        with _explained(self._path):
+            self._held.close()
         self._lines.close()
 
     def _read_width(self) -> int:
@@ -225,23 +225,20 @@ def _as_list(vector: "array[float]") -> list[float]:
     return [float(f"{value:.9g}") for value in vector]  # as many digits as float32 has
 
 
-def _opened(path: Path) -> BinaryIO:
-    with _explained(path, "Give another --out."):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            raise AnswerError(f"{path}: is not a file. Give another --out.")
-        # Neither of open's modes reads, writes anywhere and makes the file.
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise AnswerError(f"{path}: another command is writing it. Wait for it, or give another --out.") from None
-        return file
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    def refuse(holder: str) -> None:
+        raise AnswerError(f"{path}: another command is writing it ({holder}). Wait for it, or give another --out.")
 
-
-def _close(path: Path, file: BinaryIO) -> None:
-    with _explained(path), file:
+    with ExitStack() as held:
+        with _explained(path, "Give another --out."):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                raise AnswerError(f"{path}: is not a file. Give another --out.")
+            held.enter_context(locked(path.with_name(f".{path.name}.lock"), refuse))
+            # Neither of open's modes reads, writes anywhere and makes the file.
+            file = held.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b"))
+        yield file
         file.flush()
         os.fsync(file.fileno())
 

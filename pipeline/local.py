@@ -1,7 +1,6 @@
 """Runs the graph, or a part of it, in this process, through TFX's own launcher."""
 
 import dataclasses
-import fcntl
 import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,6 +23,7 @@ from pipeline.experiment import Experiment
 from pipeline.graph import create_pipeline
 from pipeline.history import History
 from pipeline.runs import Run, StageRun
+from serving.disk import locked
 
 
 @dataclass(frozen=True)
@@ -155,13 +155,7 @@ def _alone(run: CompiledRun, node: pipeline_pb2.PipelineNode) -> Iterator[None]:
     key = hashlib.blake2b(node.parameters.SerializeToString(deterministic=True), digest_size=8).hexdigest()
     root = Path(run.ir.runtime_spec.pipeline_root.field_value.string_value)
     path = root / node.node_info.id / ".system" / f"lock-{key}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another run that does the same", 0)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path, lambda holder: report(f"waiting for another run that does the same ({holder})", 0)):
         yield
 
 

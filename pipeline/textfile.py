@@ -1,9 +1,9 @@
 """A text file that an option names, read and replaced as a whole: never half written."""
 
-import os
 from pathlib import Path
 
 from components.errors import RecipeError
+from serving.disk import replacing
 
 
 def read_text(option: str, file: Path) -> str:
@@ -24,9 +24,8 @@ def replace_text(option: str, file: Path, text: str) -> None:
     Raises:
         RecipeError: naming the option and the file, which cannot be written.
     """
-    partial = file.with_name(f".{file.name}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, file)
+        with replacing(file) as content:
+            content.write(text.encode())
     except OSError as error:
         raise RecipeError(f"{option} {file}: it cannot be written: {error}") from None

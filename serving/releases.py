@@ -9,16 +9,16 @@ loaded, so that takes two steps: load, then label. And it answers requests that 
 with the highest version loaded, so a version rolled back from is unloaded in the step that moves `stable` away from it.
 """
 
-import fcntl
-import os
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig, ModelServerConfig
+
+from serving.disk import locked, replacing
 
 CONFIG = "models.config"
 STABLE, CANARY = "stable", "canary"
@@ -186,21 +186,12 @@ class Releases:
         text = self.text()
         if text == self.before:
             return False
-        path = self._path.resolve()
-        staging = path.with_name(f".{path.name}-{os.getpid()}")
         try:
-            with open(staging, "w", encoding="utf-8") as file:
-                if path.exists():
-                    os.fchmod(file.fileno(), path.stat().st_mode)
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(staging, path)
-            _sync(path.parent)
+            with replacing(self._path) as file:
+                file.write(text.encode())
         except OSError as error:
-            staging.unlink(missing_ok=True)
             raise ReleaseError(
-                f"{path}: cannot be written ({error.strerror}). Nothing changed; mend that, and repeat."
+                f"{self._path.resolve()}: cannot be written ({error.strerror}). Nothing changed; mend that, and repeat."
             ) from error
         self.before = text
         return True
@@ -243,15 +234,12 @@ def alone(serving: Path) -> Iterator[None]:
     Raises:
         ReleaseError: there is no such folder, or it cannot be written.
     """
-    try:
-        lock = os.open(serving / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ReleaseError(f"{serving}: cannot write here ({error.strerror}). Name the serving folder.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(serving / _LOCK))
+        except OSError as error:
+            raise ReleaseError(f"{serving}: cannot write here ({error.strerror}). Name the serving folder.") from error
         yield
-    finally:
-        os.close(lock)
 
 
 def pinned(store: Path, on_disk: Collection[int], new: int) -> set[int]:
@@ -303,11 +291,3 @@ def _set_specific(entry: ModelConfig, versions: Collection[int]) -> None:
 
 def _listed(versions: Collection[int]) -> str:
     return ", ".join(map(str, sorted(versions))) or "none"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,12 +1,12 @@
 """A batch job as a whole: from a catalogue and a model to a folder of answers, which appears when it is complete."""
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ from components.ingest.catalogue import open_catalogue
 from components.ingest.settings import Picture
 from components.ingest.table import TABLE, read_rows
 from components.publish.store import model_digest
+from serving.disk import locked, replacing
 
 SUMMARY_FILE = "summary.json"
 
 _JOB_FILE = ".job.json"
-_LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run_batch(
         if done:
             return done
         folder = out.parent / f".{out.name}.unfinished"
-        with _alone(folder):
+        with locked(out.parent / f".{out.name}.lock", partial(_refuse, out)):
             _begin(folder, job)
             batch = Batch(catalogue, model_dir.absolute(), picture, form, folder.absolute(), rows)
             resumed = batch.answered
@@ -143,12 +143,10 @@ def _begin(folder: Path, job: dict[str, Any]) -> None:
     """Clears away what an earlier try left, unless it was the same job."""
     written = folder / _JOB_FILE
     if not written.exists() or json.loads(written.read_bytes()) != job:
-        for path in folder.iterdir():
-            if path.name != _LOCK_FILE:
-                path.unlink()
-        unfinished = folder / f"{_JOB_FILE}.new"
-        unfinished.write_text(json.dumps(job))
-        os.replace(unfinished, written)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with replacing(written) as file:
+            file.write(json.dumps(job).encode())
 
 
 def _run(batch: Batch, beam_args: Sequence[str]) -> None:
@@ -182,17 +180,8 @@ def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome, data
         path.unlink()
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / _LOCK_FILE, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AnswerError(
-                f"{folder}: another batch is writing there. Wait for it, or give another --out."
-            ) from None
-        yield
+def _refuse(out: Path, holder: str) -> None:
+    raise AnswerError(f"{out}: another batch is writing there ({holder}). Wait for it, or give another --out.")
 
 
 @contextmanager

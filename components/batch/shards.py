@@ -10,7 +10,6 @@ and each shard is written when it is done, so a job that was killed goes on wher
 
 import json
 import os
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from components.ingest.settings import Picture
 from components.ingest.source import Catalogue
 from components.ingest.table import Row, read_rows
 from components.progress import report
+from serving.disk import replacing
 
 ROWS_PER_SHARD = 1024
 
@@ -152,8 +152,7 @@ class WriteShard(beam.DoFn):
 
     def process(self, answered: Answered) -> None:
         number, rows = answered
-        unfinished = self._batch.folder / f".{uuid.uuid4().hex}"
-        unfinished.write_text(json.dumps(count(rows)))
-        os.replace(unfinished, self._batch.counts_file(number))
-        WRITERS[self._batch.form](unfinished, rows)
-        os.replace(unfinished, self._batch.file(number))
+        with replacing(self._batch.counts_file(number)) as file:
+            file.write(json.dumps(count(rows)).encode())
+        with replacing(self._batch.file(number)) as file:
+            WRITERS[self._batch.form](Path(file.name), rows)

@@ -5,7 +5,6 @@ renamed into place; it is renamed out of sight before it is deleted. The store h
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import PublishError
-from serving import releases
+from serving import disk, releases
 from serving.versions import find_versions
 
 EXTRAS = "assets.extra"
@@ -110,7 +109,7 @@ def publish(
             os.rename(staging, path)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        _sync_entry(store)
+        disk.sync(store)
         return Published(version, path, already=False, removed=_prune_around_labels(store, keep, version))
 
 
@@ -184,13 +183,7 @@ def _explained(store: Path) -> Iterator[None]:
 @contextmanager
 def locked(store: Path) -> Iterator[None]:
     """Holds the store's lock. The system frees it with the process, however that ends."""
-    store.mkdir(parents=True, exist_ok=True)
-    with open(store / _LOCK, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("%s: waiting for another publisher to finish", store)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with disk.locked(store / _LOCK, lambda holder: logging.info("%s: waiting for %s to publish", store, holder)):
         yield
 
 
@@ -231,15 +224,7 @@ def _write_extras(staging: Path, extras: Mapping[str, str | bytes]) -> None:
 def _sync(folder: Path) -> None:
     """Puts a folder and all below it on the disk: a version that is visible must survive a power cut whole."""
     for path in (*folder.rglob("*"), folder):
-        _sync_entry(path)
-
-
-def _sync_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        disk.sync(path)
 
 
 def _prune_around_labels(store: Path, keep: int, new: int) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from components.transform.taxonomy import load_taxonomy
 from components.validate.reviewed import find_schema
 from pipeline.recipe import Recipe
 from pipeline.textfile import read_text
+from serving.disk import replacing
 
 
 def pack(recipe: Recipe) -> str:
@@ -60,11 +60,10 @@ def unpack(text: str, folder: Path) -> Recipe:
 
 def _kept(text: str, folder: Path, name: str) -> Path:
     path = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest() / name
-    half_made = path.with_name(f".{os.getpid()}-{name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        half_made.write_text(text, encoding="utf-8")
-        half_made.replace(path)  # several tasks of a run write it at once
+        with replacing(path) as file:  # several tasks of a run write it at once
+            file.write(text.encode())
     except OSError as error:
         raise RecipeError(f"{path}: cannot be written ({error.strerror}). Name another folder with --root") from None
     return path

@@ -1,7 +1,6 @@
 """Batch inference: one line for every row, the answers of the published model, and no work lost or done twice."""
 
 import csv
-import fcntl
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 
 from components.batch.answers import COLUMNS, REFUSED
 from components.errors import AnswerError, CatalogueError, RecipeError
+from serving.disk import locked
 from tests import HOUSE
 from tests.data.faults import (
     draw,
@@ -260,12 +260,9 @@ def test_other_answers_are_replaced_only_when_asked(model, tmp_path):
 
 def test_two_batches_do_not_write_to_one_place(model, tmp_path):
     data = write_good_catalogue(tmp_path / "shop", 1)
-    folder = tmp_path / ".out.unfinished"
-    folder.mkdir()
-    with open(folder / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(Exception, match="another batch is writing there"):
-            run(data, model, tmp_path / "out")
+    taken = pytest.raises(AnswerError, match=rf"another batch is writing there \(process {os.getpid()} on ")
+    with locked(tmp_path / ".out.lock"), taken:
+        run(data, model, tmp_path / "out")
 
 
 def test_catalogue_that_changes_meanwhile_is_refused(model, tmp_path, monkeypatch):

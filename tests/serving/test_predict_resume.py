@@ -162,7 +162,7 @@ def test_a_stopped_matrix_goes_on_where_it_was(server, bad, rows):
 
 def test_two_commands_do_not_write_one_file(tmp_path):
     first = Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
-    with pytest.raises(AnswerError, match="another command is writing it"):
+    with pytest.raises(AnswerError, match=rf"another command is writing it \(process {os.getpid()} on "):
         Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
     first.close()
     Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3").close()
