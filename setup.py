@@ -28,6 +28,7 @@ PIPELINE = [
     "croniter>=6",
     "filelock>=4.3",
     "numpy>=2",
+    "scikit-learn>=1.5",
     "scipy>=1.15,<2",
     "pillow>=11",
     # The report of a run: pages and plots.

@@ -22,6 +22,7 @@ _DECIDING = {
     "keras_tuner": "keras-tuner",
     "numpy": "numpy",
     "scipy": "scipy",
+    "sklearn": "scikit-learn",
     "tensorflow": "tensorflow",
     "tensorflow_data_validation": "tensorflow-data-validation",
     "tensorflow_model_analysis": "tensorflow-model-analysis",

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from components.digest import code_digest, content_digest
 from components.report.collect import FACTS_FILE, collect
-from components.report.facts import RunFacts, StageTime, Use, from_json, to_json
+from components.report.facts import RunFacts, from_json, to_json
+from components.report.facts.verdict import StageTime, Use
 from components.report.reading import Reading
 from components.report.sources import Folders, Plan, Sources, plan_of
-from components.report.verdict import verdict_facts
+from components.report.verdict_section import verdict_facts
 from pipeline.history import History
 from pipeline.paths import Paths
 from pipeline.runs import Artifact, Run, StageRun

@@ -152,7 +152,7 @@ def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[np.float32], 
 
 
 def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
-    """The expected calibration error (ECE): how far answers are from being right as often as they are sure of it.
+    """Computes the expected calibration error (ECE): how far answers are from being right as often as they are sure.
 
     Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, equation 3: the mean
     over the examples of |accuracy − mean confidence| of their bin, of 15 bins of equal width.
@@ -166,36 +166,38 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
     """
     if not len(labels):
         return float("nan")
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    gap = (probabilities.argmax(axis=1) == labels) - confidence
+    _, confidence, right = calibration_bins(labels, probabilities)
+    return float(np.abs(right - confidence).sum() / len(labels))
+
+
+def calibration_bins(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sorts answers by their confidence into bins of equal width.
+
+    Returns:
+        float64 [3, CALIBRATION_BINS]: of each bin the answers, the sum of their confidences, and those that are right.
+    """
+    confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     # A bin is open below and closed above; what rounding puts outside of 0 … 1 belongs to the first or last.
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, CALIBRATION_BINS - 1)
-    return float(np.abs(np.bincount(bins, gap, CALIBRATION_BINS)).sum() / len(labels))
+    return np.stack([np.bincount(bins, each, CALIBRATION_BINS) for each in (np.ones(len(labels)), confidence, right)])
 
 
 def average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> float:
-    """Area under the precision-recall curve, as the mean precision at the rank of each positive.
+    """Computes the area under the precision-recall curve as the mean precision at the rank of each positive.
 
-    This is the step-wise sum that scikit-learn calls average precision, the usual convention where an AUPRC is
-    published; trapezoids between the points would be too kind: Davis & Goadrich 2006,
-    https://doi.org/10.1145/1143844.1143874. Examples of equal score enter together, so the order in which they come
-    does not matter.
+    Trapezoids between the points would be too kind: Davis & Goadrich 2006, https://doi.org/10.1145/1143844.1143874.
 
     Args:
         positive: bool [n], which examples are of the class.
-        scores: float32 [n], higher for those more likely to be.
+        scores: float32 [n], higher for those more likely to be; what is no number counts as 0.
 
     Returns:
         A number in 0 … 1; NaN where nothing is positive.
     """
-    if not positive.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(positive[order])
-    last_of_score = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    gained = np.diff(found[last_of_score], prepend=0)
-    return float(np.sum(gained * found[last_of_score] / (last_of_score + 1)) / found[-1])
+    from sklearn.metrics import average_precision_score  # takes a second to import
+
+    return float(average_precision_score(positive, np.nan_to_num(scores))) if positive.any() else float("nan")
 
 
 def _cross_entropy(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:

@@ -37,7 +37,7 @@ class ClassFigures:
     auprc: float | None
     support: int
     predicted: int
-    baseline_recall: float | None
+    baseline_recall: float | None = None
     lost: int | None = None
     gained: int | None = None
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from components.report.quality import frequent_mistakes
-
 _SHOWN = 12  # of each kind
 _PAIRS, _EXAMPLES_OF_PAIR = 12, 4
 _QUERIES, _NEIGHBOURS = 6, 5
@@ -31,11 +29,14 @@ class Selection:
     pairs: tuple[tuple[int, int, int, tuple[int, ...]], ...]
     similar: tuple[tuple[int, tuple[int, ...], tuple[float, ...]], ...]
 
+    def explained(self) -> list[int]:
+        """Returns every row that is shown with a heat map, once."""
+        return sorted({*self.sure, *self.edge, *self.worst, *(row for *_, rows in self.pairs for row in rows)})
+
     def rows(self) -> list[int]:
-        """Every row that is shown, once."""
-        pairs = [row for *_, rows in self.pairs for row in rows]
+        """Returns every row that is shown, once."""
         similar = [row for query, rows, _ in self.similar for row in (query, *rows)]
-        return sorted({*self.sure, *self.edge, *self.worst, *pairs, *similar})
+        return sorted({*self.explained(), *similar})
 
 
 def select(
@@ -71,6 +72,17 @@ def select(
         pairs=tuple(pairs),
         similar=tuple(_neighbours(row, embeddings, hashes) for row in _queries(labels, hashes)),
     )
+
+
+def frequent_mistakes(confusion: Sequence[Sequence[int]], most: int) -> list[tuple[int, int, int]]:
+    """Returns the most frequent mistakes as (true class, predicted class, count), the most frequent first."""
+    mistakes = [
+        (true, predicted, count)
+        for true, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if count and true != predicted
+    ]
+    return sorted(mistakes, key=lambda mistake: -mistake[2])[:most]
 
 
 def _rows(rows: NDArray[np.intp]) -> tuple[int, ...]:

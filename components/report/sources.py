@@ -10,7 +10,7 @@ import yaml
 from components.evaluate.settings import Gate
 from components.ingest.settings import Picture
 from components.networks.settings import Model
-from components.report.facts import StageTime, Use
+from components.report.facts.verdict import StageTime, Use
 from components.settings import Settings
 from components.train.settings import Train
 from components.transform.settings import Balance

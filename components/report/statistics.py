@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.report.facts import AnomalyFacts, Drift, DriftFacts
+from components.report.facts.data import AnomalyFacts, Drift, DriftFacts
 from components.validate.gate import Anomaly
 
 _STATISTICS_FILE = "FeatureStats.pb"

@@ -21,7 +21,7 @@ from scipy.special import rel_entr  # type: ignore[import-untyped]
 
 from components.errors import RecipeError
 from components.reading import choices
-from components.report.facts import Drift as Change
+from components.report.facts.data import Drift as Change
 from components.report.statistics import drift_between, moved
 from pipeline.retrain.settings import Drift
 

@@ -13,7 +13,7 @@ from components.evaluate.figures import (
     top_accuracy,
 )
 from components.evaluate.settings import Gate
-from components.report.quality import calibration_of
+from components.report.quality_section import calibration_of
 from tests.evaluate.confusions import OPEN
 
 
@@ -44,6 +44,12 @@ def test_area_under_precision_and_recall_is_the_sum_over_all_thresholds(seed: in
         area += (recall - recall_before) * (called & positive).sum() / called.sum()
         recall_before = recall
     assert average_precision(positive, scores) == pytest.approx(area)
+
+
+def test_answers_that_are_no_numbers_are_wrong_and_stop_no_evaluation() -> None:
+    found = figures(np.array([0, 1, 0]), np.array([[0.9, 0.1], [np.nan, np.nan], [0.8, 0.2]], np.float32), 2)
+    assert found.overall["accuracy"] == pytest.approx(2 / 3)
+    assert found.classes["auprc"] == pytest.approx([1.0, 1 / 3])
 
 
 def drawn(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from ml_metadata.metadata_store.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from components.report.facts import RunFacts, Use, from_json
+from components.report.facts import RunFacts, from_json
+from components.report.facts.verdict import Use
 from components.transform.taxonomy import load_taxonomy
 from pipeline.commands.report import report, runs
 from pipeline.experiment import Experiment

@@ -6,48 +6,40 @@ import io
 import numpy as np
 from PIL import Image
 
+from components.evaluate.verdict import ClassFigures
 from components.networks.profiles import PROFILES
-from components.report.facts import (
+from components.report.facts import Gap, RunFacts
+from components.report.facts.data import (
     AnomalyFacts,
-    Answer,
-    Baseline,
-    Bin,
-    Block,
-    Calibration,
     ClassCounts,
-    ClassQuality,
     Column,
-    ConfusedPair,
     Count,
-    Coverage,
-    Curve,
     DataFacts,
     Drift,
     DriftFacts,
     DuplicateGroup,
     Duplicates,
-    Epoch,
-    Gap,
     Histogram,
     Listing,
-    Neighbour,
-    Network,
-    PictureFacts,
-    ProvenanceFacts,
-    QualityFacts,
     QuarantineReason,
     QuarantineSample,
-    Reason,
-    RunFacts,
+)
+from components.report.facts.quality import (
+    Answer,
+    Bin,
+    Calibration,
+    ConfusedPair,
+    Coverage,
+    Curve,
+    Neighbour,
+    PictureFacts,
+    QualityFacts,
     Shown,
     Similar,
     SliceQuality,
-    Stage,
-    StageTime,
-    TrainingFacts,
-    Use,
-    VerdictFacts,
 )
+from components.report.facts.training import Block, Epoch, Network, Stage, TrainingFacts
+from components.report.facts.verdict import Baseline, ProvenanceFacts, Reason, StageTime, Use, VerdictFacts
 
 HOSTILE = "<script>alert(1)</script></script><!--\"'&amp;{{7*7}}"
 STAGES = ("ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "publish")
@@ -260,7 +252,7 @@ class _Maker:
             macro_auprc=0.8765,
             top5_accuracy=0.9912,
             classes=tuple(
-                ClassQuality(self.names[i], float(precision[i]), float(recall[i]), float(f1[i]), 0.9 + i / (20 * k),
+                ClassFigures(self.names[i], float(precision[i]), float(recall[i]), float(f1[i]), 0.9 + i / (20 * k),
                              int(support[i]), int(predicted[i]), float(recall[i]) - 0.011 * (i % 3))
                 for i in range(k)
             ),

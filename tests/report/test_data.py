@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.report import data
+from components.report import data_section as data
 from components.report.examples import Table
 from components.report.statistics import drift_between
 from tests.report.inputs import CLASSES

@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from components.report.facts import Answer, Gap, PictureFacts, RunFacts, Shown, VerdictFacts, from_json, to_json
+from components.report.facts import Gap, RunFacts, from_json, to_json
+from components.report.facts.quality import Answer, PictureFacts, Shown
+from components.report.facts.verdict import VerdictFacts
 from components.report.predictions import Predictions, load_predictions
 from components.report.reading import Reading
-from components.report.verdict import verdict_facts
+from components.report.verdict_section import verdict_facts
 from tests.report.inputs import CLASSES, answers, sources
 
 

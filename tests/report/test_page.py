@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from components.report.facts import Coverage, RunFacts, from_json, to_json
+from components.report.facts import RunFacts, from_json, to_json
+from components.report.facts.quality import Coverage
 from components.report.page import write_page
 from components.report.page.findings import findings, suggested_threshold, weak_slices
 from components.report.page.formats import duration, number, percent, score, whole

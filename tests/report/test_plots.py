@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from components.report.facts import Count, Histogram
+from components.report.facts.data import Count, Histogram
 from components.report.page.formats import duration, number, percent, points, score, whole
 from components.report.page.page import plots_of
 from tests.report.drawn_facts import full_facts

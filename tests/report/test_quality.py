@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from components.evaluate.figures import average_precision
-from components.report import quality
+from components.report import quality_section as quality
+from components.report.selection import frequent_mistakes
 from tests.report.inputs import CLASSES, answers
 
 
@@ -71,4 +72,4 @@ def test_slices_count_every_example_once_missing_values_too():
 
 
 def test_the_most_frequent_mistakes_come_first_and_right_answers_are_none():
-    assert quality.frequent_mistakes([[50, 1, 0], [7, 9, 0], [0, 2, 3]], 2) == [(1, 0, 7), (2, 1, 2)]
+    assert frequent_mistakes([[50, 1, 0], [7, 9, 0], [0, 2, 3]], 2) == [(1, 0, 7), (2, 1, 2)]

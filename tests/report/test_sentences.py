@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from components.networks.profiles import PROFILES
-from components.report.facts import PictureFacts, RunFacts, StageTime
+from components.report.facts import RunFacts
+from components.report.facts.quality import PictureFacts
+from components.report.facts.verdict import StageTime
 from components.report.page import write_page
 from components.report.page.compare import same_test
-from components.report.quality import SLICED, slices_of
+from components.report.quality_section import SLICED, slices_of
 from components.report.reading import Reading
-from components.report.training import seconds_of
-from components.report.verdict import verdict_facts
+from components.report.training_section import seconds_of
+from components.report.verdict_section import verdict_facts
 from components.validate.gate import judge
 from tests.report.drawn_facts import full_facts, refused_facts
 from tests.report.inputs import CLASSES, sources

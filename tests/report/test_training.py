@@ -7,7 +7,7 @@ import pytest
 
 from components.ingest.settings import Picture
 from components.networks.settings import Model
-from components.report import training
+from components.report import training_section as training
 from components.train.settings import Finetune, Train
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.report.training import read_stages
+from components.report.training_section import read_stages
 from components.train.history import best_epoch, kept_phase, mend_history, read_history
 from components.train.settings import Train
 from pipeline.summary import _trained

@@ -10,102 +10,10 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from components.report.facts.data import (
-    AnomalyFacts,
-    ClassCounts,
-    Column,
-    Count,
-    DataFacts,
-    Drift,
-    DriftFacts,
-    DuplicateGroup,
-    Duplicates,
-    Histogram,
-    Listing,
-    QuarantineReason,
-    QuarantineSample,
-)
-from components.report.facts.jpeg import Jpeg
-from components.report.facts.quality import (
-    Answer,
-    Bin,
-    Calibration,
-    ClassQuality,
-    ConfusedPair,
-    Coverage,
-    Curve,
-    Neighbour,
-    PictureFacts,
-    QualityFacts,
-    Shown,
-    Similar,
-    SliceQuality,
-)
-from components.report.facts.training import (
-    Block,
-    Epoch,
-    Network,
-    Scaling,
-    Stage,
-    TrainingFacts,
-)
-from components.report.facts.verdict import (
-    Baseline,
-    Outcome,
-    ProvenanceFacts,
-    Reason,
-    StageTime,
-    Use,
-    VerdictFacts,
-)
-
-__all__ = [
-    "AnomalyFacts",
-    "Answer",
-    "Baseline",
-    "Bin",
-    "Block",
-    "Calibration",
-    "ClassCounts",
-    "ClassQuality",
-    "Column",
-    "ConfusedPair",
-    "Count",
-    "Coverage",
-    "Curve",
-    "DataFacts",
-    "Drift",
-    "DriftFacts",
-    "DuplicateGroup",
-    "Duplicates",
-    "Epoch",
-    "Gap",
-    "Histogram",
-    "Jpeg",
-    "Listing",
-    "Neighbour",
-    "Network",
-    "Outcome",
-    "PictureFacts",
-    "ProvenanceFacts",
-    "QualityFacts",
-    "QuarantineReason",
-    "QuarantineSample",
-    "Reason",
-    "RunFacts",
-    "Scaling",
-    "Section",
-    "Shown",
-    "Similar",
-    "SliceQuality",
-    "Stage",
-    "StageTime",
-    "TrainingFacts",
-    "Use",
-    "VerdictFacts",
-    "from_json",
-    "to_json",
-]
+from components.report.facts.data import DataFacts
+from components.report.facts.quality import PictureFacts, QualityFacts
+from components.report.facts.training import TrainingFacts
+from components.report.facts.verdict import ProvenanceFacts, VerdictFacts
 
 Section = Literal["verdict", "data", "training", "quality", "pictures", "provenance"]
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from components.evaluate.verdict import ClassFigures
 from components.report.facts.jpeg import Jpeg
 
 
@@ -32,20 +33,6 @@ class Shown:
     picture: Jpeg
     answers: tuple[Answer, ...]
     overlay: Jpeg | None = None
-
-
-@dataclass(frozen=True)
-class ClassQuality:
-    """How a class fared on the test split; the fields are those of `components.evaluate.verdict.ClassFigures`."""
-
-    name: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    auprc: float | None
-    support: int
-    predicted: int
-    baseline_recall: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +157,7 @@ class QualityFacts:
     macro_recall: float | None
     macro_f1: float | None
     macro_auprc: float | None
-    classes: tuple[ClassQuality, ...]
+    classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     pairs: tuple[ConfusedPair, ...] = ()
     curves: tuple[Curve, ...] = ()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from components.train.calibration import Calibration
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -85,18 +87,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """How confidences were scaled on the eval split; see `components.train.calibration.Calibration`."""
-
-    temperature: float
-    doubt: float
-    examples: int
-    errors: int
-    ece_before: float
-    ece_after: float
-
-
-@dataclass(frozen=True)
 class TrainingFacts:
     """How training went.
 
@@ -112,4 +102,4 @@ class TrainingFacts:
     network: Network | None
     seconds: float | None
     calibrated: bool | None = None
-    scaling: Scaling | None = None
+    scaling: Calibration | None = None

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from components.report.facts import QualityFacts, RunFacts
+from components.report.facts import RunFacts
+from components.report.facts.quality import QualityFacts
 from components.report.page.formats import NONE, duration, number, percent, points, whole
 from components.report.page.page import write_html
 from components.report.page.plots.comparison import recalls

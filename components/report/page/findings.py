@@ -4,17 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.report.facts import (
-    ClassQuality,
-    Coverage,
-    DataFacts,
-    Gap,
-    QualityFacts,
-    RunFacts,
-    SliceQuality,
-    TrainingFacts,
-    VerdictFacts,
-)
+from components.evaluate.verdict import ClassFigures
+from components.report.facts import Gap, RunFacts
+from components.report.facts.data import DataFacts
+from components.report.facts.quality import Coverage, QualityFacts, SliceQuality
+from components.report.facts.training import TrainingFacts
+from components.report.facts.verdict import VerdictFacts
 from components.report.page.formats import percent, points, whole
 
 Level = Literal["bad", "warn", "info"]
@@ -92,7 +87,7 @@ class Gaps:
         return tuple(gap for gap in self._gaps if gap.section == section and gap not in self._told)
 
 
-def judged(quality: QualityFacts, gate: Mapping[str, float]) -> tuple[ClassQuality, ...]:
+def judged(quality: QualityFacts, gate: Mapping[str, float]) -> tuple[ClassFigures, ...]:
     """The classes that the gate judges each by itself: those with enough test products."""
     return tuple(of for of in quality.classes if of.support >= gate.get("support", 0))
 

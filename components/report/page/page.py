@@ -12,7 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from components.report.facts import QualityFacts, RunFacts
+from components.report.facts import RunFacts
+from components.report.facts.quality import QualityFacts
 from components.report.page import formats
 from components.report.page.card import write_card
 from components.report.page.findings import Gaps, findings, judged, suggested_threshold, weak_slices

@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from components.report.facts import QualityFacts
+from components.report.facts.quality import QualityFacts
 from components.report.page.formats import percent, points
 from components.report.page.plots.base import ACCENT, BAD, FAINT, MUTED, PANEL, Plot, drawn, plain, ticks
 

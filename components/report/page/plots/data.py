@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from components.report.facts import ClassCounts, Column, DriftFacts, Histogram
+from components.report.facts.data import ClassCounts, Column, DriftFacts, Histogram
 from components.report.page.formats import percent, whole
 from components.report.page.plots.base import ACCENT, FAINT, MUTED, PANEL, TEXT, Plot, drawn, plain, short, ticks
 

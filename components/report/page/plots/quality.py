@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from components.report.facts import Calibration, ClassQuality, Coverage, Curve, SliceQuality
+from components.evaluate.verdict import ClassFigures
+from components.report.facts.quality import Calibration, Coverage, Curve, SliceQuality
 from components.report.page.formats import NONE, percent, score, whole
 from components.report.page.plots.base import (
     ACCENT,
@@ -27,7 +28,7 @@ _RECALLS = (0.5, 0.8, 0.9, 0.95, 0.99)
 _NO_VALUE = "(missing)"
 
 
-def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassQuality, ...]) -> Plot:
+def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassFigures, ...]) -> Plot:
     """Precision against recall of every class; those with the smallest area below their curve stand out."""
     areas = {of.name: of.auprc for of in classes}
     ordered = sorted(curves, key=lambda curve: area if (area := areas.get(curve.name)) is not None else 0.0)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import plotly.graph_objects as go
 
-from components.report.facts import Epoch, Stage
+from components.report.facts.training import Epoch, Stage
 from components.report.page.formats import number, percent
 from components.report.page.plots.base import ACCENT, LINE, MUTED, PANEL, TEXT, WARN, Plot, drawn, plain
 

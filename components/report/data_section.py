@@ -1,21 +1,25 @@
-"""What is said of the data: counts of columns, sizes, duplicates, and what was left out."""
+"""The section on the data: counts of columns, sizes, duplicates, and what was left out."""
 
 import csv
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.report.examples import Table
-from components.report.facts import (
+from components.errors import CatalogueError
+from components.ingest.duplicates import same_picture
+from components.report.examples import Table, pictures_of
+from components.report.facts.data import (
     ClassCounts,
     Column,
     Count,
     DataFacts,
+    DriftFacts,
     DuplicateGroup,
     Duplicates,
     Histogram,
@@ -23,7 +27,14 @@ from components.report.facts import (
     QuarantineReason,
     QuarantineSample,
 )
+from components.report.reading import Reading
+from components.report.sources import Plan
+from components.report.statistics import anomaly_facts, drift_between
+from components.report.thumbnail import thumbnail
 from components.spreadsheet import unmarked
+
+if TYPE_CHECKING:
+    from components.ingest.source import Catalogue
 
 COLUMNS = ("masterCategory", "subCategory", "articleType", "gender", "season", "year", "usage", "baseColour")
 
@@ -38,6 +49,36 @@ _DUPLICATES_SHOWN = 12
 _LISTED_OF_GROUP = 6
 
 Pictures = Callable[[str], bytes | None]
+
+
+def data_facts(reading: Reading) -> DataFacts | None:
+    """Makes the section on the data; None where the run did not come so far."""
+    folder = reading.folders.quarantine
+    if folder is None:
+        reading.miss("data", "everything", "The run ended before ingest did.")
+        return None
+    picture_of = _catalogue_pictures(reading)
+    facts = reading.attempt("data", "counts", lambda: from_quarantine(folder, reading.classes, picture_of))
+    if facts is None:
+        return None
+    uses, anomalies, table = reading.uses, reading.anomalies, reading.table
+    if uses is not None:
+        balanced = zip(facts.classes, uses.tolist(), strict=True)
+        facts = replace(facts, classes=tuple(replace(counts, balanced=count) for counts, count in balanced))
+    if table is not None:
+        facts = replace(
+            facts,
+            columns=tuple(_column(name, table.texts[name]) for name in COLUMNS),
+            histograms=_histograms(table),
+            sizes=_sizes(table),
+            duplicates=_duplicates(reading, table),
+        )
+    return replace(
+        facts,
+        anomalies=None if anomalies is None else anomaly_facts(anomalies),
+        drift=_drift(reading),
+        notes=reading.judgement.notes if reading.judgement else (),
+    )
 
 
 def from_quarantine(folder: Path, classes: Sequence[str], picture_of: Pictures) -> DataFacts:
@@ -59,32 +100,11 @@ def from_quarantine(folder: Path, classes: Sequence[str], picture_of: Pictures) 
     )
 
 
-def columns_of(table: Table) -> tuple[Column, ...]:
-    """How often each value of a column occurs, all splits together."""
-    return tuple(_column(name, table.texts[name]) for name in COLUMNS)
-
-
-def histograms_of(table: Table) -> tuple[Histogram, ...]:
-    """How large and how bright the pictures are."""
-    return (
-        histogram("width", "px", table.widths),
-        histogram("height", "px", table.heights),
-        histogram("size", "kB", table.sizes / 1000),
-        histogram("brightness", "", table.brightness, sampled=len(table.brightness) < len(table)),
-    )
-
-
 def histogram(name: str, unit: str, values: NDArray[Any], *, sampled: bool = False) -> Histogram:
     """Counts in bins of equal width; one bin where all values are the same."""
     bins = min(_BINS, len(np.unique(values))) or 1
     counts, edges = np.histogram(values, bins)
     return Histogram(name, unit, tuple(map(float, edges)), tuple(map(int, counts)), sampled)
-
-
-def sizes_of(table: Table) -> tuple[Count, ...]:
-    """The most frequent sizes of the catalogue's pictures."""
-    counted = Counter(zip(table.widths.tolist(), table.heights.tolist(), strict=True))
-    return tuple(Count(f"{width} × {height}", n) for (width, height), n in counted.most_common(_MOST_SIZES))
 
 
 def duplicate_rows(table: Table, pictures: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -114,24 +134,33 @@ def duplicates_of(
         samples=tuple(
             DuplicateGroup(
                 picture_of(str(table.ids[rows[0]])),
-                tuple(_listing(table, row, classes) for row in _telling(table, rows)),
+                tuple(_listing(table, row, classes) for row in _representatives(table, rows)),
                 _contradictory(table, rows),
             )
-            for rows in shown_duplicates(groups)
+            for rows in groups[:_DUPLICATES_SHOWN]
         ),
     )
 
 
-def shown_duplicates(groups: Sequence[NDArray[np.intp]]) -> Sequence[NDArray[np.intp]]:
-    """The groups that a report shows."""
-    return groups[:_DUPLICATES_SHOWN]
+def _histograms(table: Table) -> tuple[Histogram, ...]:
+    return (
+        histogram("width", "px", table.widths),
+        histogram("height", "px", table.heights),
+        histogram("size", "kB", table.sizes / 1000),
+        histogram("brightness", "", table.brightness, sampled=len(table.brightness) < len(table)),
+    )
+
+
+def _sizes(table: Table) -> tuple[Count, ...]:
+    sizes = Counter(zip(table.widths.tolist(), table.heights.tolist(), strict=True))
+    return tuple(Count(f"{width} × {height}", n) for (width, height), n in sizes.most_common(_MOST_SIZES))
 
 
 def _contradictory(table: Table, rows: NDArray[np.intp]) -> bool:
     return len(np.unique(table.labels[rows])) > 1
 
 
-def _telling(table: Table, rows: NDArray[np.intp]) -> list[int]:
+def _representatives(table: Table, rows: NDArray[np.intp]) -> list[int]:
     """The first rows of a group, with every class among them before any class comes again."""
     _, first = np.unique(table.labels[rows], return_index=True)
     rest = np.setdiff1d(np.arange(len(rows)), first)
@@ -176,3 +205,47 @@ def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterat
                 chosen.append(QuarantineSample(int(row["row"]), product, row["detail"], picture_of(product)))
     for count in _counts(counts):
         yield QuarantineReason(count.value, count.count, tuple(samples[count.value]))
+
+
+def _catalogue_pictures(reading: Reading) -> Pictures:
+    """Looks up thumbnails in the catalogue, which may be gone by now, or another one."""
+    catalogue = reading.attempt("data", "pictures in quarantine", lambda: _same_catalogue(reading.plan))
+
+    def picture_of(product: str) -> bytes | None:
+        if catalogue is None or not (product.isascii() and product.isdecimal()):
+            return None
+        try:
+            picture = catalogue.read_picture(product)
+        except OSError:  # it may lie in quarantine for that very reason
+            return None
+        return thumbnail(picture) if picture else None
+
+    return picture_of
+
+
+def _same_catalogue(plan: Plan) -> "Catalogue | None":
+    from components.ingest.catalogue import open_catalogue
+
+    if plan.data is None:
+        return None
+    catalogue = open_catalogue(plan.data)
+    if catalogue.digest() != plan.data_digest:
+        raise CatalogueError("The catalogue has changed since the run.")
+    return catalogue
+
+
+def _duplicates(reading: Reading, table: Table) -> Duplicates | None:
+    members, folder = reading.members, reading.folders.examples
+    if members is None or folder is None:
+        return None
+    groups = duplicate_rows(table, same_picture(members.signatures))
+    pictures = pictures_of(folder, {str(table.ids[rows[0]]) for rows in groups[:_DUPLICATES_SHOWN]})
+    return duplicates_of(table, groups, reading.classes, lambda product: thumbnail(pictures[product]))
+
+
+def _drift(reading: Reading) -> DriftFacts | None:
+    before, now = reading.folders.earlier, reading.folders.statistics
+    if before is None or now is None:
+        reading.miss("data", "drift", "There are no earlier data of this recipe to compare with.")
+        return None
+    return reading.attempt("data", "drift", lambda: drift_between(before, now, reading.sources.earlier_run))

@@ -1,4 +1,4 @@
-"""What is said of the training: the figures of every epoch, and the parts of the network."""
+"""The section on training: the figures of every epoch, and the parts of the network."""
 
 import math
 from collections import Counter
@@ -8,12 +8,37 @@ from pathlib import Path
 from components.ingest.settings import Picture
 from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
 from components.networks.settings import Model
-from components.report.facts import Block, Epoch, Network, Stage, StageTime
+from components.report.facts.training import Block, Epoch, Network, Stage, TrainingFacts
+from components.report.facts.verdict import StageTime
+from components.report.reading import Reading
+from components.train.calibration import read_calibration
 from components.train.history import best_epoch, kept_phase, read_history
 from components.train.settings import Train
 
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk
+
+
+def training_facts(reading: Reading) -> TrainingFacts | None:
+    """Makes the section on training; None where the run did not come so far."""
+    folder, train = reading.folders.history, reading.plan.train
+    if folder is None or train is None:
+        reading.miss("training", "everything", "The run ended before train did.")
+        return None
+    pictures = None if reading.uses is None else int(reading.uses.sum())
+    stages = reading.attempt("training", "epochs", lambda: read_stages(folder, train, pictures)) or ()
+    if not any(stage.seconds for stage in stages):
+        reading.miss("training", "throughput", "Training did not record how long its epochs took.")
+    dropped = any(stage.name == "finetune" and not stage.kept for stage in stages)
+    kept = train.model_copy(update={"finetune": None}) if dropped else train
+    scaled = reading.attempt("training", "calibration", lambda: read_calibration(folder))
+    return TrainingFacts(
+        stages,
+        _network(reading, kept),
+        seconds_of(reading.sources.stages),
+        train.calibrate,
+        scaled,
+    )
 
 
 def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage, ...]:
@@ -62,6 +87,15 @@ def network_of(
         front=model.front,
         reference=PROFILES[model.backbone].reference,
         layers=unfrozen if isinstance(unfrozen := _unfrozen(model, train), int) else None,
+    )
+
+
+def _network(reading: Reading, train: Train) -> Network | None:
+    network, model, picture = reading.network, reading.plan.model, reading.plan.picture
+    if network is None or model is None or picture is None:
+        return None
+    return reading.attempt(
+        "training", "network", lambda: network_of(network.shapes, model, picture, train, network.features)
     )
 
 

@@ -1,14 +1,12 @@
-"""What a run came to, in one sentence and its reasons."""
+"""The section on the verdict: what a run came to, in one sentence and its reasons."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from components.evaluate.figures import Figures
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.settings import Gate
-from components.report.facts import Baseline, ClassQuality, QualityFacts, Reason, VerdictFacts
+from components.report.facts.verdict import Baseline, Reason, VerdictFacts
 from components.report.sources import Sources
 
 if TYPE_CHECKING:
@@ -54,58 +52,6 @@ def _reached(sources: Sources) -> str:
     if running:
         return f"{running} did not end, or is under way"
     return f"it ends after {done[-1]}" if done else "nothing ran"
-
-
-def quality_of_verdict(verdict: "Verdict") -> QualityFacts:
-    """The figures of an evaluation, as they stand in its artifact."""
-    return QualityFacts(
-        examples=verdict.examples,
-        accuracy=verdict.accuracy,
-        loss=verdict.loss,
-        macro_precision=verdict.macro_precision,
-        macro_recall=verdict.macro_recall,
-        macro_f1=verdict.macro_f1,
-        macro_auprc=verdict.macro_auprc,
-        classes=tuple(
-            ClassQuality(
-                of.name, of.precision, of.recall, of.f1, of.auprc, of.support, of.predicted, of.baseline_recall
-            )
-            for of in verdict.classes
-        ),
-        confusion=verdict.confusion,
-        top5_accuracy=verdict.top5_accuracy,
-    )
-
-
-def quality_of_answers(of: Figures, classes: Sequence[str], confusion: tuple[tuple[int, ...], ...]) -> QualityFacts:
-    """The same figures, of a model that was never evaluated."""
-    return QualityFacts(
-        examples=int(of.classes["support"].sum()),
-        classes=tuple(
-            ClassQuality(
-                name=name,
-                precision=_number(of.classes["precision"][i]),
-                recall=_number(of.classes["recall"][i]),
-                f1=_number(of.classes["f1"][i]),
-                auprc=_number(of.classes["auprc"][i]),
-                support=int(of.classes["support"][i]),
-                predicted=int(of.classes["predicted"][i]),
-            )
-            for i, name in enumerate(classes)
-        ),
-        confusion=confusion,
-        accuracy=_number(of.overall["accuracy"]),
-        loss=_number(of.overall["loss"]),
-        macro_precision=_number(of.overall["macro_precision"]),
-        macro_recall=_number(of.overall["macro_recall"]),
-        macro_f1=_number(of.overall["macro_f1"]),
-        macro_auprc=_number(of.overall["macro_auprc"]),
-        top5_accuracy=_number(of.overall["top5_accuracy"]),
-    )
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
 
 
 def _figures(verdict: "Verdict | None") -> VerdictFacts:
