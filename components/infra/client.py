@@ -1,4 +1,4 @@
-"""Asks a running model server about real pictures, and tells a verdict on the model from none.
+"""Asks a running model server, and tells a verdict on the model from none.
 
 A server that says of the model or of a request that something is wrong has given a verdict: ValidationFailed. One that
 says nothing, because it is gone, stuck or overloaded, has not.
@@ -7,19 +7,28 @@ says nothing, because it is gone, stuck or overloaded, has not.
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
 from components.errors import PublishError
 from components.infra.names import JUDGED, Answer
 from components.infra.requests import Question
+from serving.contract import ContractBroken
+from serving.server.errors import ServingError
 
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 60.0
@@ -32,22 +41,71 @@ _NO_VERDICT = (
 _State = get_model_status_pb2.ModelVersionStatus.State
 
 
-def ask(
-    runner: base_runner.BaseModelServerRunner, model: str, questions: Iterable[Question], seconds: float
-) -> list[Answer]:
-    """Asks a server that was started, and stops it.
+class ServedModel:
+    """A model that a server has loaded; may be asked as `serving.contract.Model`."""
+
+    def __init__(self, name: str, channel: grpc.Channel) -> None:
+        self._name, self._service = name, prediction_service_pb2_grpc.PredictionServiceStub(channel)
+
+    @cached_property
+    def signatures(self) -> Mapping[str, Any]:
+        """TensorFlow's SignatureDefs by name."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = self._name
+        answer = _call(self._service.GetModelMetadata, request, "metadata")
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        answer.metadata["signature_def"].Unpack(signatures)
+        return dict(signatures.signature_def)
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Asks a signature; texts are object arrays of bytes.
+
+        Raises:
+            ServingError: the model fails, or the server refuses.
+            JobAborted: it gave no answer.
+        """
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = self._name, signature
+        for name, values in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype=tf.string, shape=values.shape))
+        return self._predict(request)
+
+    def answer(self, question: Question) -> Answer:
+        """Asks about products, and holds the answer against what was asked: one row for each picture.
+
+        Raises:
+            ValidationFailed: it fails, or the rows are not as many.
+            JobAborted: it gave no answer.
+        """
+        request, rows = question
+        signature, began = str(request.model_spec.signature_name), time.monotonic()
+        try:
+            outputs = self._predict(request)
+        except ServingError as error:
+            raise error_types.ValidationFailed(f"{signature}: {error.code.name}: {error.message}") from error
+        seconds = time.monotonic() - began
+        outputs = {name: _texts(values) for name, values in outputs.items()}
+        answered = outputs.get("probabilities" if signature == JUDGED else "error", ())
+        if any(len(values) != len(rows) for values in (answered, *outputs.values())):
+            raise error_types.ValidationFailed(f"{signature}: {len(rows)} pictures get {len(answered)} answers")
+        return Answer(signature, rows, outputs, seconds)
+
+    def _predict(self, request: Any) -> dict[str, np.ndarray]:
+        answer = _call(self._service.Predict, request, request.model_spec.signature_name)
+        return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+
+
+@contextlib.contextmanager
+def served(runner: base_runner.BaseModelServerRunner, model: str, seconds: float) -> Iterator[ServedModel]:
+    """Waits for a server that was started, and stops it at the end.
 
     Args:
         runner: the server.
         model: the name it serves the model under.
-        questions: about pictures of the catalogue.
         seconds: that the server has until the model is loaded.
 
-    Returns:
-        A whole answer to each.
-
     Raises:
-        ValidationFailed: the server cannot serve the model, and says why.
+        ValidationFailed: the server cannot load the model, and says why; or whoever asks finds a breach of contract.
         PublishError: the server gave no verdict.
     """
     try:
@@ -55,8 +113,7 @@ def ask(
         runner.WaitUntilRunning(deadline)
         with grpc.insecure_channel(runner.GetEndpoint()) as channel:
             _wait_until_loaded(model_service_pb2_grpc.ModelServiceStub(channel), model, deadline)
-            service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-            return [_answer(service, question) for question in questions]
+            yield ServedModel(model, channel)
     except error_types.GracefulShutdown:
         raise
     except error_types.DeadlineExceeded as error:
@@ -71,9 +128,9 @@ def ask(
             f"{model} could not be tried in {runner!r}: {error}. What led to it is in the log; run again when that is "
             "mended. Nothing was published."
         ) from error
-    except error_types.ValidationFailed:
+    except (error_types.ValidationFailed, ContractBroken, ServingError) as error:
         _log(runner)
-        raise
+        raise error_types.ValidationFailed(str(error)) from error
     finally:
         _stop(runner)
 
@@ -97,27 +154,17 @@ def _wait_until_loaded(service: Any, model: str, deadline: float) -> None:
     raise error_types.DeadlineExceeded(said)
 
 
-def _answer(service: Any, question: Question) -> Answer:
-    """Asks, and holds the answer against what was asked: one row for each picture."""
-    request, rows = question
-    signature, began = str(request.model_spec.signature_name), time.monotonic()
+def _call(method: Any, request: Any, title: str) -> Any:
     try:
-        response = service.Predict(request, timeout=_ANSWER_SECONDS)
+        return method(request, timeout=_ANSWER_SECONDS)
     except grpc.RpcError as error:
-        said = f"{signature}: {error.code().name}: {_first_line(error.details())}"
+        said = _first_line(error.details())
         if error.code() in _NO_VERDICT:
-            raise error_types.JobAborted(f"it gave no answer, {said}") from error
-        raise error_types.ValidationFailed(said) from error
-    seconds = time.monotonic() - began
-    outputs = {name: _array(tensor) for name, tensor in response.outputs.items()}
-    answered = outputs.get("probabilities" if signature == JUDGED else "error", ())
-    if any(len(values) != len(rows) for values in (answered, *outputs.values())):
-        raise error_types.ValidationFailed(f"{signature}: {len(rows)} pictures get {len(answered)} answers")
-    return Answer(signature, rows, outputs, seconds)
+            raise error_types.JobAborted(f"it gave no answer, {title}: {error.code().name}: {said}") from error
+        raise ServingError(error.code(), said) from error
 
 
-def _array(tensor: Any) -> np.ndarray:
-    values = tf.make_ndarray(tensor)
+def _texts(values: np.ndarray) -> np.ndarray:
     return np.char.decode(values.astype(bytes), "utf-8", "replace") if values.dtype == object else values
 
 

@@ -16,6 +16,7 @@ from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.executor import Executor as InfraValidatorExecutor
 from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.io import fileio
 from tfx.proto import infra_validator_pb2 as proto
 from tfx.types import BaseChannel, Channel, artifact_utils, component_spec, standard_artifacts
@@ -23,13 +24,18 @@ from tfx.types import standard_component_specs as specs
 from tfx.utils import io_utils, path_utils
 from tfx.utils.model_paths import tf_serving_flavor
 
+from components.digest import code_digest
 from components.evaluate.baseline import BLESSED, MODEL_ID
-from components.infra.client import ask
+from components.infra.client import served
 from components.infra.names import count_refused, find_mistake
 from components.infra.requests import SIGNATURES, WARMUP, build_questions, picture_of, read_records, write_warmup
 from components.infra.runner import start
 from components.infra.settings import Serving
+from components.publish.store import model_digest
 from components.transform.taxonomy import Taxonomy
+from serving.contract import check_contract, drawn_pictures
+
+DIGEST = "digest"
 
 _MODEL_BLESSING, _BATCH, _TAXONOMY, _ACCURACY = "model_blessing", "batch", "taxonomy", "accuracy"
 _SPLIT = "test"
@@ -64,13 +70,15 @@ class Executor(InfraValidatorExecutor):
         files, count = sorted(fileio.glob(os.path.join(split, "*"))), request_spec.num_examples
         records, truth = read_records(files, self._taxonomy, count)
         model_path = self._PrepareModelPath(model, serving_spec)
+        blessing.set_string_custom_property(DIGEST, model_digest(Path(model_path)))
         warmup = path_utils.warmup_file_path(model_path)
         fileio.makedirs(os.path.dirname(warmup))
         write_warmup(warmup, name, map(picture_of, records), self._batch)
         try:
             server = start(Path(model_path), serving_spec)
-            questions = build_questions(name, records, self._batch)
-            answers = ask(server, name, questions, validation_spec.max_loading_time_seconds)
+            with served(server, name, validation_spec.max_loading_time_seconds) as loaded:
+                check_contract(loaded, self._taxonomy.classes, drawn_pictures())
+                answers = [loaded.answer(question) for question in build_questions(name, records, self._batch)]
             if mistake := find_mistake(answers, self._taxonomy.classes, truth[:count], self._accuracy):
                 raise error_types.ValidationFailed(mistake)
         except error_types.ValidationFailed as failure:
@@ -115,13 +123,16 @@ class _Spec(specs.InfraValidatorSpec):
 
 
 class ServingValidator(base_component.BaseComponent):
-    """Has a server load a model and answer requests about real pictures, and holds the names against their classes.
+    """Has a server load a model and answer requests, and holds the answers to what clients are promised.
+
+    The server is a process of its own: a model that leans on code or files of the one that trained it fails here.
+    Besides `serving.contract`, it is asked about real pictures, and the names are held against their classes.
 
     Its output `blessing` is an InfraBlessing with the custom properties `blessed` 1 or 0, `current_model_id`, `reason`
-    (what speaks against the model; "" for nothing), `pictures`, `refused` (those of them that no signature could
-    decode), `answered` (requests) and `milliseconds` (the median answer about one picture).
-    In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation did not approve
-    is not tried, and not blessed.
+    (what speaks against the model; "" for nothing), `digest` (of the model that was tried), `pictures`, `refused`
+    (those of them that no signature could decode), `answered` (requests) and `milliseconds` (the median answer about
+    one picture). In the folder of one that is blessed lies `tf_serving_warmup_requests`. A model that its evaluation
+    did not approve is not tried, and not blessed.
 
     Raises, when run, PublishError where there is no verdict: the server did not start, ended, or took too long.
     """
@@ -129,50 +140,47 @@ class ServingValidator(base_component.BaseComponent):
     SPEC_CLASS = _Spec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(
-        self,
-        model: BaseChannel,
-        model_blessing: BaseChannel,
-        examples: BaseChannel,
-        name: str,
-        taxonomy: Taxonomy,
-        accuracy: float,
-        settings: Serving,
-        code: str = "",
-    ) -> None:
-        """Puts the parts together.
 
-        Args:
-            model: the trained model.
-            model_blessing: whether the evaluation approved it.
-            examples: ingest's; those of the split test are asked about.
-            name: the model, as clients call it.
-            taxonomy: gives the classes of the products.
-            accuracy: that the gate asks for.
-            settings: which server, and what it is asked.
-            code: digest of the sources, for the cache to notice their change.
-        """
-        signatures = proto.TensorFlowServingRequestSpec(signature_names=list(SIGNATURES))
-        super().__init__(
-            spec=_Spec(
-                model=model,
-                model_blessing=model_blessing,
-                examples=examples,
-                serving_spec=serving_spec(name, settings),
-                validation_spec=proto.ValidationSpec(max_loading_time_seconds=settings.timeout, num_tries=1),
-                request_spec=proto.RequestSpec(
-                    tensorflow_serving=signatures,
-                    split_name=_SPLIT,
-                    num_examples=settings.examples,
-                    make_warmup=True,
-                ),
-                batch=settings.batch,
-                taxonomy=taxonomy.model_dump_json(),
-                accuracy=accuracy,
-                code=code,
-                blessing=Channel(type=standard_artifacts.InfraBlessing),
-            )
-        )
+def infra_node(
+    model: BaseChannel,
+    model_blessing: BaseChannel,
+    examples: BaseChannel,
+    name: str,
+    taxonomy: Taxonomy,
+    accuracy: float,
+    settings: Serving,
+) -> BaseNode:
+    """Makes the graph's node `infra`.
+
+    Args:
+        model: the trained model.
+        model_blessing: whether the evaluation approved it.
+        examples: ingest's; those of the split test are asked about.
+        name: the model, as clients call it.
+        taxonomy: gives the classes of the products.
+        accuracy: that the gate asks for.
+        settings: which server, and what it is asked.
+    """
+    request_spec = proto.RequestSpec(
+        tensorflow_serving=proto.TensorFlowServingRequestSpec(signature_names=list(SIGNATURES)),
+        split_name=_SPLIT,
+        num_examples=settings.examples,
+        make_warmup=True,
+    )
+    spec = _Spec(
+        model=model,
+        model_blessing=model_blessing,
+        examples=examples,
+        serving_spec=serving_spec(name, settings),
+        validation_spec=proto.ValidationSpec(max_loading_time_seconds=settings.timeout, num_tries=1),
+        request_spec=request_spec,
+        batch=settings.batch,
+        taxonomy=taxonomy.model_dump_json(),
+        accuracy=accuracy,
+        code=code_digest(__name__, "components.infra.server"),
+        blessing=Channel(type=standard_artifacts.InfraBlessing),
+    )
+    return ServingValidator(spec=spec).with_id("infra")
 
 
 def serving_spec(name: str, settings: Serving) -> Any:

@@ -3,18 +3,21 @@
 import dataclasses
 import json
 import posixpath
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from tfx.components.util import examples_utils
 from tfx.dsl.component.experimental.annotations import BeamComponentParameter, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.types.standard_artifacts import Examples
 
 from components.artifacts import Quarantine
+from components.digest import code_digest
 from components.errors import CatalogueError
 from components.ingest.catalogue import open_catalogue
 from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
@@ -24,6 +27,17 @@ from components.ingest.split import check_split
 from components.ingest.table import TABLE
 from components.settings import SPLITS
 from components.transform.taxonomy import Taxonomy
+
+
+def ingest_node(data: Path, digest: str, settings: IngestSettings, taxonomy: Taxonomy) -> BaseNode:
+    """Makes the graph's node `ingest`, see `CatalogueExampleGen`."""
+    return CatalogueExampleGen(
+        data=str(data),
+        digest=digest,
+        settings=settings.model_dump_json(),
+        taxonomy=taxonomy.model_dump_json(),
+        code=code_digest(__name__),
+    ).with_id("ingest")
 
 
 @component(use_beam=True)

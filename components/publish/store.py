@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,6 @@ def publish(
     store: Path,
     digest: str,
     extras: Mapping[str, str | bytes],
-    verify: Callable[[Path], None],
     keep: int,
     *,
     provenance: Mapping[str, str] | None = None,
@@ -78,17 +77,16 @@ def publish(
     Args:
         model_dir: a SavedModel; it is copied.
         store: `<serving>/<model>`; made if it is missing.
-        digest: `model_digest(model_dir)` of the model that was approved. Where the newest version records it, or the
-            one that serves, no other is made, however often this is called.
+        digest: `model_digest` of the model that was tried. Where the newest version records it, or the one that
+            serves, no other is made, however often this is called.
         extras: file name to contents, written into `assets.extra/`.
-        verify: called with the complete copy before anybody can see it; raises to refuse it.
         keep: how many of the newest versions stay, at least 1. Older ones are removed, but none that `models.config`
             has labelled, or that servers had loaded when the model was published.
         provenance: where the model comes from; written to `assets.extra/provenance.json` together with `digest`.
 
     Raises:
-        PublishError: the store cannot be written, or the model is not the approved one. Nothing half-made is left.
-        Exception: whatever `verify` raised. Likewise.
+        PublishError: the store cannot be written, or the model is not the one that was tried. Nothing half-made is
+            left.
     """
     with _explained(store), locked(store):
         _clear_leftovers(store)
@@ -103,7 +101,6 @@ def publish(
             record = json.dumps({"digest": digest, **(provenance or {})}, indent=2) + "\n"
             _write_extras(staging, {**extras, PROVENANCE: record})
             _sync(staging)
-            verify(staging)
             version = max(int(time.time()), (latest(store) or 0) + 1)
             path = store / str(version)
             os.rename(staging, path)
@@ -211,7 +208,10 @@ def _copy(model_dir: Path, staging: Path, digest: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(model_dir / name, target)
     if model_digest(staging) != digest:
-        raise PublishError(f"{model_dir} is not the model that was approved: its files changed. Evaluate it again.")
+        raise PublishError(
+            f"{model_dir} is not the model that was tried in a server: its files have changed since. Delete that "
+            "folder and train again. Nothing was published."
+        )
 
 
 def _write_extras(staging: Path, extras: Mapping[str, str | bytes]) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from pydantic import Field
 
+from components.digest import code_digest
 from components.features import IMAGE_BYTES
 from components.infra.settings import Serving
 from components.ingest.settings import Picture
@@ -45,7 +47,7 @@ class TrainerConfig(Settings):
     decode_bytes: int = Serving().decode_bytes
     classes: tuple[str, ...]
     work: str
-    code: str
+    code: str = Field(default_factory=lambda: code_digest(__name__))
     start: str = ""
 
 

@@ -12,9 +12,12 @@ from tfx.components import Tuner
 from tfx.components.tuner import executor
 from tfx.components.tuner.component import TunerFnResult
 from tfx.dsl.components.base import executor_spec
-from tfx.types import artifact_utils
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.types import BaseChannel, artifact_utils
 from tfx.types.standard_component_specs import TUNER_RESULTS_KEY
 
+from components.digest import code_digest
 from components.errors import RecipeError
 from components.progress import report
 from components.settings import Settings
@@ -193,3 +196,23 @@ class HyperparameterSearch(Tuner):
     """TFX's Tuner, whose executor leaves a table of all trials: `trials.csv` in the artifact `tuner_results`."""
 
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+
+def tune_node(examples: BaseChannel, transform_graph: BaseChannel, tune: Tune, trainer: TrainerConfig) -> BaseNode:
+    """Makes the graph's node `tune`.
+
+    Args:
+        examples: transformed, with the splits train and eval.
+        transform_graph: what transformed them.
+        tune: what to search for, and where.
+        trainer: what is trained otherwise.
+    """
+    config = TunerConfig(trainer=trainer, tune=tune, code=code_digest(__name__))
+    return HyperparameterSearch(
+        tuner_fn=f"{__name__}.tuner_fn",
+        examples=examples,
+        transform_graph=transform_graph,
+        train_args=TrainArgs(splits=["train"]),
+        eval_args=EvalArgs(splits=["eval"]),
+        custom_config={"config": config.model_dump_json()},
+    ).with_id("tune")

@@ -3,18 +3,22 @@
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tfx.components import ExampleValidator, StatisticsGen
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.io import fileio
-from tfx.types import artifact_utils
+from tfx.types import BaseChannel, artifact_utils
 from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 
 from components.artifacts import DataVerdict, Quarantine
+from components.digest import code_digest
 from components.errors import DataRefused, RecipeError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.train.earlier import MEMBERS
@@ -23,6 +27,47 @@ from components.validate.gate import Anomaly, judge
 from components.validate.settings import Validation
 from components.validate.shares import Summary
 from components.validate.start import with_start
+
+
+def schema_node(file: Path, digest: str) -> BaseNode:
+    """Makes the graph's node `schema`, see `ReviewedSchema`."""
+    # All that the stock components after it make depends on TFDV.
+    code = code_digest(__name__, "components.report.statistics")
+    return ReviewedSchema(file=str(file), digest=digest, code=code).with_id("schema")
+
+
+def statistics_node(examples: BaseChannel, schema: BaseChannel) -> BaseNode:
+    """Makes the graph's node `statistics`, the stock component."""
+    return StatisticsGen(examples=examples, schema=schema).with_id("statistics")
+
+
+def validate_node(statistics: BaseChannel, schema: BaseChannel) -> BaseNode:
+    """Makes the graph's node `validate`, the stock component."""
+    return ExampleValidator(statistics=statistics, schema=schema).with_id("validate")
+
+
+def gate_node(
+    anomalies: BaseChannel,
+    quarantine: BaseChannel,
+    name: str,
+    settings: Validation,
+    classes: Sequence[str],
+    used: Sequence[str],
+    weights: str,
+    weights_digest: str,
+) -> BaseNode:
+    """Makes the graph's node `gate`, see `DataGate`; `weights` are the recipe's, a folder where a model lies there."""
+    return DataGate(
+        anomalies=anomalies,
+        quarantine=quarantine,
+        name=name,
+        settings=settings.model_dump_json(),
+        classes=json.dumps(classes),
+        used=json.dumps(used),
+        start=weights if Path(weights).is_dir() else "",
+        start_digest=weights_digest,
+        code=code_digest(__name__),
+    ).with_id("gate")
 
 
 @component

@@ -1,15 +1,9 @@
 """A serving folder, and files that lie like a model to put there."""
 
-from pathlib import Path
-
 import pytest
 
 from components.publish.store import model_digest, publish
 from tests.publish.toy import LABELS_TXT
-
-
-def accept(model_dir: Path) -> None:
-    """A verification that finds nothing wrong."""
 
 
 @pytest.fixture
@@ -31,8 +25,8 @@ def serving(tmp_path):
     return tmp_path / "serving" / "six_class"
 
 
-def put(model_dir, store, verify=accept, keep=5, **more):
-    return publish(model_dir, store, model_digest(model_dir), {"labels.txt": LABELS_TXT}, verify, keep, **more)
+def put(model_dir, store, keep=5, **more):
+    return publish(model_dir, store, model_digest(model_dir), {"labels.txt": LABELS_TXT}, keep, **more)
 
 
 def hidden(store):

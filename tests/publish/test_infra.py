@@ -13,9 +13,11 @@ from pydantic import ValidationError
 
 from components.errors import PublishError
 from components.infra.settings import Serving
+from components.publish.store import model_digest
 from tests.publish.infra import NAME, TAXONOMY, local_server, product, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
+from tests.publish.toy import save_toy
 from tests.serving.serving_model import LABELS, write_model
 
 DIGEST = f"sha256:{'0a' * 32}"
@@ -61,7 +63,7 @@ def tried(tmp_path, records):
     from tfx.types import standard_artifacts
     from tfx.utils import proto_utils
 
-    from components.infra.component import ServingValidator
+    from components.infra.component import ServingValidator, infra_node
 
     def channel(kind):
         from tfx import v1 as tfx
@@ -69,7 +71,7 @@ def tried(tmp_path, records):
         return tfx.dsl.Channel(type=kind)
 
     def run(model_dir, approved=True, accuracy=0.0, more=(), **settings):
-        node = ServingValidator(
+        node = infra_node(
             model=channel(standard_artifacts.Model),
             model_blessing=channel(standard_artifacts.ModelBlessing),
             examples=channel(standard_artifacts.Examples),
@@ -128,6 +130,7 @@ def test_model_that_the_local_server_serves_is_blessed_with_its_warmup(tried, mo
     assert blessing.get_int_custom_property("answered") == 3 * (5 + 2) + 2
     assert 0 < blessing.get_float_custom_property("milliseconds") < 60_000
     assert set(contents(tmp_path / "blessing")) == {"INFRA_BLESSED", "tf_serving_warmup_requests"}
+    assert blessing.get_string_custom_property("digest") == model_digest(model)
     assert contents(tmp_path / "trained" / "Format-Serving") == contents(model)
     assert contents(tmp_path / "tmp") == {}
     published = Path(shutil.copytree(model, tmp_path / "published"))
@@ -223,6 +226,15 @@ def test_model_that_names_other_classes_than_the_gate_judged_is_not_blessed(trie
 
 
 @pytest.mark.slow
+def test_model_that_breaks_the_contract_is_not_blessed(tried, tmp_path):
+    broken = save_toy(tmp_path / "toy", "embed", lambda tf, answer: {"embedding": answer["embedding"] * 3})
+    blessing = tried(broken)
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert blessing.get_string_custom_property("reason") == "embed: picture 0: the embedding has norm 3.0000"
+    assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
+
+
+@pytest.mark.slow
 def test_picture_that_even_the_gate_could_not_judge_is_skipped_and_counted(tried, model):
     blessing = tried(model, more=[product(b"", number=9)])
     assert blessing.get_int_custom_property("blessed") == 1
@@ -268,7 +280,7 @@ def test_being_told_to_stop_ends_the_run_and_the_server(tried, model, docker, mo
         finally:
             runner.Stop()
 
-    monkeypatch.setattr(component, "ask", told_to_stop)
+    monkeypatch.setattr(component, "served", told_to_stop)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         tried(model, runner="docker")

@@ -17,6 +17,7 @@ from tests import HOUSE
 from tests.publish.infra import NAME, local_server, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
+from tests.publish.toy import LABELS
 
 
 class Running:
@@ -43,11 +44,12 @@ class Running:
 
 
 def asked(runner, records, seconds=20.0):
-    from components.infra.client import ask
+    from components.infra.client import served
     from components.infra.requests import build_questions
 
     try:
-        return ask(runner, NAME, build_questions(NAME, records, 32), seconds)
+        with served(runner, NAME, seconds) as loaded:
+            return [loaded.answer(question) for question in build_questions(NAME, records, 32)]
     finally:
         assert runner.stopped == 1
 
@@ -67,6 +69,25 @@ def without_signature(folder):
     saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     del saved.meta_graphs[0].signature_def["embed"]
     file.write_bytes(saved.SerializeToString())
+
+
+@pytest.mark.slow
+def test_model_in_a_server_is_held_to_the_same_contract_as_one_in_this_process(toy, tmp_path):
+    from tfx.components.infra_validator.error_types import ValidationFailed
+
+    from components.infra.client import served
+    from serving.contract import check_contract, drawn_pictures
+
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "1").symlink_to(toy)
+    with local_server(tmp_path / "toy") as address:
+        with served(Running(address), "toy", 20) as loaded:
+            check_contract(loaded, LABELS, drawn_pictures())
+        with (
+            pytest.raises(ValidationFailed, match="serving_default: picture 3 is refused: not a picture"),
+            served(Running(address), "toy", 20) as loaded,
+        ):
+            check_contract(loaded, LABELS, [*drawn_pictures(), b"a word"])
 
 
 def warmed_up_in_vain(folder):

@@ -18,7 +18,7 @@ from components.publish import store as module
 from components.publish.store import latest, model_digest, publish, read_extras, serving_version, versions
 from serving.releases import CONFIG
 from tests import HOUSE
-from tests.publish.serving_folder import accept, hidden, put
+from tests.publish.serving_folder import hidden, put
 from tests.publish.serving_folder import model as model
 from tests.publish.serving_folder import serving as serving
 from tests.publish.toy import LABELS_TXT
@@ -71,7 +71,7 @@ def test_half_copied_version_is_never_visible(model, serving, monkeypatch):
     watcher.start()
     try:
         for model_dir in models:
-            put(model_dir, serving, verify=lambda staged: time.sleep(0.02))
+            put(model_dir, serving)
     finally:
         done.set()
         watcher.join()
@@ -79,30 +79,21 @@ def test_half_copied_version_is_never_visible(model, serving, monkeypatch):
     assert set(looks) >= {0, 1, 2}
 
 
-def test_version_is_verified_whole_and_before_it_is_visible(model, serving):
-    seen = []
-    put(model(), serving, verify=lambda staged: seen.append((versions(serving), set(contents(staged)))))
+def test_version_is_whole_before_it_is_visible(model, serving, monkeypatch):
+    seen, rename = [], os.rename
+    monkeypatch.setattr(
+        os, "rename", lambda *paths: (seen.append((versions(serving), set(contents(paths[0])))), rename(*paths))
+    )
+    put(model(), serving)
     names = {"saved_model.pb", "variables/variables.index", "assets.extra/labels.txt", "assets.extra/provenance.json"}
     assert seen == [({}, names)]
-
-
-def test_refused_model_leaves_nothing_behind(model, serving):
-    first = put(model(0), serving)
-
-    def refuse(staged):
-        raise PublishError("it does not answer")
-
-    with pytest.raises(PublishError, match="it does not answer"):
-        put(model(1), serving, verify=refuse)
-    assert list(versions(serving)) == [first.version]
-    assert hidden(serving) == []
 
 
 def test_same_model_is_published_once(model, serving):
     model_dir = model()
     first = put(model_dir, serving)
     before = contents(serving)
-    again = put(model_dir, serving, verify=lambda staged: pytest.fail("verified again"))
+    again = put(model_dir, serving)
     assert (again.version, again.path, again.already, again.removed) == (first.version, first.path, True, ())
     assert contents(serving) == before
 
@@ -244,12 +235,12 @@ def test_folder_without_a_model_is_refused(tmp_path):
         model_digest(tmp_path)
 
 
-def test_model_changed_since_its_approval_is_refused(model, serving):
+def test_model_changed_since_it_was_tried_is_refused(model, serving):
     model_dir = model()
-    approved = model_digest(model_dir)
+    tried = model_digest(model_dir)
     (model_dir / "variables" / "variables.index").write_bytes(b"other weights")
-    with pytest.raises(PublishError, match="is not the model that was approved"):
-        publish(model_dir, serving, approved, {}, accept, 5)
+    with pytest.raises(PublishError, match=f"{model_dir} is not the model that was tried in a server"):
+        publish(model_dir, serving, tried, {}, 5)
     assert versions(serving) == {}
     assert hidden(serving) == []
 
@@ -274,18 +265,20 @@ def test_digest_does_not_depend_on_the_place(model, tmp_path):
     assert model_digest(Path(shutil.copytree(model_dir, tmp_path / "elsewhere"))) == model_digest(model_dir)
 
 
-def test_publishers_wait_for_one_another(model, serving):
+def test_publishers_wait_for_one_another(model, serving, monkeypatch):
     models = [model(seed) for seed in (0, 1, 2, 3)]
-    inside, most = [], []
+    inside, most, copy = [], [], module._copy
 
-    def verify(staged):
-        inside.append(staged)
+    def copy_slowly(*given):
+        inside.append(given)
         most.append(len(inside))
+        copy(*given)
         time.sleep(0.05)
-        inside.remove(staged)
+        inside.remove(given)
 
+    monkeypatch.setattr(module, "_copy", copy_slowly)
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda model_dir: put(model_dir, serving, verify, keep=8), models * 2))
+        results = list(pool.map(lambda model_dir: put(model_dir, serving, keep=8), models * 2))
     assert set(most) == {1}
     assert len(most) == sum(not result.already for result in results) >= 4
     for model_dir, result in zip(models * 2, results, strict=True):
@@ -295,10 +288,10 @@ def test_publishers_wait_for_one_another(model, serving):
 def test_killed_publisher_leaves_the_way_free(model, serving):
     model_dir = model()
     script = (
-        "import sys, time; from pathlib import Path; from components.publish.store import model_digest, publish;"
+        "import os, sys, time; from pathlib import Path; from components.publish.store import model_digest, publish;"
         "model, store = map(Path, sys.argv[1:]);"
-        "verify = lambda staged: (print('staged', flush=True), time.sleep(60));"
-        "publish(model, store, model_digest(model), {}, verify, 5)"
+        "os.rename = lambda *paths: (print('staged', flush=True), time.sleep(60));"
+        "publish(model, store, model_digest(model), {}, 5)"
     )
     command = [sys.executable, "-c", script, str(model_dir), str(serving)]
     with subprocess.Popen(command, cwd=HOUSE, stdout=subprocess.PIPE, text=True) as publisher:

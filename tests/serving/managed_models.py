@@ -33,7 +33,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures():
-    from serving.verify import drawn_pictures
+    from serving.contract import drawn_pictures
 
     return np.array(drawn_pictures(), object)
 

@@ -19,11 +19,11 @@ from tensorflow_transform.tf_metadata import metadata_io
 from components.networks.classifier import pooled_trunk, serving_network, softmax_head
 from components.networks.settings import Model
 from components.transform.settings import Balance
+from serving.contract import check_contract, drawn_pictures
 from serving.decode import decode_trusted
 from serving.server.errors import ServingError
 from serving.server.servable import Servable
 from serving.signatures import Classifier
-from tests import HOUSE
 from tests.transform.test_transform import SIX, SPEC, products, serialize, transformed
 
 pytestmark = pytest.mark.slow
@@ -215,7 +215,5 @@ def test_class_list_lies_in_the_model_in_label_order(saved):
     assert (saved / "assets.extra" / "labels.txt").read_text().splitlines() == list(SIX.classes)
 
 
-def test_model_passes_the_check_made_before_it_is_published(saved, tmp_path):
-    picture = tmp_path / "picture.jpg"
-    picture.write_bytes(drawn(0))
-    assert "6 classes" in fresh("-m", "serving.verify", str(saved), "--pictures", str(picture), cwd=HOUSE)
+def test_model_keeps_the_contract_that_it_is_held_to_before_it_is_published(saved):
+    check_contract(Servable(saved), SIX.classes, [*drawn_pictures(), drawn(0)])

@@ -1,0 +1,55 @@
+"""The stages that find a baseline and judge a model against it: the stock Resolver and Evaluator."""
+
+from collections.abc import Sequence
+
+from tfx.components import Evaluator
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.types import BaseChannel, Channel
+from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing
+
+from components.artifacts import Quarantine
+from components.evaluate.baseline import LatestOtherBlessedModel
+from components.evaluate.config import eval_config
+from components.evaluate.settings import Gate
+
+
+def baseline_node(candidate: BaseChannel, members: BaseChannel, most: float) -> BaseNode:
+    """Makes the graph's node `baseline`, which looks among all models of the pipeline.
+
+    Args:
+        candidate: the model to be compared.
+        members: ingest's quarantine, which tells what is tested on.
+        most: share of that which a baseline may have been trained on.
+    """
+    return Resolver(
+        strategy_class=LatestOtherBlessedModel,
+        config={"most": most},
+        model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing),
+        infra_blessing=Channel(type=InfraBlessing),
+        candidate=candidate,
+        quarantine=Channel(type=Quarantine),
+        members=members,
+    ).with_id("baseline")
+
+
+def evaluate_node(
+    examples: BaseChannel, model: BaseChannel, baseline: BaseChannel, classes: Sequence[str], gate: Gate
+) -> BaseNode:
+    """Makes the graph's node `evaluate`, on the split test.
+
+    Args:
+        examples: ingest's.
+        model: the trained one.
+        baseline: the model to compare it with.
+        classes: in the order of the labels.
+        gate: what it must reach.
+    """
+    return Evaluator(
+        examples=examples,
+        example_splits=["test"],
+        model=model,
+        baseline_model=baseline,
+        eval_config=eval_config(classes, gate),
+    ).with_id("evaluate")

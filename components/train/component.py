@@ -1,0 +1,30 @@
+"""The stage that trains: the stock Trainer."""
+
+from tfx.components import Trainer
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
+from tfx.types import BaseChannel
+
+from components.train.trainer import TrainerConfig
+
+
+def train_node(
+    examples: BaseChannel, transform_graph: BaseChannel, hyperparameters: BaseChannel | None, config: TrainerConfig
+) -> BaseNode:
+    """Makes the graph's node `train`.
+
+    Args:
+        examples: transformed, with the splits train and eval.
+        transform_graph: what transformed them.
+        hyperparameters: the best of a search; None where there was none.
+        config: what to train.
+    """
+    return Trainer(
+        run_fn="components.train.trainer.run_fn",
+        examples=examples,
+        transform_graph=transform_graph,
+        hyperparameters=hyperparameters,
+        train_args=TrainArgs(splits=["train"]),
+        eval_args=EvalArgs(splits=["eval"]),
+        custom_config={"config": config.model_dump_json()},
+    ).with_id("train")

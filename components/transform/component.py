@@ -1,0 +1,35 @@
+"""The stage that gives examples their labels, and how often they are used: the stock Transform."""
+
+from tfx.components import Transform
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.proto.transform_pb2 import SplitsConfig
+from tfx.types import BaseChannel
+
+from components.digest import code_digest
+from components.transform.settings import Balance
+from components.transform.taxonomy import Taxonomy
+
+_CORE = "components.transform.preprocessing"
+
+
+def transform_node(examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonomy, balance: Balance) -> BaseNode:
+    """Makes the graph's node `transform`; `test` is not transformed, because the published model does that itself.
+
+    Args:
+        examples: ingest's.
+        schema: the reviewed one.
+        taxonomy: assigns the labels.
+        balance: caps and repetitions, analysed on `train` alone.
+    """
+    return Transform(
+        examples=examples,
+        schema=schema,
+        preprocessing_fn=f"{_CORE}.preprocessing_fn",
+        custom_config={
+            "taxonomy": taxonomy.model_dump_json(),
+            "balance": balance.model_dump_json(),
+            "code": code_digest(_CORE),
+        },
+        splits_config=SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        disable_statistics=True,
+    ).with_id("transform")
