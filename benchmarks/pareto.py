@@ -51,7 +51,7 @@ def own_choice(recipe: Recipe) -> Choice:
     """What a recipe chose itself."""
     head, finetune = recipe.train.head, recipe.train.finetune
     if head is None:
-        raise SystemExit(f"{recipe.name}: it has no head stage, so there are no views to vary")
+        raise SystemExit(f"{recipe.name}: it has no head phase, so there are no views to vary")
     depth, cached = (finetune.unfreeze_from, finetune.views or 0) if finetune else (_NO_FINETUNING, 0)
     return Choice(recipe.picture.size, depth, head.views, cached)
 

@@ -114,7 +114,7 @@ class ShowProgress(keras.callbacks.Callback):
     """Reports epochs, pictures per second, the validation accuracy of the epoch that is kept so far and the time left.
 
     Args:
-        name: of the stage.
+        name: of the phase.
         epochs: how many there will be at most.
         pictures: in an epoch.
         steps: batches in an epoch.

@@ -1,4 +1,4 @@
-"""What the frozen part of a network makes of the pictures, computed once.
+"""What the frozen part of a network makes of the pictures of a training, computed once and kept on disk.
 
 A hundred epochs of the head then cost about one pass through the trunk, and fine-tuning no pass through what is frozen.
 """
@@ -12,8 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from components.errors import FashionError
+from components.networks.folding import fold_batch_norms
 from components.progress import report
+from components.train.augment import changes
 from components.train.data import Pictures
+from components.train.job import Job
+from components.train.workers import is_chief, wait_for_all
+
+FEATURES, ACTIVATIONS = "features", "activations"  # of the whole trunk; of its frozen part, where a part is trained
+BATCH = 64  # pictures
+_EVALUATED = {FEATURES: 512, ACTIVATIONS: BATCH}  # at a time
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,69 @@ class Features:
 
     values: np.ndarray
     labels: np.ndarray
+
+
+class CachedBatches(keras.utils.PyDataset):
+    """Batches of cached features.
+
+    With a seed each epoch is shuffled and takes one random view of every picture; without, it is the plain pictures
+    in order.
+    """
+
+    def __init__(self, features: Features, classes: int, batch_size: int, seed: int | None = None) -> None:
+        super().__init__()
+        self._features, self._classes, self._batch_size = features, classes, batch_size
+        self._random = None if seed is None else np.random.default_rng(seed)
+        self.on_epoch_end()
+
+    def on_epoch_end(self) -> None:
+        views, count = self._features.values.shape[:2]
+        self._order: np.ndarray = np.arange(count)
+        self._view: np.ndarray = np.zeros_like(self._order)
+        if self._random is not None:
+            self._random.shuffle(self._order)
+            self._view = self._random.integers(views, size=(count,))
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        values = self._features.values[self._view[chosen], chosen]
+        one_hot = keras.utils.to_categorical(self._features.labels[chosen], self._classes)
+        return values.astype(np.float32, copy=False), one_hot
+
+
+def compute(
+    job: Job, kind: str, frozen: keras.Model, views: int, dtype: type[np.floating] = np.float32, place: str = ""
+) -> None:
+    """Leaves on disk what a frozen network makes of the train and the eval split; `place` as for `file_of`."""
+    if is_chief(job.strategy):
+        changing = changes(job.train.augment, job.train.seed)
+        folded = fold_batch_norms(frozen)  # not in the scope of the strategy: the chief is alone here
+        for split, pictures, count in (("train", job.train_pictures, views), ("eval", job.eval_pictures, 1)):
+            compute_features(file_of(job, kind, split, place), folded, pictures, changing, count, BATCH, dtype)
+    wait_for_all(job.strategy)
+
+
+def open_split(job: Job, kind: str, split: str, place: str = "") -> Features:
+    """What `compute` left of a split."""
+    pictures = job.train_pictures if split == "train" else job.eval_pictures
+    return Features(np.load(file_of(job, kind, split, place), mmap_mode="r"), pictures.labels)
+
+
+def cached_batches(job: Job, kind: str, seed: int, place: str = "") -> tuple[CachedBatches, CachedBatches]:
+    """What `compute` left of both splits: to train on, in an order and in views by the seed, and to evaluate on."""
+    train, held_out = (open_split(job, kind, split, place) for split in ("train", "eval"))
+    return (
+        CachedBatches(train, job.classes, job.train.batch_size, seed),
+        CachedBatches(held_out, job.classes, _EVALUATED[kind]),
+    )
+
+
+def file_of(job: Job, kind: str, split: str, place: str = "") -> Path:
+    """Where that of a split is kept; `place` names the layer at which the trunk was divided, and how many views."""
+    return (job.features or job.work) / place / f"{kind}-{split}.npy"
 
 
 def compute_features(
@@ -60,11 +131,6 @@ def compute_features(
     partial.rename(file)
 
 
-def open_features(file: Path, pictures: Pictures) -> Features:
-    """The features that `compute_features` left in a file."""
-    return Features(np.load(file, mmap_mode="r"), pictures.labels)
-
-
 def _check_room(file: Path, shape: tuple[int, ...], needed: int) -> None:
     free = shutil.disk_usage(file.parent).free
     if needed > free:
@@ -95,34 +161,3 @@ def _fill(
             values[view, start:stop] = augmented(batch)
         start = stop
         report(title, start * views, count * views)
-
-
-class CachedBatches(keras.utils.PyDataset):
-    """Batches of cached features.
-
-    With a seed each epoch is shuffled and takes one random view of every picture; without, it is the plain pictures
-    in order.
-    """
-
-    def __init__(self, features: Features, classes: int, batch_size: int, seed: int | None = None) -> None:
-        super().__init__()
-        self._features, self._classes, self._batch_size = features, classes, batch_size
-        self._random = None if seed is None else np.random.default_rng(seed)
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
-        views, count = self._features.values.shape[:2]
-        self._order: np.ndarray = np.arange(count)
-        self._view: np.ndarray = np.zeros_like(self._order)
-        if self._random is not None:
-            self._random.shuffle(self._order)
-            self._view = self._random.integers(views, size=(count,))
-
-    def __len__(self) -> int:
-        return -(-len(self._order) // self._batch_size)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        values = self._features.values[self._view[chosen], chosen]
-        one_hot = keras.utils.to_categorical(self._features.labels[chosen], self._classes)
-        return values.astype(np.float32, copy=False), one_hot

@@ -1,6 +1,6 @@
-"""The two stages of training: the head on cached features, then the trunk from one part upwards.
+"""The two phases of training: the head on cached features, then the trunk from one part upwards.
 
-Either can be left out: a network that starts from nothing has no features worth caching. A finished stage leaves its
+Either can be left out: a network that starts from nothing has no features worth caching. A finished phase leaves its
 weights in the work folder, and is not done again.
 """
 
@@ -30,7 +30,7 @@ from components.train.callbacks import (
     saved_loss,
 )
 from components.train.data import Pictures
-from components.train.frozen import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
+from components.train.features import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
 from components.train.history import MONITOR, best_epoch, mend_history, read_history
 from components.train.job import Job
 from components.train.optimizer import compile_network
@@ -68,19 +68,19 @@ def fit_head(job: Job) -> np.ndarray:
     Returns:
         What the best head makes of the eval split: probabilities float32 [n, k].
     """
-    stage = job.train.head
-    if stage is None:
-        raise ValueError("the head stage is empty: there is no head to be trained alone")
+    phase = job.train.head
+    if phase is None:
+        raise ValueError("the head phase is empty: there is no head to be trained alone")
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
         if not all(file_of(job, FEATURES, split).exists() for split in ("train", "eval")):
             with job.strategy.scope():
                 trunk = pooled_trunk(job.model, job.train_pictures.size)
-            compute(job, FEATURES, trunk, stage.views)
+            compute(job, FEATURES, trunk, phase.views)
         with job.strategy.scope():
             head = softmax_head(job.model, open_split(job, FEATURES, "eval").values.shape[-1], job.shift)
-        _fit_on_features(job, stage, head)
+        _fit_on_features(job, phase, head)
         _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
         return head.predict(eval_batches, verbose=0)
 
@@ -92,63 +92,63 @@ def answers_of(network: keras.Model, pictures: Pictures) -> np.ndarray:
     return np.concatenate([answer(batch).numpy() for batch, _ in pictures.batches(BATCH)])
 
 
-def _fit_head(job: Job, stage: Head, trunk: keras.Model, head: keras.Model) -> float:
+def _fit_head(job: Job, phase: Head, trunk: keras.Model, head: keras.Model) -> float:
     """Fits the head on the frozen trunk's features; returns the monitored loss it reached."""
     finished = job.work / "head.npz"
     if finished.exists():
         return load_weights(head, finished)
-    compute(job, FEATURES, trunk, stage.views)
-    return _fit_on_features(job, stage, head)
+    compute(job, FEATURES, trunk, phase.views)
+    return _fit_on_features(job, phase, head)
 
 
-def _fit_on_features(job: Job, stage: Head, head: keras.Model) -> float:
+def _fit_on_features(job: Job, phase: Head, head: keras.Model) -> float:
     """Fits the head on features that are there; returns the monitored loss it reached."""
     finished, train = job.work / "head.npz", job.train
     train_batches, eval_batches = cached_batches(job, FEATURES, train.seed)
     with job.strategy.scope():
-        compile_network(head, train, stage, len(train_batches), job.loss())
+        compile_network(head, train, phase, len(train_batches), job.loss())
     best, history = job.work / "head-best.npz", job.work / "head.csv"
     if is_chief(job.strategy):
-        # Minutes at most, so a killed try starts this stage afresh; its costly part, the features, is kept.
+        # Minutes at most, so a killed try starts this phase afresh; its costly part, the features, is kept.
         best.unlink(missing_ok=True)
         history.unlink(missing_ok=True)
     wait_for_all(job.strategy)
     head.fit(
         train_batches,
         validation_data=eval_batches,
-        epochs=stage.epochs,
+        epochs=phase.epochs,
         shuffle=False,
-        callbacks=_callbacks("head", job, stage, None),
+        callbacks=_callbacks("head", job, phase, None),
         verbose=0,
     )
     return _finish(job, head, best, finished)
 
 
-def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
-    """Trains the trunk from `stage.unfreeze_from` upwards, together with the head; keeps what beats `loss`."""
+def _finetune(job: Job, phase: Finetune, trunk: keras.Model, head: keras.Model, loss: float) -> None:
+    """Trains the trunk from `phase.unfreeze_from` upwards, together with the head; keeps what beats `loss`."""
     train = job.train
     finished, best, backup = job.work / "finetune.npz", job.work / "finetune-best.npz", Backup(job.work / "backup")
     with job.strategy.scope():
-        batch_norm = job.trains_batch_norm(stage)
-        set_trainable_from(trunk, job.model.backbone, stage.unfreeze_from, batch_norm=batch_norm)
-        if stage.views:
-            frozen, trained = _divided(job, stage, trunk)
+        batch_norm = job.trains_batch_norm(phase)
+        set_trainable_from(trunk, job.model.backbone, phase.unfreeze_from, batch_norm=batch_norm)
+        if phase.views:
+            frozen, trained = _divided(job, phase, trunk)
             network = keras.Model(trained.input, head(trained.output), name="training")
         else:
             network = training_network(trunk, head, changes(train.augment, train.seed))
         if finished.exists():
             load_weights(network, finished)
             return
-        compile_network(network, train, stage, _steps(job), job.loss())
+        compile_network(network, train, phase, _steps(job), job.loss())
         done = backup.restore(network)
     if is_chief(job.strategy) and not best.exists():
         save_weights(network, loss, best)  # what stays if no epoch does better
     # With the same seed a resume would see the pictures in the order of the first epochs again.
     seed = train.seed + done
-    if stage.views:
+    if phase.views:
         # Not where training starts: what else is trained, as batch norms are, moves the place of division.
-        place = f"{producer_of(frozen.output)}-{stage.views}"
-        compute(job, ACTIVATIONS, frozen, stage.views, np.float16, place)
+        place = f"{producer_of(frozen.output)}-{phase.views}"
+        compute(job, ACTIVATIONS, frozen, phase.views, np.float16, place)
         train_batches, eval_batches = cached_batches(job, ACTIVATIONS, seed, place)
     else:
         train_batches, eval_batches = _fresh(job, seed)
@@ -156,10 +156,10 @@ def _finetune(job: Job, stage: Finetune, trunk: keras.Model, head: keras.Model, 
         train_batches,
         validation_data=eval_batches,
         initial_epoch=done,
-        epochs=stage.epochs,
+        epochs=phase.epochs,
         shuffle=False,
         # Before the moving average takes the weights' place, or that would be backed up in their stead.
-        callbacks=[*([backup] if is_chief(job.strategy) else []), *_callbacks("finetune", job, stage, loss)],
+        callbacks=[*([backup] if is_chief(job.strategy) else []), *_callbacks("finetune", job, phase, loss)],
         verbose=0,
     )
     if _finish(job, network, best, finished) == loss and is_chief(job.strategy):
@@ -174,12 +174,12 @@ def _tell_lost(epochs: Sequence[dict[str, float]], loss: float) -> None:
     logging.warning("train.finetune: the loss on eval %s, with the head it was %.4f: the head is kept", reached, loss)
 
 
-def _divided(job: Job, stage: Finetune, trunk: keras.Model) -> tuple[keras.Model, keras.Model]:
+def _divided(job: Job, phase: Finetune, trunk: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The part of the trunk that stays as it is, and the part that is trained on what the first makes of pictures."""
     divided = divide(trunk)
     if divided is None:
         raise RecipeError(
-            f"train.finetune.views: {job.model.backbone} cannot be divided below {stage.unfreeze_from!r}, so nothing "
+            f"train.finetune.views: {job.model.backbone} cannot be divided below {phase.unfreeze_from!r}, so nothing "
             "can be computed once for all epochs; unfreeze from another part, or leave views out"
         )
     return divided
@@ -192,7 +192,7 @@ def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(BATCH).map(one_hot)
 
 
-def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
+def _callbacks(name: str, job: Job, phase: Head | Finetune, loss: float | None) -> list[keras.callbacks.Callback]:
     """In the order in which they are called: the moving average first, so that it is what all others see."""
     history = job.work / f"{name}.csv"
     if is_chief(job.strategy):
@@ -205,17 +205,17 @@ def _callbacks(name: str, job: Job, stage: Head | Finetune, loss: float | None) 
         best = job.work / f"{name}-best.npz"
         chosen += [RecordEpoch(), KeepBest(best), keras.callbacks.CSVLogger(history, append=True)]
     chosen += [
-        Patience(stage.patience, loss, past),
-        ShowProgress(job.title + name, stage.epochs, len(job.train_pictures), _steps(job), past),
+        Patience(phase.patience, loss, past),
+        ShowProgress(job.title + name, phase.epochs, len(job.train_pictures), _steps(job), past),
     ]
-    if stage.schedule == "plateau":
-        patience = max(1, stage.patience // 2)
+    if phase.schedule == "plateau":
+        patience = max(1, phase.patience // 2)
         chosen.append(keras.callbacks.ReduceLROnPlateau(monitor=MONITOR, factor=PLATEAU_FACTOR, patience=patience))
     return chosen
 
 
 def _finish(job: Job, network: keras.Model, best: Path, finished: Path) -> float:
-    """Ends a stage: its best weights become the network's, and the stage's result."""
+    """Ends a phase: its best weights become the network's, and the phase's result."""
     if is_chief(job.strategy):
         if saved_loss(best) == float("inf"):  # or the weights that fine-tuning has begun with
             raise Diverged(f"train.{finished.stem}: the loss was no number in any epoch; lower the learning rate")

@@ -23,7 +23,7 @@ class Job:
         strategy: from `make_strategy`.
         features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
             several trainings share it; None is `work`.
-        title: what progress says before the name of a stage.
+        title: what progress says before the name of a phase.
     """
 
     model: Model
@@ -45,8 +45,8 @@ class Job:
         """What is minimised."""
         return make_loss(self.train, self.train_pictures.labels, self.classes)
 
-    def trains_batch_norm(self, stage: Finetune) -> bool:
+    def trains_batch_norm(self, phase: Finetune) -> bool:
         """Whether batch norms learn with the trunk, or are kept in inference mode as pretrained ones should be."""
-        if stage.batch_norm == "auto":
+        if phase.batch_norm == "auto":
             return self.model.weights == "none" and self.train.head is None
-        return stage.batch_norm == "train"
+        return phase.batch_norm == "train"

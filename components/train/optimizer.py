@@ -17,14 +17,14 @@ _HEAD_STEPS = 16
 
 
 def compile_network(
-    network: keras.Model, train: Train, stage: Head | Finetune, steps: int, loss: keras.losses.Loss
+    network: keras.Model, train: Train, phase: Head | Finetune, steps: int, loss: keras.losses.Loss
 ) -> None:
     """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in an epoch."""
     # AdamW refuses a missing decay, the others apply one of 0 at a cost.
     decayed = train.optimizer == "adamw" or train.weight_decay > 0
     network.compile(
         optimizer=_OPTIMIZERS[train.optimizer](
-            learning_rate(stage, steps),
+            learning_rate(phase, steps),
             weight_decay=train.weight_decay if decayed else None,
             use_ema=train.ema > 0,
             ema_momentum=train.ema,
@@ -32,25 +32,25 @@ def compile_network(
         loss=loss,
         metrics=["accuracy"],
         # A step of the head takes less time than to call for it. Several devices fail on an epoch's last, fewer steps.
-        steps_per_execution=_HEAD_STEPS if isinstance(stage, Head) and not tf.distribute.has_strategy() else 1,
+        steps_per_execution=_HEAD_STEPS if isinstance(phase, Head) and not tf.distribute.has_strategy() else 1,
         jit_compile=False,  # XLA is ten times slower on CPUs
     )
 
 
-def learning_rate(stage: Head | Finetune, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate, or its course over a stage.
+def learning_rate(phase: Head | Finetune, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate, or its course over a phase.
 
     Cosine decay to nothing (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts), after a
-    linear rise from nothing where the stage warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+    linear rise from nothing where the phase warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
 
     Args:
-        stage: what the recipe says; `plateau` is a callback's work and begins as `constant`.
+        phase: what the recipe says; `plateau` is a callback's work and begins as `constant`.
         steps: batches in an epoch.
     """
-    if stage.schedule != "cosine":
-        return stage.learning_rate
+    if phase.schedule != "cosine":
+        return phase.learning_rate
     decay = keras.optimizers.schedules.CosineDecay
-    if not stage.warmup:
-        return decay(stage.learning_rate, stage.epochs * steps)
-    rising = stage.warmup * steps
-    return decay(0.0, stage.epochs * steps - rising, warmup_target=stage.learning_rate, warmup_steps=rising)
+    if not phase.warmup:
+        return decay(phase.learning_rate, phase.epochs * steps)
+    rising = phase.warmup * steps
+    return decay(0.0, phase.epochs * steps - rising, warmup_target=phase.learning_rate, warmup_steps=rising)

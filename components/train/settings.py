@@ -20,8 +20,8 @@ class Augment(Settings):
     mixup: Share = Field(default=0.0, description="alpha: how much pictures are mixed, in fine-tuning; 0 is not at all")
 
 
-class Stage(Settings):
-    """What both stages of training have."""
+class Phase(Settings):
+    """What both phases of training have."""
 
     epochs: Count
     learning_rate: Rate
@@ -38,8 +38,8 @@ class Stage(Settings):
         return self
 
 
-class Head(Stage):
-    """Stage 1: the head alone, on features of the frozen trunk that are computed once."""
+class Head(Phase):
+    """Phase 1: the head alone, on features of the frozen trunk that are computed once."""
 
     epochs: Count = 100
     learning_rate: Rate = 1e-3
@@ -48,8 +48,8 @@ class Head(Stage):
     views: Annotated[int, Field(ge=1, le=64, description="augmented views of each picture; the first is plain")] = 4
 
 
-class Finetune(Stage):
-    """Stage 2: the trunk from one part upwards, and the head."""
+class Finetune(Phase):
+    """Phase 2: the trunk from one part upwards, and the head."""
 
     epochs: Count = 8
     learning_rate: Rate = 1e-4
@@ -63,7 +63,7 @@ class Finetune(Stage):
         Field(ge=1, le=64, description="as for the head: what is frozen is run once for each view, not in each epoch"),
     ] = None
     batch_norm: Literal["auto", "train", "frozen"] = Field(
-        default="auto", description="auto trains it where weights are none and there is no head stage"
+        default="auto", description="auto trains it where weights are none and there is no head phase"
     )
 
 

@@ -59,11 +59,11 @@ class Tune(Settings):
     """A search for better settings before training; the best on the split `eval` are what the Trainer trains with.
 
     A trial trains the head alone, on features that all trials share, unless the space holds a setting of
-    `train.finetune` or the recipe has no head stage: then a trial is a whole training.
+    `train.finetune` or the recipe has no head phase: then a trial is a whole training.
     """
 
     trials: Count = Field(description="how many combinations are tried")
-    epochs: Count | None = Field(default=None, description="of a stage in a trial, at most; None is the recipe's own")
+    epochs: Count | None = Field(default=None, description="of a phase in a trial, at most; None is the recipe's own")
     objective: Literal["accuracy", "macro_f1", "macro_auprc", "loss"] = Field(
         default="macro_f1", description="on the split eval; loss is the cross-entropy without smoothing or weights"
     )
@@ -80,8 +80,8 @@ class Tune(Settings):
         if train.head is not None and not any(path.startswith(of_finetune) for path in self.space):
             content["finetune"] = None
             content["augment"]["mixup"] = 0.0  # which fine-tuning alone makes use of
-        for stage in filter(None, (content["head"], content["finetune"])):
-            stage["epochs"] = min(stage["epochs"], self.epochs or stage["epochs"])
+        for phase in filter(None, (content["head"], content["finetune"])):
+            phase["epochs"] = min(phase["epochs"], self.epochs or phase["epochs"])
         return Train.model_validate(content)
 
 

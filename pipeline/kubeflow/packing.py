@@ -22,7 +22,7 @@ def pack(recipe: Recipe) -> str:
     Raises:
         RecipeError: the recipe's taxonomy or schema cannot be read.
     """
-    packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}  # nulls too: `head: null` is no head stage
+    packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}  # nulls too: `head: null` is no head phase
     if recipe.labels.taxonomy:
         taxonomy = load_taxonomy(recipe.labels.taxonomy)
         packed["recipe"]["labels"]["taxonomy"] = taxonomy.name
