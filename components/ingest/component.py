@@ -57,19 +57,22 @@ def CatalogueExampleGen(
         examples: splits train, eval and test; features as `components.features` lists them.
         quarantine: the rows left out, all counts, and the members of the splits.
         data: path of the catalogue's folder or zip, readable by every Beam worker.
-        digest: the catalogue's `digest()`; a changed catalogue is a changed parameter, which the cache sees.
+        digest: the catalogue's `digest()`; a changed catalogue is a changed parameter, which the cache sees. "" where
+            nobody could read it before.
         settings: JSON of `IngestSettings`.
         taxonomy: JSON of the taxonomy.
         code: digest of the sources that matter here, for the cache.
         beam_pipeline: made by TFX from the pipeline's Beam arguments.
 
     Raises:
-        CatalogueError: the catalogue as a whole cannot be read, or none of its rows became an example.
+        CatalogueError: the catalogue as a whole cannot be read, it has changed since its digest was read, or none of
+            its rows became an example.
         RecipeError: the recipe wants a split that the catalogue does not have.
     """
     rules, chosen = Taxonomy.model_validate_json(taxonomy), IngestSettings.model_validate_json(settings)
     catalogue = open_catalogue(data, chosen.catalogue)
     check_split(chosen.split, catalogue)
+    digest = digest or catalogue.digest()
     _describe(examples, digest)
     split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
     scratch = posixpath.join(examples.uri, "scratch")
@@ -83,9 +86,14 @@ def CatalogueExampleGen(
     with beam_pipeline as pipeline:
         _ingest(pipeline, dataclasses.replace(job, rows=rows))
     fileio.rmtree(scratch)
+    # Opened again: a zip that is open stays the file it was, whatever lies there by now.
+    if open_catalogue(data, chosen.catalogue).digest() != digest:
+        raise CatalogueError(
+            f"{data} has changed since its digest was read at the start of the run. Run again when nobody writes to it."
+        )
     with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:
         summary = json.load(file)
-    _check(summary, data, rows)
+    _check(summary, data)
 
 
 def _ingest(pipeline: beam.Pipeline, job: Ingest) -> None:
@@ -113,16 +121,11 @@ def _describe(examples: Examples, digest: str) -> None:
     examples.set_string_custom_property("input_fingerprint", digest)
 
 
-def _check(summary: dict[str, Any], data: str, rows: int) -> None:
-    if summary["rows"] != rows:
-        raise CatalogueError(
-            f"{data}: {TABLE} had {rows:,} rows when ingest began and {summary['rows']:,} when it read them. "
-            "Run again when nobody writes to the catalogue."
-        )
+def _check(summary: dict[str, Any], data: str) -> None:
     if not any(summary["examples"].values()):
         reasons = summary["quarantined"] | ({"unmapped": n} if (n := sum(summary["unmapped"].values())) else {})
         listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise CatalogueError(
-            f"{data}: none of its {rows:,} rows became an example ({listed}). "
+            f"{data}: none of its {summary['rows']:,} rows became an example ({listed}). "
             "Mend the catalogue, or choose a taxonomy that fits it."
         )

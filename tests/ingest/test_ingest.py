@@ -102,13 +102,13 @@ class Result:
         return json.loads(Path(self.quarantine.uri, "summary.json").read_text("utf-8"))
 
 
-def ingest(data: Path, out: Path, settings: str = "{}") -> Result:
+def ingest(data: Path, out: Path, settings: str = "{}", digest: str = "") -> Result:
     """Runs the component's own executor, without the orchestration around it."""
     result = Result(out)
     executor = CatalogueExampleGen.EXECUTOR_SPEC.executor_class(
         BaseBeamExecutor.Context(beam_pipeline_args=BEAM, tmp_dir=str(out / "tmp"), unique_id="1")
     )
-    parameters = {"data": str(data), "digest": "d", "settings": settings, "taxonomy": TAXONOMY}
+    parameters = {"data": str(data), "digest": digest, "settings": settings, "taxonomy": TAXONOMY}
     executor.Do({}, {"examples": [result.examples], "quarantine": [result.quarantine]}, parameters)
     return result
 
@@ -409,8 +409,17 @@ def test_a_table_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
         return read_table(catalogue)
 
     monkeypatch.setattr("components.ingest.source.FolderCatalogue.read_table", growing)
-    with pytest.raises(CatalogueError, match="had 5 rows when ingest began and 6 when it read them"):
+    with pytest.raises(CatalogueError, match=f"{data} has changed since its digest was read"):
         ingest(data, tmp_path / "out")
+
+
+def test_a_drop_that_replaces_the_catalogue_after_its_digest_was_read_is_refused_by_name(tmp_path):
+    data = write_good_catalogue(tmp_path / "catalogue", 5)
+    digest = open_catalogue(str(data)).digest()
+    assert ingest(data, tmp_path / "out", digest=digest).summary()["rows"] == 5
+    (data / "images" / "1003.jpg").write_bytes((data / "images" / "1002.jpg").read_bytes())
+    with pytest.raises(CatalogueError, match=f"{data} has changed since its digest was read"):
+        ingest(data, tmp_path / "again", digest=digest)
 
 
 def run_pipeline(data: Path, root: Path) -> list[mlmd.Execution]:

@@ -208,7 +208,7 @@ def test_model_that_no_server_can_serve_is_not_blessed_and_the_reason_is_kept(tr
         (
             LABELS[::-1],
             0.0,
-            "serving_default names eyewear at 1.000 for a picture where evaluate, which the gate judged",
+            "serving_default: picture 0: label is eyewear, which is not the most probable class",
         ),
         (
             LABELS,
