@@ -70,13 +70,16 @@ def test_half_copied_version_is_never_visible(model, serving, monkeypatch):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        for model_dir in models:
+        for number, model_dir in enumerate(models, 1):
             put(model_dir, serving)
+            until = time.monotonic() + 10
+            while number not in looks and time.monotonic() < until:
+                time.sleep(0.01)
     finally:
         done.set()
         watcher.join()
     assert torn == []
-    assert set(looks) >= {0, 1, 2}
+    assert set(looks) >= {1, 2, 3}
 
 
 def test_version_is_whole_before_it_is_visible(model, serving, monkeypatch):
