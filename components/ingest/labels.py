@@ -1,7 +1,7 @@
 """The classes of a recipe: those of a reviewed taxonomy, or those that a catalogue's own column holds."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from components.ingest.catalogue import open_catalogue
 from components.ingest.settings import DEFAULT_LAYOUT, Labels, Layout
 from components.ingest.table import TABLE, Row, read_rows
 from components.reading import choices
-from components.transform.taxonomy import Taxonomy, load_taxonomy
+from components.transform.taxonomy import Taxonomy, load_taxonomy, plain
 
 
 def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> Taxonomy:
@@ -33,11 +33,13 @@ def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> 
 def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
     """Chooses the classes of a column, given how many rows have each of its values.
 
-    Classes come in the order of their names. Of two with as many rows, `top` takes the one whose name comes first.
+    Values that differ in their Unicode form alone are of one class. Classes come in the order of their names. Of two
+    with as many rows, `top` takes the one whose name comes first.
     """
-    _check_known([*labels.ignore, *(value for values in labels.merge.values() for value in values)], rows)
-    names = {value: name for name, values in labels.merge.items() for value in values}
-    class_of = {value: names.get(value, value) for value in rows if value not in labels.ignore}
+    ignored = set(map(plain, labels.ignore))
+    names = {plain(value): plain(name) for name, values in labels.merge.items() for value in values}
+    _check_known([*ignored, *names], set(map(plain, rows)))
+    class_of = {value: names.get(plain(value), plain(value)) for value in rows if plain(value) not in ignored}
     sizes: Counter[str] = Counter()
     for value, name in class_of.items():
         sizes[name] += rows[value]
@@ -60,7 +62,7 @@ def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
         raise CatalogueError(f"{TABLE}, {labels.column}: {reason}. Give it another with labels.merge.") from None
 
 
-def _check_known(values: Iterable[str], rows: Counter[str]) -> None:
+def _check_known(values: Iterable[str], known: Collection[str]) -> None:
     for value in values:
-        if value not in rows:
-            raise RecipeError(f"labels: no row has the value {value!r}; {choices(value, sorted(rows))}")
+        if value not in known:
+            raise RecipeError(f"labels: no row has the value {value!r}; {choices(value, sorted(known))}")

@@ -11,6 +11,7 @@ from components.features import ID, IMAGE_BYTES, LABEL, REPEAT
 from components.transform.balance import Hashes, Tally
 from components.transform.settings import Balance
 from components.transform.taxonomy import NO_LABEL, Conditions, Rule, Taxonomy
+from components.transform.words import substitutions
 
 CLASSES = "classes"  # name of the vocabulary: one class a line, in the order of the labels
 
@@ -64,6 +65,7 @@ def label_of(taxonomy: Taxonomy, texts: Texts, like: tf.Tensor) -> tf.Tensor:
     def apply(label: tf.Tensor, rule: Rule) -> tf.Tensor:
         return tf.where(_matches(rule, texts, like), tf.constant(taxonomy.index_of(rule.class_name), tf.int64), label)
 
+    texts = {column: in_words(texts[column]) for column in taxonomy.fields if column in texts}
     nothing = tf.fill(tf.shape(like), tf.constant(NO_LABEL, tf.int64))
     return reduce(apply, reversed(taxonomy.rules), nothing)
 
@@ -88,9 +90,16 @@ def _found(conditions: Conditions, texts: Texts, like: tf.Tensor) -> list[tf.Ten
     ]
 
 
+def in_words(text: tf.Tensor) -> tf.Tensor:
+    """Cuts texts, string [n], into words as `components.transform.words.in_words` does."""
+    text = tf.strings.join([" ", text, " "])
+    for pattern, replacement in substitutions():
+        text = tf.strings.regex_replace(text, pattern, replacement)
+    return text
+
+
 def _contains(text: tf.Tensor, pattern: str) -> tf.Tensor:
     # A full match around the pattern would need `.`, which in RE2 does not match bytes that are not UTF-8.
-    # Keywords are never empty, so a text that holds one gets shorter without it.
     rest = tf.strings.regex_replace(text, pattern, "", replace_global=False)
     return tf.strings.length(rest) < tf.strings.length(text)
 

@@ -1,12 +1,13 @@
 """Which class a product belongs to: reviewed rules over its text columns.
 
 A taxonomy is a YAML file: the classes in the order of their label indices, and rules of which the first that matches
-decides. Ingest applies the rules in Python and Transform in its graph; both use the regular expressions made here, so
-they cannot disagree. Where the classes are the values of one column, a taxonomy holds those in place of rules.
+decides. Ingest applies the rules in Python and Transform in its graph, with the same regular expressions.
+Where the classes are the values of one column, a taxonomy holds those in place of rules.
 """
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import resources
@@ -19,23 +20,33 @@ from components.errors import RecipeError
 from components.features import LabelColumn
 from components.reading import choices, explain, find_file, read_mapping
 from components.settings import Settings
+from components.transform.words import in_words, pattern_of
 
 Column = Literal["subCategory", "articleType", "masterCategory", "productDisplayName"]
 COLUMNS = get_args(Column)
 NO_CLASS = "none"  # the class of a rule that recognises products of no class
 NO_LABEL = -1  # the index that stands for it
+_BREAKS = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of characters, line breaks
+_LONGEST_NAME = 200
 
-# Python and RE2 differ on \s (vertical tab), so the white space is spelt out.
-_GAP = r"[ \t\n\r\f\v-]+"
-_WORD = re.compile(r"\w", re.ASCII)
-_CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _&/'+.-]*")
+
+def plain(name: str) -> str:
+    """Returns a class's name in the one form in which names that look the same are the same."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+ClassName = Annotated[str, AfterValidator(plain)]
+
+
+def _breaks(text: str) -> bool:
+    return any(unicodedata.category(character) in _BREAKS for character in text)
 
 
 def _checked(keywords: tuple[str, ...]) -> tuple[str, ...]:
     if not keywords:
         raise ValueError("no keywords; give some or remove the key")
     for word in keywords:
-        if not word.isprintable() or not any(map(str.isalnum, word)) or word != word.strip():
+        if _breaks(word) or not in_words(word).strip() or word != word.strip():
             raise ValueError(
                 f"{word!r} is not a keyword: it needs a letter or digit, no control characters and no outer spaces"
             )
@@ -43,28 +54,6 @@ def _checked(keywords: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Keywords = Annotated[tuple[str, ...], AfterValidator(_checked)]
-
-
-def pattern_of(keywords: Iterable[str]) -> str:
-    r"""The regular expression that finds any of some keywords as whole words.
-
-    It means the same to Python's `re` on UTF-8 bytes and to RE2: letter case is spelt out (`[sS]`), because RE2 under
-    `(?i)` also takes U+017F for an s; word ends are ASCII in both. A space in a keyword stands for any run of white
-    space and hyphens. Characters beyond ASCII match as they stand and need no word end beside them.
-    """
-    return "|".join(map(_keyword_pattern, keywords))
-
-
-def _keyword_pattern(keyword: str) -> str:
-    parts = [r"\b" if _WORD.match(keyword[0]) else ""]
-    for character in re.sub(r"[ -]+", " ", keyword):
-        if character == " ":
-            parts.append(_GAP)
-        elif character.isascii() and character.isalpha():
-            parts.append(f"[{character.lower()}{character.upper()}]")
-        else:
-            parts.append(re.escape(character))
-    return "".join(parts) + (r"\b" if _WORD.match(keyword[-1]) else "")
 
 
 class Conditions(Settings):
@@ -81,12 +70,12 @@ class Conditions(Settings):
         return {column: pattern_of(words) for column in COLUMNS if (words := getattr(self, column))}
 
     @cached_property
-    def _compiled(self) -> dict[str, re.Pattern[bytes]]:
-        return {column: re.compile(pattern.encode()) for column, pattern in self.patterns.items()}
+    def _compiled(self) -> dict[str, re.Pattern[str]]:
+        return {column: re.compile(pattern) for column, pattern in self.patterns.items()}
 
-    def found(self, fields: Mapping[str, bytes]) -> Iterable[bool]:
-        """For each column with keywords, whether its text holds one of them."""
-        return (pattern.search(fields.get(column, b"")) is not None for column, pattern in self._compiled.items())
+    def found(self, words: Mapping[str, str]) -> Iterable[bool]:
+        """For each column with keywords, whether its words hold one of them."""
+        return (pattern.search(words.get(column, "")) is not None for column, pattern in self._compiled.items())
 
 
 class Rule(Conditions):
@@ -94,7 +83,7 @@ class Rule(Conditions):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    class_name: str = Field(alias="class")
+    class_name: ClassName = Field(alias="class")
     unless: Conditions = Conditions()
 
     @model_validator(mode="after")
@@ -103,28 +92,29 @@ class Rule(Conditions):
             raise ValueError(f"a rule for {self.class_name!r} without keywords; give some for {', '.join(COLUMNS)}")
         return self
 
-    def matches(self, fields: Mapping[str, bytes]) -> bool:
-        """Whether the rule applies to a product, given the UTF-8 text of its columns."""
-        return all(self.found(fields)) and not any(self.unless.found(fields))
+    def matches(self, words: Mapping[str, str]) -> bool:
+        """Whether the rule applies to a product, given its columns as `in_words` cuts them."""
+        return all(self.found(words)) and not any(self.unless.found(words))
 
 
 class Taxonomy(Settings):
     """Classes and what assigns them. Travels as JSON: `model_dump_json`, `model_validate_json`."""
 
     name: str
-    classes: tuple[str, ...] = Field(description="in the order of their label indices")
+    classes: tuple[ClassName, ...] = Field(description="in the order of their label indices")
     rules: tuple[Rule, ...] = ()
     column: LabelColumn | None = Field(default=None, description="in place of rules: its value decides")
-    values: dict[str, str] = Field(default={}, description="of the column, each with its class")
+    values: dict[str, ClassName] = Field(default={}, description="of the column, each with its class")
 
     @model_validator(mode="after")
     def _classes_are_names(self) -> "Taxonomy":
         if len(self.classes) < 2:
             raise ValueError("fewer than two classes; there is nothing to tell apart")
         for name in self.classes:
-            if not _CLASS_NAME.fullmatch(name) or name == NO_CLASS:
+            if name in ("", NO_CLASS) or len(name) > _LONGEST_NAME or _breaks(name):
                 raise ValueError(
-                    f"{name!r} cannot name a class: use letters, digits, spaces and _&/'+.-; not {NO_CLASS!r}"
+                    f"{name[:_LONGEST_NAME]!r} cannot name a class: use 1 to {_LONGEST_NAME} characters, no control "
+                    f"characters and line breaks; not {NO_CLASS!r}"
                 )
             if self.classes.count(name) > 1:
                 raise ValueError(f"class {name!r} is listed twice; remove one")
@@ -171,9 +161,9 @@ class Taxonomy(Settings):
         """
         if self.column:
             return self.values.get(fields.get(self.column, ""))
-        texts = {name: fields[name].encode("utf-8", "surrogateescape") for name in self.fields if name in fields}
+        words = {name: in_words(fields[name]) for name in self.fields if name in fields}
         for rule in self.rules:
-            if rule.matches(texts):
+            if rule.matches(words):
                 return None if rule.class_name == NO_CLASS else rule.class_name
         return None
 

@@ -44,6 +44,17 @@ def test_values_find_their_class_exactly_and_others_none() -> None:
     assert taxonomy.fields == ("articleType",)
 
 
+def test_values_of_any_language_are_classes_and_two_forms_of_one_value_are_one() -> None:
+    rows = Counter(
+        {"Röcke": 5, "Ro\u0308cke": 4, "连衣裙": 3, "Apparel > Tops, Tees": 2, "Kleider": 1, "Ko\u0308rbe": 1}
+    )
+    taxonomy = taxonomy_of_values(labels(merge={"Women's (Plus)": ["Kleider"]}, ignore=["Körbe"]), rows)
+    assert taxonomy.classes == ("Apparel > Tops, Tees", "Röcke", "Women's (Plus)", "连衣裙")
+    found = [taxonomy.class_of({"articleType": value}) for value in ("Röcke", "Ro\u0308cke", "Kleider", "Ko\u0308rbe")]
+    assert found == ["Röcke", "Röcke", "Women's (Plus)", None]
+    assert taxonomy_of_values(labels(minimum=9), rows + Counter({"T": 9})).classes == ("Röcke", "T")
+
+
 def test_it_survives_the_way_through_json() -> None:
     taxonomy = taxonomy_of_values(labels(top=3), ROWS)
     assert Taxonomy.model_validate_json(taxonomy.model_dump_json()) == taxonomy

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -81,9 +83,9 @@ def test_category_is_trusted_over_type_and_type_over_name(six, fields, expected)
         ("shoe_", False),
         ("horseshoe", False),
         ("flipflop", False),
-        ("ſhoe", False),  # U+017F folds to s under Unicode's rules
-        ("éshoe", True),
-        ("flip\u00a0flop", False),
+        ("ſhoe", True),  # U+017F folds to s
+        ("éshoe", False),
+        ("flip\u00a0flop", True),
     ],
 )
 def test_keywords_are_whole_words_whatever_their_case(tmp_path, text, is_found):
@@ -98,6 +100,20 @@ def test_keywords_hold_no_regular_expressions(tmp_path):
         taxonomy.class_of({"subCategory": each}) for each in ("Top.Wear (NEW)", "C++", "à La", "topXwear (new)", "ccc")
     ]
     assert found == ["shirts", "shirts", "shirts", None, None]
+
+
+ANY_LANGUAGE = ("Röcke", "Apparel > Tops, Tees", "连衣裙", "Women's (Plus)", "أحذية", "👗 Dresses", "=1+1", "-", "50")
+
+
+def test_any_text_names_a_class_in_one_form(tmp_path):
+    rules = "".join(
+        f"  - {{class: {json.dumps(f' {name} ')}, articleType: [k{i}]}}\n" for i, name in enumerate(ANY_LANGUAGE)
+    )
+    written_apart = [unicodedata.normalize("NFD", name) for name in ANY_LANGUAGE]
+    taxonomy = load_taxonomy(written(tmp_path, f"classes: {json.dumps(written_apart)}\nrules:\n{rules}"))
+    assert taxonomy.classes == ANY_LANGUAGE
+    assert [taxonomy.class_of({"articleType": f"K{i}"}) for i in range(len(ANY_LANGUAGE))] == list(ANY_LANGUAGE)
+    assert Taxonomy.model_validate_json(taxonomy.model_dump_json()) == taxonomy
 
 
 def test_first_matching_rule_decides_and_every_condition_must_hold(tmp_path):
@@ -128,7 +144,11 @@ def test_taxonomy_survives_the_way_through_json(six):
         ("classes: [a]\nrules: [{class: a, articleType: [x]}]", "fewer than two classes"),
         ("classes: [a, a]\nrules: []", "class 'a' is listed twice"),
         ("classes: [a, none]\nrules: []", "'none' cannot name a class"),
-        ("classes: [a, 'b\\n']\nrules: []", "cannot name a class: use letters"),
+        ('classes: [a, "b\\nc"]\nrules: []', "cannot name a class: use 1 to 200 characters, no control"),
+        ('classes: [a, "b\\u2028c"]\nrules: []', "no control characters and line breaks"),
+        ("classes: [a, ' ']\nrules: []", "'' cannot name a class"),
+        (f"classes: [a, {'b' * 201}]\nrules: []", "use 1 to 200 characters"),
+        ("classes: [Röcke, 'Ro\u0308cke ']\nrules: []", "class 'Röcke' is listed twice"),
         ("classes: [a, 1]\nrules: []", r"classes\[1\]: 1 should be a valid string"),
         ("rules: []", "classes: is needed and not given"),
         ("classes: [a, b]\nrulse: []", "rulse: unknown key; did you mean 'rules'"),

@@ -13,10 +13,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 
-from components.transform.preprocessing import CLASSES, label_of, preprocessing_fn
+from components.transform import words
+from components.transform.preprocessing import CLASSES, in_words, label_of, preprocessing_fn
 from components.transform.settings import Balance
-from components.transform.taxonomy import COLUMNS, Taxonomy, load_taxonomy
+from components.transform.taxonomy import COLUMNS, Rule, Taxonomy, load_taxonomy
 from tests.transform.test_taxonomy import PUBLISHED, real_rows
+from tests.transform.test_words import WORDS, spellings
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +33,9 @@ SUB_CATEGORIES = {"topwear": "Topwear", "shoes": "Shoes", "underwear": "Innerwea
 
 
 ODD = Taxonomy.model_validate_json(r"""{"name": "odd", "classes": ["a", "b", "c"], "rules": [
-    {"class": "a", "productDisplayName": ["skirt", "t shirt", "c++", "à la", ".*z", "kilt_2", "鞋"],
+    {"class": "a", "productDisplayName": ["skirt", "t shirt", "c++", "à la", ".*z", "kilt_2", "鞋", "가방"],
      "unless": {"articleType": ["[x]", "a|b"]}},
-    {"class": "none", "articleType": ["sock"]},
+    {"class": "none", "articleType": ["sock", "röcke", "ruß", "กระโปรง"]},
     {"class": "b", "articleType": ["\\d", "it's", "x"], "masterCategory": ["long-sleeve", "a", "b"]},
     {"class": "c", "subCategory": ["kit", "sleeve"]}]}""")
 
@@ -130,6 +132,49 @@ def test_graph_labels_adversarial_texts_as_ingest_does():
     found = labels_by_graph(ODD, rows)
     assert [row for row, a, b in zip(rows, found, expected, strict=True) if a != b] == []
     assert {label for label, count in Counter(expected).items() if count > 30} == {-1, 0, 1, 2}
+
+
+def test_graph_labels_texts_of_many_scripts_as_ingest_does():
+    source = random.Random(2)
+    found = 0
+    for word in WORDS:
+        others = source.sample(WORDS, 3)
+        taxonomy = Taxonomy(
+            name="t",
+            classes=("a", "b"),
+            rules=(
+                Rule(**{"class": "a"}, productDisplayName=(word, others[0])),
+                Rule(**{"class": "b"}, productDisplayName=(others[1],)),
+            ),
+        )
+        pieces = [
+            *spellings(word),
+            *spellings(others[0]),
+            *others,
+            *word,
+            "",
+            " ",
+            "-",
+            "\u0308",
+            "ß",
+            "ſ",
+            "\u3099",
+            "x",
+        ]
+        rows = [{"productDisplayName": "".join(source.choices(pieces, k=source.randint(1, 4)))} for _ in range(300)]
+        expected = [taxonomy.index_of(taxonomy.class_of(row)) for row in rows]
+        assert labels_by_graph(taxonomy, rows) == expected, word
+        found += sum(label == 0 for label in expected)
+    assert 0.1 < found / (300 * len(WORDS)) < 0.9
+
+
+def test_graph_cuts_texts_of_any_characters_into_words_as_ingest_does():
+    source = random.Random(3)
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF or 0xDC80 <= code <= 0xDCFF]
+    texts = ["".join(every[start : start + 64]) for start in range(0, len(every), 64)]
+    texts += ["".join(source.choices(every[:0x20000], k=source.randint(0, 12))) for _ in range(5_000)]
+    by_graph = in_words(tf.constant([text.encode("utf-8", "surrogateescape") for text in texts])).numpy()
+    assert [each.decode("utf-8", "replace") for each in by_graph] == [words.in_words(text) for text in texts]
 
 
 def test_graph_labels_by_the_values_of_a_column_as_ingest_does():
