@@ -14,7 +14,8 @@ from urllib.request import urlopen
 from components.errors import FashionError
 from components.publish.store import locked, read_extras, versions
 from components.publish.store import prune as remove_old
-from serving.releases import CANARY, STABLE, ReleaseError, Releases, alone
+from serving.config_file import ReleaseError
+from serving.releases import CANARY, STABLE, Releases, alone
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _EARLIEST, _LATEST = 10**9, 2**32  # version numbers taken for seconds since 1970, which the publisher counts in

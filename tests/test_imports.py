@@ -42,6 +42,7 @@ LIGHT = (
     "pipeline.kubeflow.vertex",
     "pipeline.view",
     "fashion_client",
+    "serving.config_file",
     "serving.releases",
 )
 

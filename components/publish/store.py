@@ -18,6 +18,7 @@ from pathlib import Path
 
 from components.errors import PublishError
 from serving import disk, releases
+from serving.config_file import ReleaseError
 from serving.versions import find_versions
 
 EXTRAS = "assets.extra"
@@ -124,7 +125,7 @@ def serving_version(store: Path) -> int | None:
     """The version that answers clients, as far as `models.config` tells; None where none does."""
     try:
         return releases.Releases(store.parent).serving(store.name, versions(store))
-    except releases.ReleaseError:  # servers go by what they read before
+    except ReleaseError:  # servers go by what they read before
         return latest(store)
 
 
@@ -232,7 +233,7 @@ def _prune_around_labels(store: Path, keep: int, new: int) -> tuple[int, ...]:
     try:
         with releases.alone(store.parent):
             return prune(store, keep, releases.pinned(store, versions(store), new))
-    except releases.ReleaseError as error:
+    except ReleaseError as error:
         logging.warning("%s: no version is removed, for nobody can tell which are loaded: %s", store, error)
         return ()
 

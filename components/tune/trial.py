@@ -22,6 +22,7 @@ from components.train.fit import Diverged, answers_of, fit, fit_head
 from components.train.job import Job
 from components.train.trainer import TrainerConfig, digest_of, features_name, make_job, work_folder
 from components.tune.space import Tune, Value, with_values
+from serving.disk import replacing
 
 FIGURES = ("accuracy", "macro_f1", "macro_auprc", "loss")
 
@@ -86,9 +87,8 @@ class Trials:
         except tf.errors.ResourceExhaustedError as error:
             reason = f"out of memory: {str(error).splitlines()[0]}"
         outcome = Outcome(values, reached, reason, time.monotonic() - began)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(dataclasses.asdict(outcome)), encoding="utf-8")
-        partial.replace(file)
+        with replacing(file) as content:
+            content.write(json.dumps(dataclasses.asdict(outcome)).encode())
         shutil.rmtree(folder, ignore_errors=True)
         keras.backend.clear_session()  # a network of each trial would stay in memory
         return outcome

@@ -4,6 +4,8 @@ A module here imports what its commands need inside them, when they run, so that
 """
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -22,3 +24,14 @@ class Command(click.Command):
         except KeyboardInterrupt:
             click.echo("fashion: stopped; give the same command again to finish", err=True)
             sys.exit(130)
+
+
+def shared_options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
+    """Combines options that several commands share into one decorator; help lists them in this order."""
+
+    def combined(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return combined

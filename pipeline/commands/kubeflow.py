@@ -1,19 +1,18 @@
 """`fashion compile`, and the commands that the tasks of a compiled package run: `fashion node`, `fashion verdict`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import Command, shared_options
 from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
     from pipeline.recipe import Recipe
 
-_RUN_OPTIONS = (
+_run_options = shared_options(
     click.option("--run-id", required=True, help="Names the run; the same for all its nodes."),
     click.option("--recipe", required=True, help="A recipe's name, the path of a YAML file, or what a package holds."),
     click.option("--data", type=click.Path(path_type=Path), required=True, help="The catalogue: a folder or zip."),
@@ -22,12 +21,6 @@ _RUN_OPTIONS = (
     ),
     metadata_option,
 )
-
-
-def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_RUN_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)

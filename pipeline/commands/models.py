@@ -1,16 +1,15 @@
 """`fashion models`: which versions there are, which of them serve, and how that is changed."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import Command, shared_options
 
 if TYPE_CHECKING:
-    from pipeline.releasing import Choice, Move
+    from pipeline.releasing import Choice
 
 
 @click.group()
@@ -36,41 +35,28 @@ def models() -> None:
     """
 
 
-def _places(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say where the models lie."""
-    folder = click.Path(path_type=Path)
-    options = (
-        click.option("--serving", type=folder, help="The serving folder, if it is not the one below --root."),
-        click.option("--root", type=folder, default=Path("runs"), show_default=True, help="As in `fashion run`."),
-    )
-    return _with(options, function)
-
-
-def _moves(function: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of the commands that move a label."""
-    options = (
-        click.option("--dry-run", is_flag=True, help="Only show how models.config would change."),
-        click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="SECONDS"),
-        click.option(
-            "--server",
-            "urls",
-            multiple=True,
-            metavar="URL",
-            help="REST address of a server: if it has to load the version first, wait for that. Repeatable.",
-        ),
-        click.option(
-            "--mount",
-            type=click.Path(path_type=PurePosixPath),
-            help="Where servers see the serving folder, e.g. /models in a container. For models new in the config.",
-        ),
-    )
-    return _with(options, _places(function))
-
-
-def _with(options: tuple[Callable[..., Any], ...], function: Callable[..., None]) -> Callable[..., None]:
-    for option in options:
-        function = option(function)
-    return function
+_folder = click.Path(path_type=Path)
+_places = shared_options(
+    click.option("--root", type=_folder, default=Path("runs"), show_default=True, help="As in `fashion run`."),
+    click.option("--serving", type=_folder, help="The serving folder, if it is not the one below --root."),
+)
+_moves = shared_options(
+    click.option(
+        "--mount",
+        type=click.Path(path_type=PurePosixPath),
+        help="Where servers see the serving folder, e.g. /models in a container. For models new in the config.",
+    ),
+    click.option(
+        "--server",
+        "urls",
+        multiple=True,
+        metavar="URL",
+        help="REST address of a server: if it has to load the version first, wait for that. Repeatable.",
+    ),
+    click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="SECONDS"),
+    click.option("--dry-run", is_flag=True, help="Only show how models.config would change."),
+    _places,
+)
 
 
 def _version(context: click.Context, parameter: click.Parameter, value: str | None) -> "Choice":
@@ -97,11 +83,11 @@ def list_versions(model: str | None, root: Path, serving: Path | None, as_json: 
     from pipeline.releasing import describe, models_in
 
     folder = serving or root / "serving"
-    listed = {name: describe(folder, name) for name in ([model] if model else models_in(folder))}
+    rows_of = {name: describe(folder, name) for name in ([model] if model else models_in(folder))}
     if as_json:
-        click.echo(json.dumps(listed, indent=2))
+        click.echo(json.dumps(rows_of, indent=2))
         return
-    for name, rows in listed.items():
+    for name, rows in rows_of.items():
         click.echo(f"{name}\n  {'version':<20}{'published':<20}{'accuracy':>9}{'macro-F1':>10}  serves")
         for row in rows:
             click.echo(f"  {_line(row)}")
@@ -122,9 +108,7 @@ def promote(model: str, version: "Choice", **options: Any) -> None:
       fashion models promote six_class latest --server http://localhost:8501
       fashion models promote six_class latest --mount /models      first use, for servers in containers
     """
-    from pipeline.releasing import Move
-
-    _move(model, Move("promote", version), **options)
+    _move(model, "promote", version, **options)
 
 
 @models.command(cls=Command)
@@ -139,11 +123,9 @@ def canary(model: str, version: "Choice", end: bool, **options: Any) -> None:
       fashion models canary six_class latest
       fashion models canary six_class --end
     """
-    from pipeline.releasing import Move
-
     if end == (version is not None):
         raise click.UsageError("Give either a version or --end.")
-    _move(model, Move("canary", version), **options)
+    _move(model, "canary", version, **options)
 
 
 @models.command(cls=Command)
@@ -151,9 +133,7 @@ def canary(model: str, version: "Choice", end: bool, **options: Any) -> None:
 @_moves
 def rollback(model: str, **options: Any) -> None:
     """Make the version stable that was it before. Without one on record, it is the next lower one."""
-    from pipeline.releasing import Move
-
-    _move(model, Move("promote", "former"), **options)
+    _move(model, "promote", "former", **options)
 
 
 @models.command(cls=Command)
@@ -181,7 +161,8 @@ def prune(model: str, keep: int, root: Path, serving: Path | None, dry_run: bool
 
 def _move(
     model: str,
-    change: "Move",
+    verb: Literal["promote", "canary"],
+    version: "Choice",
     *,
     root: Path,
     serving: Path | None,
@@ -190,9 +171,10 @@ def _move(
     timeout: float,
     dry_run: bool,
 ) -> None:
-    from pipeline.releasing import Servers, move
+    from pipeline.releasing import Move, Servers, move
 
-    move(serving or root / "serving", model, change, Servers(mount, urls, timeout), click.echo, dry_run)
+    servers = Servers(mount, urls, timeout)
+    move(serving or root / "serving", model, Move(verb, version), servers, click.echo, dry_run)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -3,14 +3,14 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import Command, shared_options
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.cluster import Server
@@ -22,7 +22,7 @@ Exit codes: 0 done · 2 wrong package, recipe or option · 9 Kubeflow Pipelines 
 refuses, or the run failed · 130 stopped by Ctrl-C
 """
 
-_OPTIONS = (
+_common = shared_options(
     click.option(
         "--host",
         envvar="KF_PIPELINES_ENDPOINT",
@@ -52,12 +52,6 @@ _OPTIONS = (
     click.option("--experiment", help="Runs are listed under it.  [default: the pipeline's name]"),
     click.option("--service-account", help="The Kubernetes account that the tasks run as."),
 )
-
-
-def _common(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -157,12 +151,12 @@ def schedule(
 
 
 def _list(server: "Server") -> None:
-    from pipeline.kubeflow.schedules import MADE_HERE, schedules, shown
+    from pipeline.kubeflow.schedules import OURS, in_words, schedules
 
     rows = [
-        (each.display_name, "on" if each.mode == "ENABLE" else "off", shown(each.trigger.cron_schedule.cron),
-         each.description.removesuffix(MADE_HERE))
-        for each in schedules(server)
+        (run.display_name, "on" if run.mode == "ENABLE" else "off", in_words(run.trigger.cron_schedule.cron),
+         run.description.removesuffix(OURS))
+        for run in schedules(server)
     ]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in sorted(rows):
@@ -191,7 +185,7 @@ def _order(
     service_account: str | None,
     **_: object,
 ) -> Iterator["Order"]:
-    """What is to be run; a package that is compiled for it is there as long as this is open."""
+    """Gives what is to be run; a package that is compiled for it is there as long as this is open."""
     if (package is None) == (recipe is None):
         raise click.UsageError("Give --package, or --recipe with --image.")
     if package and (image or overrides or pvc or metadata_secret):
@@ -212,5 +206,5 @@ def _order(
             compile_package(
                 load_recipe(recipe, overrides), image, package, Cluster(pvc, metadata_secret=metadata_secret)
             )
-        read = read_package(Path(str(package)))
-        yield Order(read, read.arguments(parameters), experiment or read.name, service_account)
+        content = read_package(Path(str(package)))
+        yield Order(content, content.arguments(parameters), experiment or content.name, service_account)

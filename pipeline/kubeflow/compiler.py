@@ -136,27 +136,28 @@ def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes
 
     @dsl.pipeline(name=name.replace("_", "-"), description=f"Trains {name}, and publishes it if it is good enough.")
     def fashion(data: str, root: str, metadata: str, recipe: str) -> None:
-        def task(name: str, command: str, retries: int) -> "dsl.PipelineTask":
-            made = _component(name, image, command)(
+        def make(name: str, command: str, retries: int) -> "dsl.PipelineTask":
+            task = _component(name, image, command)(
                 data=data,
                 root=root,
                 metadata=metadata,
                 recipe=recipe,
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # resolved as a whole argument only, not within a command
             )
-            _ask(made, kubeflow.of(name))
-            _attach(made, cluster)
+            _request(task, kubeflow.resources_of(name))
+            _attach(task, cluster)
             if retries:
-                made.set_retry(retries, **_BACKOFF)
-            return made.set_caching_options(enable_caching=False)
+                task.set_retry(retries, **_BACKOFF)
+            return task.set_caching_options(enable_caching=False)
 
-        asked_for = kubeflow.nodes.get(_EXIT, NodeResources()).retries or 0
-        with dsl.ExitHandler(task(_EXIT, "verdict", asked_for), name="run"):
+        exit_retries = kubeflow.nodes.get(_EXIT, NodeResources()).retries or 0
+        with dsl.ExitHandler(make(_EXIT, "verdict", exit_retries), name="run"):
             tasks: dict[str, dsl.PipelineTask] = {}
             for name, node in nodes.items():
                 retries = _retries(kubeflow, node)
-                tasks[name] = task(name, f"node --node {name}" + f" --retries {retries}" * bool(retries), retries)
-                tasks[name].after(*(tasks[before] for before in sorted(each.id for each in node.upstream_nodes)))
+                tasks[name] = make(name, f"node --node {name}" + f" --retries {retries}" * bool(retries), retries)
+                upstream = sorted(before.id for before in node.upstream_nodes)
+                tasks[name].after(*(tasks[before] for before in upstream))
 
     return fashion
 
@@ -182,19 +183,19 @@ def _retries(kubeflow: Kubeflow, node: "BaseNode") -> int:
     return 0 if decides else kubeflow.default.retries or 0
 
 
-def _ask(task: "dsl.PipelineTask", wanted: NodeResources) -> None:
+def _request(task: "dsl.PipelineTask", resources: NodeResources) -> None:
     """Asks the cluster for what a task needs; requested is what it may use at most, so that it is never evicted."""
     from kfp import kubernetes
 
-    if wanted.cpu:
-        task.set_cpu_request(wanted.cpu).set_cpu_limit(wanted.cpu)
-    if wanted.memory:
-        task.set_memory_request(wanted.memory).set_memory_limit(wanted.memory)
-    if wanted.accelerator:
-        task.set_accelerator_type(wanted.accelerator.type).set_accelerator_limit(wanted.accelerator.count)
-    for label, value in (wanted.node_selector or {}).items():
+    if resources.cpu:
+        task.set_cpu_request(resources.cpu).set_cpu_limit(resources.cpu)
+    if resources.memory:
+        task.set_memory_request(resources.memory).set_memory_limit(resources.memory)
+    if resources.accelerator:
+        task.set_accelerator_type(resources.accelerator.type).set_accelerator_limit(resources.accelerator.count)
+    for label, value in (resources.node_selector or {}).items():
         kubernetes.add_node_selector(task, label, value)
-    for toleration in wanted.tolerations or ():
+    for toleration in resources.tolerations or ():
         kubernetes.add_toleration(task, **toleration.model_dump())
 
 

@@ -48,17 +48,17 @@ def unpack(text: str, folder: Path) -> Recipe:
     except (ValueError, KeyError, TypeError):
         raise RecipeError(f"recipe {text[:40]}…: is no recipe out of a package. Compile the package again") from None
     if schema := packed.get("schema"):
-        path = _kept(schema, folder, recipe.validation.schema_file)
+        path = _keep(schema, folder, recipe.validation.schema_file)
         validation = recipe.validation.model_copy(update={"schema_file": str(path)})
         recipe = recipe.model_copy(update={"validation": validation})
     if taxonomy := packed.get("taxonomy"):
-        path = _kept(json.dumps(taxonomy, ensure_ascii=False), folder, f"{recipe.labels.taxonomy}.yaml")
+        path = _keep(json.dumps(taxonomy, ensure_ascii=False), folder, f"{recipe.labels.taxonomy}.yaml")
         labels = recipe.labels.model_copy(update={"taxonomy": str(path)})
         recipe = recipe.model_copy(update={"labels": labels})
     return recipe
 
 
-def _kept(text: str, folder: Path, name: str) -> Path:
+def _keep(text: str, folder: Path, name: str) -> Path:
     path = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest() / name
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,18 +8,18 @@ from components.reading import choices
 from pipeline.kubeflow.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
 from pipeline.kubeflow.submit import Order, experiment_id, upload
 
-MADE_HERE = " (made by fashion schedule)"
+OURS = " (made by fashion schedule)"
 
 
 def schedules(server: Server, name: str | None = None) -> list[Any]:
-    """The schedules made here, or those of one name, as kfp's V2beta1RecurringRun."""
+    """Lists the schedules made here, or those of one name, as kfp's V2beta1RecurringRun."""
     query = {"filter": equal("display_name", name)} if name else {}
-    found = pages(server.list_recurring_runs, "recurring_runs", namespace=server.namespace, **query)
-    return [each for each in found if (each.description or "").endswith(MADE_HERE)]
+    runs = pages(server.list_recurring_runs, "recurring_runs", namespace=server.namespace, **query)
+    return [run for run in runs if (run.description or "").endswith(OURS)]
 
 
 def put_schedule(server: Server, name: str, cron: str, order: Order, wait: bool, say: Say) -> None:
-    """Makes that a package runs by a schedule: creates it, replaces it, or leaves it as it is.
+    """Schedules a package: creates the schedule, replaces it, or leaves it as it is.
 
     Recurring runs cannot be changed: another is made, switched off; then the old one is switched off, the new one on,
     and the old one deleted. Wherever that is cut short, no two are on, one is there, and the same call finishes it.
@@ -30,24 +30,24 @@ def put_schedule(server: Server, name: str, cron: str, order: Order, wait: bool,
         cron: six fields, seconds first.
         order: what is run.
         wait: let a run of the old version end first; otherwise it is refused to replace what is under way.
-        say: told what is done.
+        say: receives a line for each step.
     """
     version, experiment = upload(server, order.package, say), experiment_id(server, order.experiment)
-    found = schedules(server, name)
-    same = [each for each in found if _is_same(each, cron, order, version.pipeline_version_id, experiment)]
-    same.sort(key=lambda each: each.mode != "ENABLE")
-    olds = [each for each in found if each is not next(iter(same), None)]
+    existing = schedules(server, name)
+    same = [old for old in existing if _is_same(old, cron, order, version.pipeline_version_id, experiment)]
+    same.sort(key=lambda old: old.mode != "ENABLE")
+    olds = [old for old in existing if old is not next(iter(same), None)]
     if same and not olds:
         off = "" if same[0].mode == "ENABLE" else f"; it is off, --enable {name} switches it on"
-        say(f"unchanged {name}: {order.package.version} by {shown(cron)}{off}")
+        say(f"unchanged {name}: {order.package.version} by {in_words(cron)}{off}")
         return
     _let_end(server, olds, wait, say)
     new = same[0] if same else _create(server, name, cron, order, version, experiment, enabled=not olds)
     # Two that are off are a replacement that was cut short.
-    on = not olds or len(found) > 1 or olds[0].mode == "ENABLE"
+    on = not olds or len(existing) > 1 or olds[0].mode == "ENABLE"
     _hand_over(server, new, olds, on, say)
     done, off = "replaced " if olds else "scheduled", "" if on else "; it is off, as the old one was"
-    say(f"{done} {name}: {order.package.version} by {shown(cron)}{off}")
+    say(f"{done} {name}: {order.package.version} by {in_words(cron)}{off}")
     say(f"          {server.link(f'recurringrun/details/{new.recurring_run_id}')}")
 
 
@@ -55,7 +55,7 @@ def _create(server: Server, name: str, cron: str, order: Order, version: Any, ex
     return server.create_recurring_run(
         experiment,
         name,
-        description=f"{version.display_name}{MADE_HERE}",
+        description=f"{version.display_name}{OURS}",
         cron_expression=cron,
         max_concurrency=1,
         no_catchup=True,
@@ -67,15 +67,15 @@ def _create(server: Server, name: str, cron: str, order: Order, version: Any, ex
     )
 
 
-def _is_same(each: Any, cron: str, order: Order, version_id: str, experiment: str) -> bool:
-    schedule = each.trigger and each.trigger.cron_schedule
+def _is_same(recurring: Any, cron: str, order: Order, version_id: str, experiment: str) -> bool:
+    schedule = recurring.trigger and recurring.trigger.cron_schedule
     return (
         bool(schedule and schedule.cron == cron)
-        and each.pipeline_version_reference.pipeline_version_id == version_id
-        and ((each.runtime_config and each.runtime_config.parameters) or {}) == order.arguments
-        and each.experiment_id == experiment
-        and order.service_account in (None, each.service_account)
-        and (int(each.max_concurrency or 0), each.no_catchup) == (1, True)
+        and recurring.pipeline_version_reference.pipeline_version_id == version_id
+        and ((recurring.runtime_config and recurring.runtime_config.parameters) or {}) == order.arguments
+        and recurring.experiment_id == experiment
+        and order.service_account in (None, recurring.service_account)
+        and (int(recurring.max_concurrency or 0), recurring.no_catchup) == (1, True)
     )
 
 
@@ -97,17 +97,17 @@ def _hand_over(server: Server, new: Any, olds: Sequence[Any], on: bool, say: Say
 
 def _let_end(server: Server, recurring: Iterable[Any], wait: bool, say: Say) -> None:
     """Deleting a recurring run also deletes the run of it that is under way, so that one must have ended."""
-    for each in recurring:
-        waited_for = None
-        while run := patiently(functools.partial(_under_way, server, each)):
+    for schedule in recurring:
+        last = None
+        while run := patiently(functools.partial(_under_way, server, schedule)):
             link = server.link(f"runs/details/{run.run_id}")
             if not wait:
                 raise ClusterError(
-                    f"{each.display_name}: its run {run.display_name} is under way and would be lost ({link}). "
+                    f"{schedule.display_name}: its run {run.display_name} is under way and would be lost ({link}). "
                     "Add --wait to let it end first, or give the command again later"
                 )
-            if run.run_id != waited_for:
-                waited_for = run.run_id
+            if run.run_id != last:
+                last = run.run_id
                 say(f"waiting   for {run.display_name} to end: {link}")
             pause()
 
@@ -124,11 +124,12 @@ def switch_schedule(server: Server, name: str, on: bool) -> None:
     Raises:
         ClusterError: there is none, or one whose replacement was cut short should be enabled.
     """
-    found = _existing(server, name)
-    if on and len(found) > 1:
+    existing = _existing(server, name)
+    if on and len(existing) > 1:
         raise ClusterError(f"{name} was being replaced when that was cut short: finish with `fashion schedule --cron`")
-    for each in found:
-        (server.enable_recurring_run if on else server.disable_recurring_run)(each.recurring_run_id)
+    switch = server.enable_recurring_run if on else server.disable_recurring_run
+    for schedule in existing:
+        switch(schedule.recurring_run_id)
 
 
 def delete_schedule(server: Server, name: str, wait: bool, say: Say) -> None:
@@ -137,21 +138,21 @@ def delete_schedule(server: Server, name: str, wait: bool, say: Say) -> None:
     Raises:
         ClusterError: there is none, or a run of it is under way and is not to be waited for.
     """
-    found = _existing(server, name)
-    _let_end(server, found, wait, say)
-    for each in found:
-        server.delete_recurring_run(each.recurring_run_id)
+    existing = _existing(server, name)
+    _let_end(server, existing, wait, say)
+    for schedule in existing:
+        server.delete_recurring_run(schedule.recurring_run_id)
 
 
 def _existing(server: Server, name: str) -> list[Any]:
-    if found := schedules(server, name):
-        return found
-    names = {each.display_name for each in schedules(server)}
+    if existing := schedules(server, name):
+        return existing
+    names = {schedule.display_name for schedule in schedules(server)}
     raise ClusterError(
         f"{server.host} has no schedule {name}; {choices(name, sorted(names)) if names else 'it has none'}"
     )
 
 
-def shown(cron: str) -> str:
-    """A cron expression as people write it: five fields where the seconds are zero."""
+def in_words(cron: str) -> str:
+    """Writes a cron expression as people do: five fields where the seconds are zero."""
     return f"{cron.removeprefix('0 ')} UTC"

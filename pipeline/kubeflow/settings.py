@@ -69,7 +69,7 @@ class Kubeflow(Settings):
     default: Resources = Resources(cpu="2", memory="8G", retries=2)
     nodes: dict[str, NodeResources] = Field(default={}, description="by the name of a stage, e.g. train")
 
-    def of(self, node: str) -> NodeResources:
-        """What a node asks for: its own settings, and the default's where it has none."""
+    def resources_of(self, node: str) -> NodeResources:
+        """Returns what a node asks for: its own settings, and the default's where it has none."""
         given = {name: value for name, value in self.nodes.get(node, NodeResources()) if value is not None}
         return NodeResources.model_construct(**{**dict(self.default), **given})

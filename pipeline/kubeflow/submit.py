@@ -19,7 +19,7 @@ def upload(server: Server, package: Package, say: Say) -> Any:
         server.list_pipelines, "pipelines", namespace=server.namespace, filter=equal("display_name", package.name)
     )
     # What all users share is listed too.
-    pipeline = next((each for each in pipelines if (each.namespace or None) == server.namespace), None)
+    pipeline = next((item for item in pipelines if (item.namespace or None) == server.namespace), None)
     if pipeline is None:
         pipeline = server.pipelines.pipeline_service_create_pipeline(
             pipeline=kfp_server_api.V2beta1Pipeline(display_name=package.name, namespace=server.namespace)
@@ -38,7 +38,7 @@ def upload(server: Server, package: Package, say: Say) -> Any:
 
 
 def experiment_id(server: Server, name: str) -> str:
-    """The id of an experiment, which is made if there is none."""
+    """Returns the id of an experiment, which is created if there is none."""
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             experiment = server.create_experiment(name, namespace=server.namespace)
@@ -95,14 +95,14 @@ def follow(server: Server, run_id: str, tasks: Sequence[str], say: Say) -> None:
     Raises:
         ClusterError: it did not succeed, or the server was away for too long.
     """
-    told: set[tuple[str, str]] = set()
+    states: set[tuple[str, str]] = set()
     while True:
         run = patiently(lambda: server.get_run(run_id))
         details = run.run_details.task_details if run.run_details else None
         known = [task for task in details or () if task.display_name in tasks]
         for task in known:
-            if task.state in ("RUNNING", *ENDED) and (task.task_id, task.state) not in told:
-                told.add((task.task_id, task.state))
+            if task.state in ("RUNNING", *ENDED) and (task.task_id, task.state) not in states:
+                states.add((task.task_id, task.state))
                 say(f"  {task.display_name:<{max(map(len, tasks))}}  {task.state.lower()}{_took(task)}")
         if run.state in ENDED:
             break

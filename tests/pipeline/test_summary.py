@@ -7,7 +7,7 @@ from rich.console import Console
 
 from pipeline.runs import Artifact
 from pipeline.summary import _published
-from serving.releases import CONFIG
+from serving.config_file import CONFIG
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from pipeline.commands.models import models
-from serving.releases import CONFIG
+from serving.config_file import CONFIG
 
 MODEL = "six_class"
 

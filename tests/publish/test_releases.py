@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from components.publish.store import serving_version
 from pipeline.commands.models import models
-from serving.releases import CONFIG, ReleaseError, pinned
+from serving.config_file import CONFIG, ReleaseError
+from serving.releases import pinned
 from tests.publish.released import MODEL, entry, run
 
 

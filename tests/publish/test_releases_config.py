@@ -9,7 +9,8 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.releases import CONFIG, Releases
+from serving.config_file import CONFIG
+from serving.releases import Releases
 from tests.publish.released import MODEL, config, entry, run
 
 

@@ -16,7 +16,7 @@ import pytest
 from components.errors import PublishError
 from components.publish import store as module
 from components.publish.store import latest, model_digest, publish, read_extras, serving_version, versions
-from serving.releases import CONFIG
+from serving.config_file import CONFIG
 from tests import HOUSE
 from tests.publish.serving_folder import hidden, put
 from tests.publish.serving_folder import model as model
