@@ -32,11 +32,11 @@ def encode(image: Image.Image, form: str = "JPEG", **options: Any) -> bytes:
     return content.getvalue()
 
 
-def rotated(orientation: int) -> bytes:
-    """A JPEG of `draw()` that its EXIF data says to turn."""
+def rotated(orientation: int, form: str = "JPEG") -> bytes:
+    """A file of `draw()` that its EXIF data says to turn."""
     exif = Image.Exif()
     exif[_ORIENTATION_TAG] = orientation
-    return encode(draw(), exif=exif)
+    return encode(draw(), form, exif=exif)
 
 
 def transparent() -> Image.Image:

@@ -250,9 +250,52 @@ JUDGED: list[tuple[str, Confusion, Confusion | None, Gate, list[str]]] = [
 ]
 
 
-@pytest.mark.slow
+# What the Evaluator itself is run on; that the others pass is TFMA's own check alone.
+REFUSED = [row for row in JUDGED if row[-1] or row[0] == "perfect, first run"]
+
+
+def is_passed(candidate: Confusion, baseline: Confusion | None, gate: Gate) -> bool:
+    """Whether the configured figures meet the configured thresholds, by TFMA's own check and without its pipeline."""
+    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.evaluators.metrics_validator import validate_metrics
+    from tensorflow_model_analysis.metrics.metric_specs import to_computations
+
+    from components.evaluate.config import eval_config
+
+    examples = examples_of(candidate, baseline)
+    calls = [[each.predicted for each in examples], *([[each.baseline for each in examples]] if baseline else [])]
+    scores = [np.array([probabilities_of(call) for call in of_model], np.float32) for of_model in calls]
+    config = tfma.utils.update_eval_config_with_defaults(
+        eval_config(CLASSES, gate), has_baseline=baseline is not None, rubber_stamp=True
+    )
+    figures = next(each for each in to_computations(config.metrics_specs, config) if each.keys[0].name == "_figures")
+    labels = np.array([each.label for each in examples])
+    metrics = figures.result({figures.keys[0]._replace(name="_scores"): (labels, *scores)})
+    return validate_metrics(((), metrics), config).validation_ok
+
+
 @pytest.mark.parametrize(
     ("candidate", "baseline", "gate", "sentences"), [row[1:] for row in JUDGED], ids=[row[0] for row in JUDGED]
+)
+def test_gate_passes_exactly_what_reaches_it(
+    candidate: Confusion, baseline: Confusion | None, gate: Gate, sentences: list[str]
+) -> None:
+    assert is_passed(candidate, baseline, gate) == (not sentences)
+
+
+@pytest.mark.parametrize("figure", ["macro_f1", "macro_auprc", "ece", "accuracy", "regression", "class_regression"])
+def test_each_limit_of_the_gate_refuses_by_itself(figure: str) -> None:
+    candidate, baseline = [[70, 30, 0], [0, 100, 0], [0, 0, 100]], [[100, 0, 0], [0, 100, 0], [0, 0, 100]]
+    limit = {figure: 0.0 if figure in ("ece", "regression", "class_regression") else 1.0}
+    assert is_passed(candidate, baseline, OPEN)
+    assert not is_passed(candidate, baseline, OPEN.model_copy(update=limit))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "gate", "sentences"),
+    [row[1:] for row in REFUSED],
+    ids=[row[0] for row in REFUSED],
 )
 def test_evaluator_blesses_exactly_what_passes_and_every_refusal_is_explained(
     evaluate: Evaluate, candidate: Confusion, baseline: Confusion | None, gate: Gate, sentences: list[str]

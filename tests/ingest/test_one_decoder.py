@@ -141,6 +141,18 @@ def test_what_the_model_refuses_is_quarantined_by_name(make, reason, words):
     assert words in served(data)[1]
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: encode(Image.new("L", (8000, 5001))), "8000 x 5001 pixels, more than 40,000,000 in all"),
+        (lambda: encode(Image.new("1", (5000, 5001)), "PNG"), "which take 101 MB to decode, more than 100"),
+    ],
+    ids=["pixels", "memory"],
+)
+def test_the_model_refuses_by_its_header_what_would_fill_the_memory(make, words):
+    assert words in served(make())[1]
+
+
 @pytest.mark.parametrize("form", ["WEBP", "GIF", "BMP"])
 def test_formats_that_the_model_refuses_by_name_are_trained_on_as_jpeg(form):
     data = encode(draw(), form)

@@ -91,8 +91,9 @@ def test_sixteen_bits_are_scaled_to_eight():
     ("orientation", "corner"),
     [(2, (50, 10)), (3, (50, 70)), (4, (10, 70)), (5, (10, 10)), (6, (70, 10)), (7, (70, 50)), (8, (10, 50))],
 )
-def test_a_picture_is_turned_upright_as_its_exif_data_says(orientation, corner):
-    kept = accepted(rotated(orientation))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_is_turned_upright_as_its_exif_data_says(orientation, corner, form):
+    kept = accepted(rotated(orientation, form))
     assert "exif" not in kept.info
     assert kept.size == ((60, 80) if orientation < 5 else (80, 60))
     assert is_near(kept, corner, RED)

@@ -1,5 +1,7 @@
-"""The graph as it is named and keyed: what shares its cache and its baselines, and what is made anew."""
+"""The graph as it is wired, named and keyed: who sees which split, what is published, and what is made anew."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,72 @@ from pipeline.paths import Paths
 from pipeline.recipe import Recipe, load_recipe
 from pipeline.synthetic import write_catalogue
 
+SEARCH = "tune={trials: 2, space: {model.dropout: {values: [0.1, 0.2]}}}"
 
-@pytest.mark.slow
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """The nodes of a recipe with a search, by their names."""
+    from pipeline.graph import create_pipeline
+
+    recipe = load_recipe("six_class", [SEARCH, "serving.decode_bytes=50000000", "picture.max_pixels=2000000"])
+    paths = Paths(Path("nowhere"), tmp_path_factory.mktemp("graph"))
+    return {node.id: node for node in create_pipeline(unread_experiment(recipe, paths)).components}
+
+
+def source(nodes: Mapping[str, Any], node: str, name: str) -> tuple[str, str]:
+    """The node whose output a node takes, and the name of that output."""
+    channel = nodes[node].inputs[name]
+    return channel.producer_component_id, channel.output_key
+
+
+def parameter(nodes: Mapping[str, Any], node: str, name: str) -> Any:
+    return json.loads(nodes[node].exec_properties[name])
+
+
+def test_the_gate_and_the_server_are_asked_about_the_test_split_alone(nodes: Mapping[str, Any]) -> None:
+    assert parameter(nodes, "evaluate", "example_splits") == ["test"]
+    assert parameter(nodes, "infra", "request_spec")["split_name"] == "test"
+
+
+@pytest.mark.parametrize("node", ["train", "tune"])
+def test_weights_are_fitted_on_train_and_chosen_by_eval(nodes: Mapping[str, Any], node: str) -> None:
+    assert parameter(nodes, node, "train_args") == {"splits": ["train"]}
+    assert parameter(nodes, node, "eval_args") == {"splits": ["eval"]}
+
+
+def test_classes_are_balanced_by_what_is_counted_on_train(nodes: Mapping[str, Any]) -> None:
+    assert parameter(nodes, "transform", "splits_config") == {"analyze": ["train"], "transform": ["train", "eval"]}
+
+
+def test_what_is_published_is_the_model_that_was_judged_against_the_baseline_and_tried(
+    nodes: Mapping[str, Any],
+) -> None:
+    trained = ("train", "model")
+    assert {source(nodes, node, "model") for node in ("evaluate", "infra", "publish")} == {trained}
+    assert source(nodes, "evaluate", "baseline_model") == ("baseline", "model")
+    assert source(nodes, "infra", "model_blessing") == ("evaluate", "blessing")
+    assert source(nodes, "publish", "blessing") == ("evaluate", "blessing")
+    assert source(nodes, "publish", "infra_blessing") == ("infra", "blessing")
+
+
+def test_data_that_the_gate_refuses_are_not_transformed(nodes: Mapping[str, Any]) -> None:
+    assert "gate" in {node.id for node in nodes["transform"].upstream_nodes}
+    assert source(nodes, "gate", "quarantine") == ("ingest", "quarantine")
+
+
+def test_the_accuracy_of_the_recipe_is_asked_of_the_server_too(nodes: Mapping[str, Any]) -> None:
+    gate = load_recipe("six_class").gate
+    assert nodes["infra"].exec_properties["accuracy"] == gate.accuracy > 0
+    assert parameter(nodes, "publish", "gate") == gate.model_dump()
+
+
+def test_the_model_is_given_the_limits_of_the_recipe(nodes: Mapping[str, Any]) -> None:
+    config = json.loads(parameter(nodes, "train", "custom_config")["config"])
+    assert config["decode_bytes"] == 50_000_000
+    assert config["picture"]["max_pixels"] == 2_000_000
+
+
 def test_models_are_compared_where_classes_are_the_same_and_only_there(tmp_path):
     from pipeline.graph import create_pipeline
 
@@ -35,7 +101,6 @@ def test_models_are_compared_where_classes_are_the_same_and_only_there(tmp_path)
     assert name(f"labels.taxonomy={few}") not in same
 
 
-@pytest.mark.slow
 def test_other_weights_under_the_same_name_are_trained_from_anew(tmp_path):
     from pipeline.graph import create_pipeline
 
@@ -73,7 +138,6 @@ CHANGES = {
 }
 
 
-@pytest.mark.slow
 def test_a_setting_is_in_the_keys_of_the_stages_that_take_it_and_of_no_other(tmp_path: Path) -> None:
     from pipeline.graph import create_pipeline
 

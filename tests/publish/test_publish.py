@@ -20,6 +20,12 @@ RECIPE = "train: {seed: 1}\n"
 
 
 @pytest.fixture
+def trained(model):
+    """Files of another model than `model` makes by itself; publishing looks into none."""
+    return model(seed=7)
+
+
+@pytest.fixture
 def tried(tmp_path):
     """Blesses a model as the stage infra does, or not."""
     from tfx.types import standard_artifacts
@@ -72,9 +78,8 @@ def run_component(tmp_path, monkeypatch, tried):
     return run
 
 
-@pytest.mark.slow
-def test_blessed_model_is_published_and_found_again(run_component, toy, serving):
-    first, again = run_component(toy, blessed=True), run_component(toy, blessed=True)
+def test_blessed_model_is_published_and_found_again(run_component, trained, serving):
+    first, again = run_component(trained, blessed=True), run_component(trained, blessed=True)
     (version, path), *others = versions(serving).items()
     assert others == []
     for pushed in (first, again):
@@ -92,33 +97,32 @@ def test_blessed_model_is_published_and_found_again(run_component, toy, serving)
     assert json.loads(extras["provenance.json"])["code"] == "abc"
 
 
-@pytest.mark.slow
-def test_recipe_beside_a_model_that_was_searched_for_trains_it_without_a_search(run_component, toy, serving, tmp_path):
+def test_recipe_beside_a_model_that_was_searched_for_trains_it_without_a_search(
+    run_component, trained, serving, tmp_path
+):
     given = load_recipe("six_class", ["tune={trials: 2, space: {model.dropout: {values: [0.1, 0.2]}}}"])
     (tmp_path / "history").mkdir()
     (tmp_path / "history" / "tuned.json").write_text(json.dumps({"model.dropout": 0.1}))
-    run_component(toy, blessed=True, recipe=given.as_yaml())
+    run_component(trained, blessed=True, recipe=given.as_yaml())
     [path] = versions(serving).values()
     (tmp_path / "six_class.yaml").write_bytes(read_extras(path)["recipe.yaml"])
     assert load_recipe(str(tmp_path / "six_class.yaml")) == load_recipe("six_class", ["model.dropout=0.1"])
 
 
-@pytest.mark.slow
-def test_model_that_was_not_blessed_stays_out(run_component, toy, serving, model, caplog):
-    assert run_component(toy, blessed=False).get_string_custom_property("version") == ""
+def test_model_that_was_not_blessed_stays_out(run_component, trained, serving, model, caplog):
+    assert run_component(trained, blessed=False).get_string_custom_property("version") == ""
     assert "six_class was not approved. Nothing was published; no version serves." in caplog.text
     version = put(model(), serving).version
-    pushed = run_component(toy, blessed=False)
+    pushed = run_component(trained, blessed=False)
     assert pushed.get_int_custom_property("pushed") == 0
     assert pushed.get_string_custom_property("version") == str(version)
     assert list(versions(serving)) == [version]
     assert f"version {version} serves" in caplog.text
 
 
-@pytest.mark.slow
-def test_model_goes_out_with_its_warmup_and_once_whatever_that_is(run_component, tried, toy, serving):
-    first = run_component(toy, blessed=True, infra=tried(toy, warmup=b"four pictures"))
-    again = run_component(toy, blessed=True, infra=tried(toy, warmup=b"others"))
+def test_model_goes_out_with_its_warmup_and_once_whatever_that_is(run_component, tried, trained, serving):
+    first = run_component(trained, blessed=True, infra=tried(trained, warmup=b"four pictures"))
+    again = run_component(trained, blessed=True, infra=tried(trained, warmup=b"others"))
     [(version, path)] = versions(serving).items()
     assert read_extras(path)["tf_serving_warmup_requests"] == b"four pictures"
     for pushed in (first, again):
@@ -126,10 +130,9 @@ def test_model_goes_out_with_its_warmup_and_once_whatever_that_is(run_component,
         assert pushed.get_string_custom_property("unservable") == ""
 
 
-@pytest.mark.slow
-def test_approved_model_that_no_server_can_serve_stays_out(run_component, tried, toy, serving, model, caplog):
+def test_approved_model_that_no_server_can_serve_stays_out(run_component, tried, trained, serving, model, caplog):
     version = put(model(), serving).version
-    pushed = run_component(toy, blessed=True, infra=tried(toy, reason="it cannot be loaded: no weights"))
+    pushed = run_component(trained, blessed=True, infra=tried(trained, reason="it cannot be loaded: no weights"))
     assert pushed.get_int_custom_property("pushed") == 0
     assert pushed.get_string_custom_property("unservable") == "it cannot be loaded: no weights"
     assert pushed.get_string_custom_property("version") == str(version)
@@ -137,17 +140,19 @@ def test_approved_model_that_no_server_can_serve_stays_out(run_component, tried,
     assert f"it cannot be loaded: no weights. Nothing was published; version {version} serves." in caplog.text
 
 
-@pytest.mark.slow
-def test_refused_model_is_not_told_to_be_unservable(run_component, tried, toy, serving):
-    pushed = run_component(toy, blessed=False, infra=tried(toy, reason="not tried: its evaluation did not approve it"))
+def test_refused_model_is_not_told_to_be_unservable(run_component, tried, trained, serving):
+    pushed = run_component(
+        trained, blessed=False, infra=tried(trained, reason="not tried: its evaluation did not approve it")
+    )
     assert pushed.get_string_custom_property("unservable") == ""
     assert versions(serving) == {}
 
 
-@pytest.mark.slow
-def test_model_whose_files_changed_since_it_was_tried_is_refused_by_name(run_component, tried, toy, serving, tmp_path):
-    blessing = tried(toy)
-    changed = Path(shutil.copytree(toy, tmp_path / "changed"))
+def test_model_whose_files_changed_since_it_was_tried_is_refused_by_name(
+    run_component, tried, trained, serving, tmp_path
+):
+    blessing = tried(trained)
+    changed = Path(shutil.copytree(trained, tmp_path / "changed"))
     (changed / "variables" / "variables.index").write_bytes(b"other weights")
     reason = r"trained/Format-Serving is not the model that was tried in a server: its files have changed since\."
     with pytest.raises(PublishError, match=reason):
@@ -156,7 +161,6 @@ def test_model_whose_files_changed_since_it_was_tried_is_refused_by_name(run_com
     assert hidden(serving) == []
 
 
-@pytest.mark.slow
-def test_bucket_is_refused_as_a_serving_folder(run_component, toy):
+def test_bucket_is_refused_as_a_serving_folder(run_component, trained):
     with pytest.raises(PublishError, match="gs://bucket/serving is not a folder"):
-        run_component(toy, blessed=True, serving_dir="gs://bucket/serving")
+        run_component(trained, blessed=True, serving_dir="gs://bucket/serving")

@@ -4,9 +4,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 LABELS = ("topwear", "underwear", "jewelry", "fragrances", "shoes", "eyewear")
 SIZE = 8
 MAX_PIXELS = 1_000_000
+
+
+def weights(labels: Sequence[str], seed: int = 0) -> np.ndarray:
+    """What the logits of a model are of the mean colour: float32 [3, k]."""
+    return np.random.default_rng(seed).normal(size=(3, len(labels))).astype(np.float32) / 64
 
 
 def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias: float = 0.0) -> Path:
@@ -21,7 +28,6 @@ def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias:
     Returns:
         `path`.
     """
-    import numpy as np
     import tensorflow as tf
 
     from serving.signatures import Classifier
@@ -29,8 +35,7 @@ def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias:
     class Network(tf.Module):
         def __init__(self) -> None:
             super().__init__()
-            random = np.random.default_rng(seed)
-            self.kernel = tf.Variable(random.normal(size=(3, len(labels))).astype(np.float32) / 64)
+            self.kernel = tf.Variable(weights(labels, seed))
             self.bias = tf.Variable(np.array([bias] + [0.0] * (len(labels) - 1), np.float32))
 
         def __call__(self, pictures):

@@ -13,16 +13,15 @@ import urllib3
 from tensorflow.core.framework import types_pb2
 
 from serving.server.config import Options
-from serving.server.limits import Limits
+from serving.server.errors import ServingError
+from serving.server.limits import Limits, Waiting
 from tests.contract.asking import Refused, Rest, b64, strings
 from tests.contract.conftest import drawn
 from tests.contract.endpoint import Endpoint, running
 from tests.serving.serving_model import write_model
 
-pytestmark = pytest.mark.slow
-
 MEGABYTE = 2**20
-SMALL = Limits(request_bytes=MEGABYTE, rows=50, string_bytes=100_000)
+SMALL = Limits(request_bytes=MEGABYTE, rows=50, string_bytes=100_000, values=5000)
 PICTURE = drawn(1)
 
 
@@ -48,6 +47,7 @@ def png_of(width: int, height: int) -> bytes:
 BODIES = {
     "rows": ({"instances": [b64(PICTURE)] * 51}, 400, "51 rows, more than the limit of 50"),
     "picture": ({"instances": [b64(b"x" * 100_001)]}, 400, "100,001 bytes, more than the limit of 100,000"),
+    "values": ({"instances": [[0] * 6000]}, 400, "more than 5,000 values"),
     "body": ({"instances": [b64(b"x" * MEGABYTE)]}, 413, "larger than the limit of 1,048,576 bytes"),
 }
 
@@ -57,6 +57,18 @@ def test_request_above_a_limit_is_told_which(rest, document, expected, said):
     status, answer = rest.post(document)
     assert (status, list(answer)) == (expected, ["error"])
     assert said in answer["error"]
+
+
+def test_requests_beyond_what_may_wait_are_told_to_come_again_later():
+    waiting = Waiting(Limits(waiting=2, waiting_bytes=8 * MEGABYTE))
+    with waiting.place() as hold, waiting.place():
+        hold(6 * MEGABYTE)
+        with pytest.raises(ServingError, match="requests of 6,291,456 bytes to answer, as many as it takes"):
+            hold(2 * MEGABYTE)
+        with pytest.raises(ServingError, match="2 requests to answer, as many as it takes"), waiting.place():
+            pass
+    with waiting.place() as hold:
+        hold(7 * MEGABYTE)
 
 
 def test_body_of_unannounced_length_is_limited_too(rest):

@@ -1,6 +1,7 @@
 """Training as a whole: it learns, only improves, and is exported with its history."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,11 +12,15 @@ from benchmarks.stages import train_once
 from components.ingest.settings import Picture
 from components.networks.settings import Model
 from components.train import strategy
+from components.train.calibration import best_temperature, read_calibration
 from components.train.fit import Diverged, fit
 from components.train.job import Job
 from components.train.settings import Finetune
+from components.train.strategy import make_strategy
+from components.train.trainer import TrainerConfig, make_job, run_fn
 from pipeline.summary import _trained
-from tests.train.small import CLASSES, SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
+from tests.train.small import SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
+from tests.train.test_calibration import scaled
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
 
@@ -29,7 +34,6 @@ def fitted(data, tmp_path_factory) -> tuple[Job, keras.Model]:
     return job, fit(job)
 
 
-@pytest.mark.slow
 def test_training_learns_and_writes_its_history(fitted):
     job, network = fitted
     right = (answers(network, job.eval_pictures).argmax(1) == job.eval_pictures.labels).mean()
@@ -40,18 +44,20 @@ def test_training_learns_and_writes_its_history(fitted):
         assert set(rows[0]) == {"epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate", "seconds"}
 
 
-@pytest.mark.slow
-def test_returned_network_has_the_best_loss_of_all_epochs(fitted):
+def test_returned_network_has_the_best_loss_of_all_epochs_on_eval(fitted):
     job, network = fitted
     losses = [float(row["val_loss"]) for stage in ("head", "finetune") for row in history(job.work, stage)]
     assert loss_of(network, job.eval_pictures) == pytest.approx(min(losses), abs=1e-4)
 
 
-@pytest.mark.slow
-def test_calibration_lowers_the_loss_on_eval_and_changes_no_answer(fitted):
+def test_confidences_are_scaled_by_eval_and_no_answer_changes(fitted):
     job, network = fitted
     calibrated = fit(replace(job, train=job.train.model_copy(update={"calibrate": True})))
     before, after = (answers(each, job.eval_pictures) for each in (network, calibrated))
+    found = read_calibration(job.work)
+    assert found.examples == len(job.eval_pictures) != len(job.train_pictures)
+    assert found.temperature == pytest.approx(best_temperature(before, job.eval_pictures.labels), rel=1e-3)
+    assert after == pytest.approx(scaled(before, found.temperature, found.doubt), abs=1e-4)
     assert (before.argmax(1) == after.argmax(1)).all()
     assert loss_of(calibrated, job.eval_pictures) < loss_of(network, job.eval_pictures) - 1e-3
 
@@ -114,36 +120,72 @@ def test_mixed_precision_gives_a_float32_network_of_the_same_quality(data, tmp_p
     assert (answers(network, job.eval_pictures).argmax(1) == job.eval_pictures.labels).mean() > 0.7
 
 
-@pytest.mark.slow
-def test_trainer_exports_the_model_and_its_history_and_leaves_no_work_behind(data, tmp_path):
-    from tfx.components.trainer.fn_args_utils import FnArgs
-
-    from components.train.trainer import TrainerConfig, run_fn
-    from tests.serving.test_signatures import transform_graph
-
-    config = TrainerConfig(
-        picture=Picture(size=SIZE),
+@pytest.fixture(scope="module")
+def config(tmp_path_factory) -> TrainerConfig:
+    """Of a head alone, for pictures of at most 2,000 pixels that take at most 6 kB to decode."""
+    return TrainerConfig(
+        picture=Picture(size=SIZE, max_pixels=2000),
         model=Model(backbone="efficientnet_lite0", weights="none"),
-        train=TRAIN.model_copy(update={"prior": 0.5}),
+        train=TRAIN.model_copy(update={"prior": 0.5, "finetune": None, "calibrate": True}),
+        decode_bytes=6000,
         classes=("topwear", "shoes", "underwear"),
-        work=str(tmp_path / "work"),
+        work=str(tmp_path_factory.mktemp("exported") / "work"),
         code="0",
     )
+
+
+def test_training_takes_train_as_it_is_balanced_and_eval_as_it_is(config, data):
+    job = make_job(config, [f"{data}/train*"], [f"{data}/eval*"], make_strategy("none"))
+    assert {Path(file).name for file in job.train_pictures.files} == {"train-0.gz", "train-1.gz"}
+    assert {Path(file).name for file in job.eval_pictures.files} == {"eval-0.gz"}
+    assert (job.train_pictures.balanced, job.eval_pictures.balanced) == (True, False)
+
+
+@pytest.fixture(scope="module")
+def exported(config, data) -> Path:
+    """What the Trainer leaves: the model, and what is known of its training."""
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+    from tests.serving.test_signatures import transform_graph
+
+    folder = Path(config.work).parent
     run_fn(
         FnArgs(
             train_files=[f"{data}/train*"],
             eval_files=[f"{data}/eval*"],
-            transform_graph_path=str(transform_graph(tmp_path)),
-            serving_model_dir=str(tmp_path / "model" / "Format-Serving"),
-            model_run_dir=str(tmp_path / "run"),
+            transform_graph_path=str(transform_graph(folder)),
+            serving_model_dir=str(folder / "model" / "Format-Serving"),
+            model_run_dir=str(folder / "run"),
             custom_config={"config": config.model_dump_json()},
         )
     )
-    exported = tf.saved_model.load(str(tmp_path / "model" / "Format-Serving"))
-    answer = exported.signatures["serving_default"](image_bytes=tf.constant([b"no picture"]))
-    assert answer["probabilities"].shape == (1, CLASSES)
-    assert sorted(file.name for file in (tmp_path / "run").iterdir()) == ["finetune.csv", "head.csv"]
-    assert list((tmp_path / "work").iterdir()) == []
+    return folder
+
+
+def test_trainer_exports_the_history_and_leaves_no_work_behind(config, exported):
+    assert sorted(file.name for file in (exported / "run").iterdir()) == ["calibration.json", "head.csv"]
+    assert list(Path(config.work).iterdir()) == []
+
+
+def test_exported_model_names_the_classes_that_it_was_trained_on(config, exported, data):
+    records = tf.data.TFRecordDataset(f"{data}/eval-0.gz", compression_type="GZIP").as_numpy_iterator()
+    features = [tf.train.Example.FromString(record).features.feature for record in records]
+    asked = tf.constant([each["image_bytes"].bytes_list.value[0] for each in features])
+    truth = [config.classes[each["label"].int64_list.value[0]].encode() for each in features]
+    model = tf.saved_model.load(str(exported / "model" / "Format-Serving"))
+    answer = model.signatures["serving_default"](image_bytes=asked)
+    assert np.mean(answer["label"].numpy() == truth) > 0.6
+    labels = exported / "model" / "Format-Serving" / "assets.extra" / "labels.txt"
+    assert labels.read_text().splitlines() == list(config.classes)
+
+
+def test_exported_model_refuses_pictures_beyond_the_limits_of_the_recipe(exported):
+    sides = ((40, 40), (60, 60))
+    asked = [tf.io.encode_png(np.zeros((*side, 3), np.uint8)).numpy() for side in sides]
+    model = tf.saved_model.load(str(exported / "model" / "Format-Serving"))
+    heavy, large = model.signatures["serving_default"](image_bytes=tf.constant(asked))["error"].numpy()
+    assert b"MB to decode" in heavy
+    assert b"more than 2,000 in all" in large
 
 
 @pytest.mark.slow

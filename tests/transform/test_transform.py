@@ -20,8 +20,6 @@ from components.transform.taxonomy import COLUMNS, Rule, Taxonomy, load_taxonomy
 from tests.transform.test_taxonomy import PUBLISHED, real_rows
 from tests.transform.test_words import WORDS, spellings
 
-pytestmark = pytest.mark.slow
-
 SIX = load_taxonomy("six_class")
 SPEC = {
     "id": tf.io.FixedLenFeature([], tf.string),
@@ -107,6 +105,7 @@ def labels_by_graph(taxonomy: Taxonomy, rows: Sequence[Mapping[str, str]]) -> li
     return label_of(taxonomy, texts, tf.zeros(len(rows))).numpy().tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="needs the public catalogue")
 def test_graph_labels_the_public_catalogue_as_ingest_does():
     rows = list(real_rows())
@@ -115,6 +114,7 @@ def test_graph_labels_the_public_catalogue_as_ingest_does():
         assert labels_by_graph(SIX, each) == [SIX.index_of(SIX.class_of(row)) for row in each]
 
 
+@pytest.mark.slow
 def test_graph_labels_adversarial_texts_as_ingest_does():
     words = (
         "skirt SKIRT ſkirt s\u212airt t shirt kilt_2 kilt sock 7 long sleeve kit it's a b x à la À LA é ß İ 鞋 运动鞋"
@@ -190,6 +190,7 @@ def test_column_that_the_schema_lacks_reads_as_missing():
     assert label_of(SIX, texts, tf.zeros(2)).numpy().tolist() == [0, 2]
 
 
+@pytest.mark.slow
 def test_caps_are_exact_whatever_the_shard_order_and_the_other_splits(tmp_path):
     counts = {"topwear": 700, "shoes": 120, "underwear": 33, "none": 9}
     train, balance = products(counts), Balance(cap=100, oversample=80)
@@ -203,36 +204,36 @@ def test_caps_are_exact_whatever_the_shard_order_and_the_other_splits(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def unbalanced(tmp_path_factory) -> tuple[list[Result], list[Result], tft.TFTransformOutput]:
-    folder = tmp_path_factory.mktemp("unbalanced")
-    train = [*products({"topwear": 40, "shoes": 3, "none": 2}), example(100, {"articleType": "Bra"})]
-    results, other = transformed(folder, train, [example(200, {}), example(201, {})], Balance(), batch=2)
+def balanced(tmp_path_factory) -> tuple[list[Result], list[Result], tft.TFTransformOutput]:
+    folder = tmp_path_factory.mktemp("balanced")
+    train = [*products({"topwear": 40, "shoes": 8, "none": 2}), example(100, {"articleType": "Bra"})]
+    results, other = transformed(folder, train, [example(200, {}), example(201, {})], Balance(cap=20, oversample=3))
     return results, other, tft.TFTransformOutput(str(folder / "graph"))
 
 
-def test_without_a_balance_every_example_is_used_once(unbalanced):
-    results, _, _ = unbalanced
-    assert uses(results) == {0: 40, 1: 3, 2: 1, -1: 0}
+def test_large_classes_are_capped_small_ones_repeated_and_rows_of_no_class_left_out(balanced):
+    results, _, _ = balanced
+    assert uses(results) == {0: 20, 1: 8, 2: 3, -1: 0}
 
 
-def test_picture_and_id_pass_unchanged(unbalanced):
-    results, _, _ = unbalanced
-    assert [result.id for result in results] == [*range(45), 100]
+def test_picture_and_id_pass_unchanged(balanced):
+    results, _, _ = balanced
+    assert [result.id for result in results] == [*range(50), 100]
     assert {result.picture for result in results} == {PICTURE.hex()}
 
 
-def test_example_without_any_text_has_no_label_and_no_use(unbalanced):
-    _, other, _ = unbalanced
+def test_example_without_any_text_has_no_label_and_no_use(balanced):
+    _, other, _ = balanced
     assert other == [Result(200, -1, 0, PICTURE.hex()), Result(201, -1, 0, PICTURE.hex())]
 
 
-def test_class_list_travels_with_the_graph_in_label_order(unbalanced):
-    *_, graph = unbalanced
+def test_class_list_travels_with_the_graph_in_label_order(balanced):
+    *_, graph = balanced
     assert [name.decode() for name in graph.vocabulary_by_name(CLASSES)] == list(SIX.classes)
 
 
-def test_saved_graph_labels_examples_it_has_not_seen(unbalanced):
-    *_, graph = unbalanced
+def test_saved_graph_labels_examples_it_has_not_seen(balanced):
+    *_, graph = balanced
     spec = {"id": SPEC["id"], **{column: SPEC[column] for column in SIX.fields}}
     serialized = [serialize({"id": b"5", "subCategory": text}) for text in (b"Sandal", b"Eyewear", b"Bags")]
     serialized.append(serialize({"id": b"6"}))
