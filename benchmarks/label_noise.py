@@ -81,7 +81,7 @@ def named_products(data: Path, report: Path) -> list[Named]:
         for product, best in zip(predictions.ids.tolist(), predictions.probabilities.argmax(1), strict=True)
     }
     found = []
-    for row in read_rows(open_catalogue(str(data)).read_table(), [*taxonomy.fields, NAME]):
+    for row in read_rows(open_catalogue(str(data)), [*taxonomy.fields, NAME]):
         if not isinstance(row, Row) or row.id not in answers or not (label := taxonomy.class_of(row.fields)):
             continue
         said = said_in(row.fields.get(NAME, ""), classes)

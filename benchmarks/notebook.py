@@ -68,7 +68,7 @@ def choose_pictures(recipe: Recipe, data: Path) -> dict[str, Labelled]:
     settings = IngestSettings(catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split)
     chosen: dict[str, Labelled] = {}
     taken: Counter[str] = Counter()
-    rows = read_rows(catalogue.read_table(), taxonomy.fields, settings.together)
+    rows = read_rows(catalogue, taxonomy.fields, settings.together)
     judged = (judge(row, catalogue, taxonomy, settings) for row in rows if isinstance(row, Row))
     products = [product for product in judged if isinstance(product, Product)]
     division = divide(columns_of(products, taxonomy, settings.together), recipe.split)

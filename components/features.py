@@ -1,11 +1,11 @@
 """The features of an example, as ingest writes them and every later stage reads them.
 
-A missing value (empty or `NA` in the catalogue) is an absent feature, never a placeholder.
+A missing value (empty, `NA` or another word of `catalogue.missing`) is an absent feature, never a placeholder.
 """
 
 from typing import Literal
 
-ID = "id"  # bytes: digits, the name of the picture
+ID = "id"  # bytes: what the catalogue calls the product, e.g. digits or a SKU
 YEAR = "year"
 NAME = "productDisplayName"  # the one column that describes a product in words
 

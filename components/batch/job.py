@@ -20,7 +20,7 @@ from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
 from components.ingest.catalogue import open_catalogue
 from components.ingest.settings import Picture
-from components.ingest.table import TABLE, read_rows
+from components.ingest.table import read_rows
 from components.publish.store import model_digest
 from serving.disk import locked, replacing
 
@@ -75,9 +75,9 @@ def run_batch(
             f"{model_dir}: is no SavedModel (it has no saved_model.pb). Give a version that was published."
         )
     catalogue = open_catalogue(str(data))
-    rows = sum(1 for _ in read_rows(catalogue.read_table(), ()))
+    rows = sum(1 for _ in read_rows(catalogue, ()))
     if not rows:
-        raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
+        raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
     picture = _picture_settings(model_dir)
     job = {
         "catalogue": catalogue.digest(),

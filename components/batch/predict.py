@@ -15,7 +15,7 @@ from components.ingest.faults import Fault
 from components.ingest.judge import read_checked
 from components.ingest.settings import Picture
 from components.ingest.source import Catalogue
-from components.ingest.table import TABLE, Row
+from components.ingest.table import Row
 
 ROWS_PER_RUN = 32  # of the network; more gain nothing on CPUs, and are held in memory
 
@@ -96,7 +96,7 @@ def _picture(row: Row | Fault, catalogue: Catalogue, settings: Picture) -> tuple
 
 def _answer(row: Row, label: bytes, confidence: Any, names: Any, scores: Any, error: bytes) -> Answer:
     if error:
-        said = f"{TABLE}, row {row.number:,}, id {row.id}: {error.decode('utf-8', 'replace')}."
+        said = f"{row.place}, id {row.id}: {error.decode('utf-8', 'replace')}."
         return Answer(row.number, row.id, reason=REFUSED, error=said)
     top = tuple(name.decode() for name in names)
     return Answer(row.number, row.id, label.decode(), _shortest(confidence), top, tuple(map(_shortest, scores)))

@@ -105,7 +105,7 @@ class ReadRows(beam.DoFn):
         self._batch = batch
 
     def process(self, _: int) -> Iterator[Shard]:
-        rows = read_rows(self._batch.catalogue.read_table(), ())
+        rows = read_rows(self._batch.catalogue, ())
         for number in numbers():
             shard = list(islice(rows, ROWS_PER_SHARD))
             if not shard:

@@ -7,9 +7,10 @@ steps in memory, and a full-resolution catalogue would not fit. So a step writes
 import os
 import posixpath
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 
 import apache_beam as beam
@@ -38,7 +39,7 @@ Judged = tuple[Tally, NDArray[np.void]]  # of a chunk; its products, of `product
 
 @dataclass(frozen=True)
 class Ingest:
-    """What every step knows: where to read, how to judge, where to write, and how many rows there are."""
+    """What every step knows: where to read, how to judge, where to write, how many rows there are, and are not."""
 
     catalogue: Catalogue
     taxonomy: Taxonomy
@@ -47,10 +48,11 @@ class Ingest:
     scratch: str
     quarantine: str
     rows: int
+    passed: Mapping[str, int] = field(default_factory=dict)
 
-    def table(self) -> Iterator[Row | Fault]:
-        """Reads the rows, from the first."""
-        return read_rows(self.catalogue.read_table(), self.taxonomy.fields, self.settings.together)
+    def table(self, passed: Counter[str] | None = None) -> Iterator[Row | Fault]:
+        """Reads the rows, from the first; counts those that are passed over."""
+        return read_rows(self.catalogue, self.taxonomy.fields, self.settings.together, passed)
 
     def scratch_file(self, chunk: int) -> str:
         """Where the examples of a chunk lie, one after the other, until they are written to their splits."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import posixpath
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
 from components.ingest.judge import IngestSettings
 from components.ingest.shards import SUMMARY_FILE, Divide, WriteShard
 from components.ingest.split import check_split
-from components.ingest.table import TABLE
 from components.settings import SPLITS
 from components.transform.taxonomy import Taxonomy
 
@@ -80,11 +80,12 @@ def CatalogueExampleGen(
         fileio.makedirs(folder)
     # Beam wraps what its workers raise, so the table is read once before: faults of the whole table are said plainly.
     job = Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0)
-    rows = sum(1 for _ in job.table())
+    passed = Counter[str]()
+    rows = sum(1 for _ in job.table(passed))
     if not rows:
-        raise CatalogueError(f"{data}: {TABLE} has a header and no rows. Add a row for each product.")
+        raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
     with beam_pipeline as pipeline:
-        _ingest(pipeline, dataclasses.replace(job, rows=rows))
+        _ingest(pipeline, dataclasses.replace(job, rows=rows, passed=passed))
     fileio.rmtree(scratch)
     # Opened again: a zip that is open stays the file it was, whatever lies there by now.
     if open_catalogue(data, chosen.catalogue).digest() != digest:

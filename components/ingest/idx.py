@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,9 @@ class IdxCatalogue(Catalogue):
             for label in part.labels.tolist():
                 yield f"{number},{names[label]}\n".encode()
                 number += 1
+
+    def open_table(self, name: str) -> BinaryIO:
+        return io.BytesIO(b"".join(self.read_table()))
 
     def read_picture(self, product: str) -> bytes | None:
         """Returns a picture as a grey PNG without compression: its bytes depend on no version of a compressor.

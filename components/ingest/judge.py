@@ -13,7 +13,7 @@ from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.settings import Layout, Picture, Split
 from components.ingest.source import IMAGES, Catalogue
 from components.ingest.split import TEST, key_of, product_columns, variant_of
-from components.ingest.table import TABLE, Row
+from components.ingest.table import Row
 from components.settings import Settings
 from components.transform.taxonomy import Taxonomy
 
@@ -101,4 +101,4 @@ def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[byt
 
 
 def _fault(row: Row, reason: Reason, detail: str) -> Fault:
-    return Fault(row.number, row.id, reason, f"{TABLE}, row {row.number:,}, {ID} {row.id}: {detail}.")
+    return Fault(row.number, row.id, reason, f"{row.place}, {ID} {row.id}: {detail}.")

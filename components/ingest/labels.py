@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from components.errors import CatalogueError, RecipeError
 from components.ingest.catalogue import open_catalogue
-from components.ingest.settings import DEFAULT_LAYOUT, Labels, Layout
-from components.ingest.table import TABLE, Row, read_rows
+from components.ingest.settings import DEFAULT_LAYOUT, DRAFT, Labels, Layout
+from components.ingest.table import Row, read_rows
 from components.reading import choices
 from components.transform.taxonomy import Taxonomy, load_taxonomy, plain
 
@@ -26,7 +26,7 @@ def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> 
         return load_taxonomy(labels.taxonomy)
     column = str(labels.column)
     catalogue = open_catalogue(str(data), layout)
-    rows = (row for row in read_rows(catalogue.read_table(), [column]) if isinstance(row, Row))
+    rows = (row for row in read_rows(catalogue, [column]) if isinstance(row, Row))
     return taxonomy_of_values(labels, Counter(row.fields[column] for row in rows if column in row.fields))
 
 
@@ -47,8 +47,8 @@ def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
     classes = sorted(ranked[: labels.top])
     if len(classes) < 2:
         raise CatalogueError(
-            f"{TABLE}: {labels.column} holds {len(classes)} classes to learn, of {len(rows)} values, and there have to "
-            "be two. Choose another labels.column, or a smaller labels.minimum."
+            f"labels.column: {labels.column} holds {len(classes)} classes to learn, of {len(rows)} values, and there "
+            f"have to be two. Choose another column, or a smaller labels.minimum; or {DRAFT}"
         )
     try:
         return Taxonomy(
@@ -59,7 +59,7 @@ def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
         )
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise CatalogueError(f"{TABLE}, {labels.column}: {reason}. Give it another with labels.merge.") from None
+        raise CatalogueError(f"labels.column {labels.column}: {reason}. Give it another with labels.merge.") from None
 
 
 def _check_known(values: Iterable[str], known: Collection[str]) -> None:

@@ -11,6 +11,9 @@ from components.features import COLUMNS, LabelColumn
 from components.reading import choices, explain, read_mapping
 from components.settings import SPLITS, Count, Settings
 
+# Ends every refusal that a draft would solve.
+DRAFT = "`fashion inspect DATA --draft DIR` writes a recipe for it."
+
 PICTURE = "picture"  # the role of the column that names a product's picture
 ROLES = (*COLUMNS, PICTURE)
 

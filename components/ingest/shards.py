@@ -20,6 +20,7 @@ from tfx.dsl.io import fileio
 from components.ingest.chunks import Ingest, Judged
 from components.ingest.members import MEMBERS_FILE, Members
 from components.ingest.split import Division, divide
+from components.ingest.table import TOTAL_ROWS, VARIANT_ROWS
 from components.ingest.tally import merged
 from components.settings import SPLITS
 
@@ -60,7 +61,8 @@ class Divide(beam.DoFn):
         pairs, counts = np.unique(np.stack([products["label"], division.splits]), axis=1, return_counts=True)
         divided = {(classes[label], SPLITS[split]): int(n) for label, split, n in zip(*pairs, counts, strict=True)}
         summary = tally.summary(classes, SPLITS, Counter(divided))
-        summary |= {"shared": division.shared, "alike": division.alike}
+        passed = {name: self._job.passed.get(name, 0) for name in (VARIANT_ROWS, TOTAL_ROWS)}
+        summary |= {"shared": division.shared, "alike": division.alike, **passed}
         members = Members(products["key"], division.splits, products["signature"], division.seen)
         for name, content in (
             (QUARANTINE_FILE, tally.quarantine_csv().encode()),

@@ -6,14 +6,15 @@ import threading
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from components.errors import CatalogueError
 from components.ingest.files import lines_of, open_file
 from components.ingest.settings import DEFAULT_LAYOUT
-from components.ingest.table import TABLE
+
+TABLE = "styles.csv"
 
 IMAGES = "images"
 
@@ -30,6 +31,12 @@ class Catalogue(ABC):
     """
 
     layout = DEFAULT_LAYOUT
+
+    def tables(self) -> Sequence[str]:
+        return (TABLE,)
+
+    @abstractmethod
+    def open_table(self, name: str) -> BinaryIO: ...
 
     @abstractmethod
     def read_table(self) -> Iterator[bytes]:
@@ -78,6 +85,9 @@ class FolderCatalogue(Catalogue):
         except OSError as error:
             raise _unreadable(self._table, error) from error
 
+    def open_table(self, name: str) -> BinaryIO:
+        return open_file(self._table)
+
     def read_picture(self, product: str) -> bytes | None:
         for suffix in _SUFFIXES:
             path = os.path.join(self._images, product + suffix)
@@ -124,6 +134,9 @@ class ZipCatalogue(Catalogue):
                 yield from lines_of(file, f"{self._path}/{name}")
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
             raise _unreadable(f"{self._path}/{name}", error) from error
+
+    def open_table(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self._zip().open(self._base + TABLE))
 
     def read_picture(self, product: str) -> bytes | None:
         for suffix in _SUFFIXES:

@@ -1,24 +1,35 @@
-"""Reads `styles.csv` as it really is: row by row, mending what is safe to mend and naming what is not."""
+"""Reads a table of products as it really is: row by row, mending what is safe to mend and naming what is not."""
 
 import re
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from components.errors import CatalogueError
 from components.features import COLUMNS, ID, NAME, TEXT_COLUMNS, YEAR
+from components.ingest.alignment import Alignment, IdShape
+from components.ingest.columns import find_column, further_pictures
 from components.ingest.faults import Fault, Reason, Repair
-from components.ingest.records import Record, read_records
+from components.ingest.formats import Source, Table, open_tables
+from components.ingest.records import Record
+from components.ingest.settings import PICTURE, Layout
+from components.ingest.values import (
+    Missing,
+    are_grouped,
+    clean,
+    explain_id,
+    names_picture,
+    pictures_in,
+    product_id,
+    year_of,
+)
 
 TABLE = "styles.csv"
+# What `read_rows` passes over and counts.
+VARIANT_ROWS, TOTAL_ROWS = "variant_rows", "total_rows"
 
-_MISSING = ("", "NA")
-# Tools that hold missing numbers as NaN write 2012 as 2012.0.
-_YEAR = re.compile(r"(\d{1,4})(?:\.0)?", re.ASCII)
-# How many rows further on to look for labels, and how many different ones to keep in mind.
-_ROWS_AHEAD, _MOST_LABELS = 1_000, 10_000
-_MOST_COLUMNS = 1_000
+_ROWS_AHEAD = 1_000  # how far to look for labels
+_TOTAL = re.compile(r"(?:grand )?total|sum|(?:gesamt)?summe|gesamt|totale|somme|suma", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +37,14 @@ class Row:
     """A product as the table describes it.
 
     Attributes:
-        number: number of the row as a spreadsheet shows it; the header is row 1.
-        id: digits.
-        fields: text or kept column to value, without surrounding white space; missing ones (empty or NA) are absent.
+        number: number of the row as a spreadsheet shows it; the first row of the table is row 1.
+        id: a text that a file's name can hold.
+        fields: text or kept column to value, without surrounding white space; missing ones are absent.
         year: None if missing.
         repaired: what was mended.
+        picture: name, path or address of the product's picture, where the table gives it.
+        pictures: of further ones.
+        table: name of the table.
     """
 
     number: int
@@ -38,167 +52,184 @@ class Row:
     fields: dict[str, str]
     year: int | None
     repaired: tuple[Repair, ...]
+    picture: str | None = None
+    pictures: tuple[str, ...] = ()
+    table: str = TABLE
+
+    @property
+    def place(self) -> str:
+        """The row, as errors call it."""
+        return f"{self.table}, row {self.number:,}"
+
+    @property
+    def all_pictures(self) -> tuple[str, ...]:
+        """The pictures that the table gives, the main one first."""
+        return (self.picture, *self.pictures) if self.picture else ()
 
 
-def read_rows(lines: Iterable[bytes], needed: Collection[str], kept: Collection[str] = ()) -> Iterator[Row | Fault]:
-    """Reads a table of products.
+def read_rows(
+    catalogue: Source, needed: Collection[str], kept: Collection[str] = (), passed: Counter[str] | None = None
+) -> Iterator[Row | Fault]:
+    """Reads the table of products, or its parts.
 
-    Blank lines are passed over. Of several rows with one id the first is the product, the others are faults.
+    Blank lines are passed over, and so are rows that repeat an id and have no labels: they tell of variants of a
+    product, and only their pictures are taken where they follow it. Of other rows with one id the first is the product,
+    the others are faults.
 
     Args:
-        lines: the table's lines with their ends, as a file opened in binary mode yields them.
+        catalogue: what the table is in.
         needed: the columns, besides the id, that must be there.
         kept: likewise, of any kind; their values are kept like those of text columns.
+        passed: counts what is passed over, by `VARIANT_ROWS` and `TOTAL_ROWS`.
 
     Yields:
         One item for each row, in the table's order.
 
     Raises:
-        CatalogueError: the table is empty, or a needed column is missing or stands twice.
+        CatalogueError: the table cannot be read, is empty, or a needed column is missing or stands twice.
     """
-    columns: _Columns | None = None
-    records: Iterator[Record] = read_records(lines, lambda values: columns is not None and columns.is_row(values))
-    header = next(records, None)
-    if header is None:
-        raise CatalogueError(f"{TABLE} is empty. Its first row must name the columns, at least {_listed(needed)}.")
-    names = [name.strip() for name in header.values]
-    _check_header(names, (*needed, *kept))
-    columns = _Columns(names, needed, (*TEXT_COLUMNS, *kept))
-    seen: set[str] = set()
+    tables = open_tables(catalogue, (*needed, *kept))
+    products = _Products(catalogue.layout, needed, kept, Counter() if passed is None else passed)
+    for table in tables:
+        yield from products.read(table)
+
+
+class _Products:
+    """The products of all parts of a table."""
+
+    def __init__(self, layout: Layout, needed: Collection[str], kept: Collection[str], passed: Counter[str]) -> None:
+        self._missing = Missing(layout.missing)
+        self._needed, self._kept, self._passed = needed, kept, passed
+        self._seen: set[str] = set()
+        self._faulty: set[str] = set()
+
+    def read(self, table: Table) -> Iterator[Row | Fault]:
+        columns = _Columns(table, self._needed, self._kept, self._missing)
+        held: Row | None = None  # until the pictures of its variants, which follow it, are known
+        for record in _records(table, columns):
+            row = columns.row(record)
+            if row is None:
+                self._passed[TOTAL_ROWS] += 1
+            elif isinstance(row, Row) and self._is_variant(row, columns):
+                self._passed[VARIANT_ROWS] += 1
+                if held and held.id == row.id:
+                    held = _with_pictures(held, row.all_pictures)
+            else:
+                if held:
+                    yield held
+                row = self._first(row)
+                held = row if isinstance(row, Row) and columns.has_pictures else None
+                if not held:
+                    yield row
+        if held:
+            yield held
+
+    def _is_variant(self, row: Row, columns: "_Columns") -> bool:
+        return (row.id in self._seen or row.id in self._faulty) and not columns.has_labels(row)
+
+    def _first(self, row: Row | Fault) -> Row | Fault:
+        """A row, or what is wrong with it if its id stood in an earlier one."""
+        if isinstance(row, Row) and row.id in self._seen:
+            detail = f"{row.place}: id {row.id} stood in an earlier row, which is kept. Give each product one row."
+            return Fault(row.number, row.id, Reason.DUPLICATE_ID, detail)
+        (self._seen if isinstance(row, Row) else self._faulty).add(row.id)
+        return row
+
+
+def _records(table: Table, columns: "_Columns") -> Iterator[Record]:
+    """The rows of a table; where one is hard to read, those after it have been learnt from."""
+    alignment = columns.alignment
+    records = table.records(alignment.is_row)
     ahead: deque[Record] = deque()
     while record := ahead.popleft() if ahead else next(records, None):
-        if len(record.values) > len(names) and not columns.is_clear(record.values):
+        if len(record.values) > columns.width and not alignment.is_clear(record.values):
             for other in islice(records, _ROWS_AHEAD - len(ahead)):
                 ahead.append(other)
-                if columns.is_row(other.values):
-                    columns.learn(other.values)
-        row = _row(record, columns)
-        if isinstance(row, Row):
-            if row.id in seen:
-                row = Fault(row.number, row.id, Reason.DUPLICATE_ID, _twice(row))
-            else:
-                seen.add(row.id)
-        yield row
+                if alignment.is_row(other.values):
+                    alignment.learn(other.values)
+        yield record
 
 
 class _Columns:
-    """The header of a table, and the labels seen beneath it: what tells whether values stand where they should."""
+    """What stands where in a table."""
 
-    def __init__(self, names: list[str], needed: Collection[str], kept: Collection[str]) -> None:
-        self.names = names
-        self.kept = kept
-        self.id = names.index(ID)
-        self.year = names.index(YEAR) if YEAR in names else None
-        self._text = [i for i, name in enumerate(names) if name == NAME or name not in COLUMNS]
-        self._labels = [i for i, name in enumerate(names) if name in needed and name != NAME]
-        self._seen: set[tuple[str, ...]] = set()
-
-    def is_row(self, values: list[str]) -> bool:
-        """Whether id and year stand where they should, or would but for commas without quotation marks."""
-        return any(map(self._fits, self._readings(values).values()))
-
-    def learn(self, values: list[str]) -> None:
-        """Remembers the labels of a row that is in order."""
-        if len(values) == len(self.names) and len(self._seen) < _MOST_LABELS:
-            self._seen.add(self._labels_in(values))
-
-    def is_clear(self, values: list[str]) -> bool:
-        """Whether id and year alone say how to read too many values."""
-        fitting = {column: reading for column, reading in self._readings(values).items() if self._fits(reading)}
-        return len({self._labels_in(reading) for reading in fitting.values()}) == 1
-
-    def aligned(self, values: list[str]) -> list[str] | None:
-        """Joins what commas without quotation marks have split, where one reading fits; None where none or several do.
-
-        Columns that hold free text come first: there such commas are common. They are joined if every other reading
-        gives the same labels, or if the labels occur in other rows.
-        """
-        fitting = {column: reading for column, reading in self._readings(values).items() if self._fits(reading)}
-        text = [reading for column, reading in fitting.items() if column in self._text]
-        known = [reading for reading in fitting.values() if self._labels_in(reading) in self._seen]
-        if len(text) == 1 and (self.is_clear(values) or text[0] in known):
-            return text[0]
-        return known[0] if len(known) == 1 else None
-
-    def year_stands_beside(self, values: list[str]) -> bool:
-        """Whether the value after the year's is one: a comma in front of it moved the values, and the last is lost."""
-        beside = values[self.year + 1 : self.year + 2] if self.year is not None else []
-        return any(_YEAR.fullmatch(value.strip()) for value in beside)
-
-    def _readings(self, values: list[str]) -> dict[int, list[str]]:
-        """Column to the values, if all that are too many are its own; none if values are too few."""
-        extra = len(values) - len(self.names)
-        if extra < 0:
-            return {}
-        return {
-            column: [*values[:column], ",".join(values[column : column + extra + 1]), *values[column + extra + 1 :]]
-            for column in (range(len(self.names)) if extra else (self.id,))
-        }
-
-    def _fits(self, values: list[str]) -> bool:
-        if not _is_id(values[self.id].strip()):
-            return False
-        year = "" if self.year is None else values[self.year].strip()
-        return year in _MISSING or _YEAR.fullmatch(year) is not None
-
-    def _labels_in(self, values: list[str]) -> tuple[str, ...]:
-        # With their white space: after a comma in a text there is some, and where labels begin there is none.
-        return tuple(values[index] for index in self._labels)
-
-
-def _check_header(names: list[str], needed: Collection[str]) -> None:
-    if len(names) > _MOST_COLUMNS:
-        raise CatalogueError(
-            f"{TABLE}: has {len(names):,} columns. Leave out what is not needed; {_MOST_COLUMNS:,} fit."
+    def __init__(self, table: Table, needed: Collection[str], kept: Collection[str], missing: Missing) -> None:
+        names, roles = table.names, table.columns
+        self._table, self._missing, self.width = table, missing, len(names)
+        self._id, self._year = roles[ID].index, roles[YEAR].index if YEAR in roles else None
+        places = {name: find_column(name, names, roles) for name in (*needed, *kept)}
+        places |= {role: roles[role].index for role in TEXT_COLUMNS if role in roles}
+        self._fields = [(name, index) for name, index in places.items() if index is not None]
+        self._labels = {name for name in needed if name != NAME} or set(TEXT_COLUMNS)
+        self._pictures = [*([roles[PICTURE].index] if PICTURE in roles else []), *further_pictures(names, roles)]
+        cells = [clean(row[self._id]) for row in table.header.rows if len(row) > self._id]
+        ids = [cell for cell in cells if cell not in missing]
+        self._grouped = are_grouped(ids)
+        said = {roles[role].index for role in COLUMNS if role in roles and role != NAME}
+        self.alignment = Alignment(
+            width=self.width,
+            id=self._id,
+            year=self._year,
+            text=[index for index in range(self.width) if index not in said],
+            labels=[index for name, index in self._fields if name in needed and name != NAME],
+            separator=table.separator,
+            ids=IdShape(ids, self._grouped),
+            missing=missing,
         )
-    for name in (ID, *needed):
-        if name not in names:
-            raise CatalogueError(
-                f"{TABLE}: there is no column {name!r}. Its first row names the columns {_listed(names)}; "
-                f"needed are {_listed([ID, *needed])}, separated by commas."
-            )
-    for name in COLUMNS:
-        if names.count(name) > 1:
-            raise CatalogueError(f"{TABLE}: the column {name!r} stands twice. Remove or rename one of them.")
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is a column that names pictures."""
+        return bool(self._pictures)
+
+    def has_labels(self, row: Row) -> bool:
+        """Whether a row says what its product is."""
+        return not self._labels.isdisjoint(row.fields)
+
+    def row(self, record: Record) -> Row | Fault | None:
+        """Reads a row; None for one that sums up the others."""
+        values, repaired = self.alignment.in_order(record)
+        if len(values) != self.width:
+            detail = f"has {len(values)} values for {self.width} columns. {self.alignment.remedy}"
+            cell = values[self._id].strip() if len(values) > self._id else ""
+            return None if _is_total(values) else self._fault(record, cell, Reason.BAD_ROW, detail)
+        missing = self._missing
+        fields = {name: text for name, index in self._fields if (text := clean(values[index])) not in missing}
+        if self._labels.isdisjoint(fields) and _is_total(values):
+            return None
+        cell = clean(values[self._id])
+        identity = None if cell in missing else product_id(cell, self._grouped)
+        if identity is None:
+            cell = "" if cell in missing else cell
+            return self._fault(record, cell, Reason.BAD_ID, f"{explain_id(cell)}.")
+        year, text = None, "" if self._year is None else clean(values[self._year])
+        if text not in missing:
+            year = year_of(text)
+            if year is None:
+                if self.alignment.year_stands_beside(values):
+                    detail = f"its year stands one column too far. {self.alignment.remedy}"
+                    return self._fault(record, identity, Reason.BAD_ROW, detail)
+                repaired = (*repaired, Repair.YEAR)
+        if len(record.values) == self.width:
+            self.alignment.learn(values)
+        names: tuple[str, ...] = ()
+        if self._pictures:
+            names = pictures_in((clean(values[index]) for index in self._pictures), missing)
+        elif identity != cell and names_picture(cell):
+            names = (cell,)
+        picture, *others = names or (None,)
+        return Row(record.number, identity, fields, year, repaired, picture, tuple(others), self._table.place)
+
+    def _fault(self, record: Record, identity: str, reason: Reason, detail: str) -> Fault:
+        return Fault(record.number, identity, reason, f"{self._table.place}, row {record.number:,}: {detail}")
 
 
-def _row(record: Record, columns: _Columns) -> Row | Fault:
-    names, values, repaired = columns.names, record.values, record.repaired
-    place = f"{TABLE}, row {record.number:,}"
-    if len(values) > len(names) and (joined := columns.aligned(values)):
-        values, repaired = joined, (*repaired, Repair.COMMAS)
-    if len(values) != len(names):
-        identity = values[columns.id].strip() if len(values) > columns.id else ""
-        detail = f"{place}: has {len(values)} values for {len(names)} columns. Put values that hold commas in quotes."
-        return Fault(record.number, identity, Reason.BAD_ROW, detail)
-    present = {name: text for name, value in zip(names, values, strict=True) if (text := value.strip()) not in _MISSING}
-    identity = present.get(ID, "")
-    if not _is_id(identity):
-        shown = identity if len(identity) <= 40 else identity[:40] + "…"
-        detail = f"{place}: id {shown!r} is not a number. Product ids are the names of the pictures (images/<id>.jpg)."
-        return Fault(record.number, identity, Reason.BAD_ID, detail)
-    year = _YEAR.fullmatch(present[YEAR]) if YEAR in present else None
-    if YEAR in present and year is None:
-        if columns.year_stands_beside(values):
-            detail = f"{place}: its year stands one column too far. Put values that hold commas in quotes."
-            return Fault(record.number, identity, Reason.BAD_ROW, detail)
-        repaired = (*repaired, Repair.YEAR)
-    if len(record.values) == len(names):
-        columns.learn(values)
-    fields = {name: present[name] for name in columns.kept if name in present}
-    return Row(record.number, identity, fields, int(year[1]) if year else None, repaired)
+def _is_total(values: Sequence[str]) -> bool:
+    first = next((text for value in values if (text := value.strip())), "")
+    return _TOTAL.fullmatch(first.rstrip(" :")) is not None
 
 
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _twice(row: Row) -> str:
-    return (
-        f"{TABLE}, row {row.number:,}: id {row.id} stood in an earlier row, which is kept. Give each product one row."
-    )
-
-
-def _listed(names: Collection[str]) -> str:
-    shown = [name if len(name) <= 40 else name[:40] + "…" for name in list(names)[:12]]
-    return ", ".join(shown) + (", …" if len(names) > 12 else "")
+def _with_pictures(row: Row, names: Iterable[str]) -> Row:
+    """A row with these pictures after those that it has."""
+    first, *others = dict.fromkeys((*row.all_pictures, *names)) or (None,)
+    return replace(row, picture=first, pictures=tuple(filter(None, others)))

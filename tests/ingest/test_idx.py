@@ -195,7 +195,7 @@ def test_pictures_in_both_parts_stay_where_they_were_published_and_are_counted(t
     (tmp_path / FILES[2]).write_bytes(idx(pictures))
     catalogue, taxonomy = open_catalogue(str(tmp_path)), taxonomy_of(Labels(column="articleType"), tmp_path)
     settings = IngestSettings(split=Split(by="given", train=10**9, eval=1))
-    rows = read_rows(catalogue.read_table(), [COLUMN])
+    rows = read_rows(catalogue, [COLUMN])
     products = [judge(row, catalogue, taxonomy, settings) for row in rows]
     division = divide(columns_of(products, taxonomy, settings.together), settings.split)
     assert np.bincount(division.splits, minlength=3).tolist() == [TRAIN, 0, TEST]

@@ -1,6 +1,7 @@
 """The whole of ingest on Beam: a catalogue in, examples and a quarantine out."""
 
 import csv
+import itertools
 import json
 import random
 from collections import Counter
@@ -160,7 +161,7 @@ def test_quarantined_rows_are_named_with_the_remedy(faulty):
     details = {row["id"]: row["detail"] for row in result.table("quarantine.csv")}
     product = identities["12,000x12,000 PNG"]
     assert f"id {product}: its picture has 12,000×12,000 pixels, more than max_pixels" in details[product]
-    assert "id '../x' is not a number" in details["../x"]
+    assert "id '../x' cannot be a picture's name" in details["../x"]
     assert f"there is no images/{identities['missing picture']}.jpg" in details[identities["missing picture"]]
     assert all(text.startswith("styles.csv, row ") and text.endswith(".") for text in details.values())
 
@@ -401,14 +402,14 @@ def test_a_catalogue_that_cannot_be_used_is_refused_plainly(build, message, tmp_
 
 def test_a_table_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
     data = write_good_catalogue(tmp_path / "catalogue", 5)
-    read_table = type(open_catalogue(str(data))).read_table
-    readings = iter([good_rows(5), good_rows(6)])
+    kind = type(open_catalogue(str(data)))
+    open_table, readings = kind.open_table, itertools.count(5)
 
-    def growing(catalogue):
-        (data / "styles.csv").write_text("\n".join([HEADER, *next(readings)]))
-        return read_table(catalogue)
+    def growing(catalogue, name):
+        (data / "styles.csv").write_text("\n".join([HEADER, *good_rows(next(readings))]))
+        return open_table(catalogue, name)
 
-    monkeypatch.setattr("components.ingest.source.FolderCatalogue.read_table", growing)
+    monkeypatch.setattr(kind, "open_table", growing)
     with pytest.raises(CatalogueError, match=f"{data} has changed since its digest was read"):
         ingest(data, tmp_path / "out")
 

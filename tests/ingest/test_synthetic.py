@@ -140,7 +140,7 @@ def hue(colour: Iterable[float]) -> float:
 def test_ingest_quarantines_exactly_the_faulty_pictures_and_repairs_the_commas(written):
     catalogue, summary = written
     opened, taxonomy, settings = open_catalogue(str(catalogue)), load_taxonomy("six_class"), IngestSettings()
-    rows = list(read_rows(opened.read_table(), taxonomy.fields))
+    rows = list(read_rows(opened, taxonomy.fields))
     assert sum(bool(row.repaired) for row in rows if isinstance(row, Row)) == summary.faults["unquoted_comma"]
     judged = [judge(row, opened, taxonomy, settings) if isinstance(row, Row) else row for row in rows]
     assert Counter(fault.reason for fault in judged if isinstance(fault, Fault)) == {

@@ -19,7 +19,7 @@ def test_broken_pictures_are_counted_by_the_class_that_they_would_have_had(tmp_p
     images |= {"1000": b"", "1006": b"not a picture"}
     folder = write_catalogue(tmp_path / "catalogue", [*lines, "x,too,few"], images)
     catalogue, tallies = open_catalogue(str(folder)), [Tally() for _ in range(parts)]
-    for number, row in enumerate(read_rows(catalogue.read_table(), taxonomy.fields)):
+    for number, row in enumerate(read_rows(catalogue, taxonomy.fields)):
         outcome = judge(row, catalogue, taxonomy, IngestSettings()) if isinstance(row, Row) else row
         tallies[number % parts].add(outcome)
     tally = merged(tallies)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from components.ingest.catalogue import open_catalogue
 from components.ingest.table import read_rows
 from components.publish.store import versions
 from components.transform.taxonomy import load_taxonomy
@@ -199,8 +200,8 @@ def test_the_table_has_every_class_with_its_support(shop: Shop, first: Run) -> N
 def test_the_published_model_answers_new_pictures_in_a_fresh_process(shop: Shop, first: Run, tmp_path: Path) -> None:
     write_catalogue(tmp_path / "new", 40, seed=77)
     taxonomy = load_taxonomy("six_class")
-    lines = (tmp_path / "new" / "styles.csv").read_bytes().splitlines(keepends=True)
-    classes = {row.id: taxonomy.class_of(row.fields) for row in read_rows(lines, taxonomy.fields)}
+    rows = read_rows(open_catalogue(str(tmp_path / "new")), taxonomy.fields)
+    classes = {row.id: taxonomy.class_of(row.fields) for row in rows}
     pictures = {tmp_path / "new" / "images" / f"{product}.jpg": name for product, name in classes.items() if name}
     asked = {picture: name for picture, name in pictures.items() if picture.exists()}
     command = [sys.executable, "-c", ASK, shop.store / str(first.held[0]), *asked]

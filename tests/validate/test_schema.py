@@ -1,6 +1,5 @@
 """The reviewed schema accepts the published catalogue as it is, and names the feature that a fault is in."""
 
-import zipfile
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -8,6 +7,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import features
+from components.ingest.catalogue import open_catalogue
 from components.ingest.idx import COLUMN, FASHION_MNIST_NAMES
 from components.ingest.table import Row, read_rows
 from components.transform.taxonomy import load_taxonomy
@@ -195,8 +195,8 @@ def test_a_column_that_shifts_between_runs_is_an_anomaly_of_its_own(changes):
 @pytest.fixture(scope="module")
 def published() -> list[Row]:
     """The rows of the published catalogue that ingest can read."""
-    with zipfile.ZipFile(PUBLISHED) as archive, archive.open("styles.csv") as table:
-        return [row for row in read_rows(table, needed=("articleType",)) if isinstance(row, Row)]
+    rows = read_rows(open_catalogue(str(PUBLISHED)), needed=("articleType",))
+    return [row for row in rows if isinstance(row, Row)]
 
 
 def published_product(row: Row) -> Product:

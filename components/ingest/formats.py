@@ -1,0 +1,187 @@
+"""Opens tables whatever they are written in: text, Excel workbooks, Parquet."""
+
+import io
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import BinaryIO, Protocol, cast
+
+from components.errors import CatalogueError
+from components.ingest.columns import Column, check_columns, lacking
+from components.ingest.dialect import MIXED, Dialect, Header, find_dialect, undecodable
+from components.ingest.records import Record, read_records
+from components.ingest.settings import DRAFT, Layout
+
+IsRecord = Callable[[Sequence[str]], bool]
+
+_LONGEST_LINE = 1 << 20
+_MOST_COLUMNS = 1 << 14  # Excel's
+_BUFFER = 1 << 18
+_ZIP, _PARQUET, _OLD_WORKBOOK = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
+
+
+class Source(Protocol):
+    """What tables are read from: a catalogue."""
+
+    layout: Layout
+
+    def tables(self) -> Sequence[str]:
+        """The names of its tables: one, or the parts of one."""
+
+    def open_table(self, name: str) -> BinaryIO:
+        """Opens a table to read bytes."""
+
+
+class Table(ABC):
+    """A table whose header has been read.
+
+    Attributes:
+        place: what errors call it.
+        header: its names, which of them has which role, and the first rows.
+    """
+
+    separator = ","
+
+    def __init__(self, place: str, header: Header) -> None:
+        self.place, self.header = place, header
+        if len(header.names) > _MOST_COLUMNS:
+            raise CatalogueError(
+                f"{place}: has {len(header.names):,} columns. Leave out what is not needed; {_MOST_COLUMNS:,} fit."
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return self.header.names
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        """Role to column."""
+        return self.header.columns
+
+    @abstractmethod
+    def records(self, is_record: IsRecord) -> Iterator[Record]:
+        """Reads the rows beneath the header, of any length.
+
+        Args:
+            is_record: whether values look like those of a row, where quotation marks leave that open.
+
+        Raises:
+            CatalogueError: it cannot be read to its end.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, str]:
+        """Says how it is written."""
+
+
+class TextTable(Table):
+    """A table of text, as CSV."""
+
+    def __init__(self, open_table: Callable[[], BinaryIO], place: str, dialect: Dialect, header: Header) -> None:
+        super().__init__(place, header)
+        self._open, self._dialect, self.separator = open_table, dialect, dialect.separator
+
+    def records(self, is_record: IsRecord) -> Iterator[Record]:
+        records = read_records(self._lines(), is_record, self.separator, self._dialect.errors == MIXED)
+        return (record for record in records if record.number > self.header.above + 1)
+
+    def describe(self) -> dict[str, str]:
+        dialect = self._dialect
+        mixed = ", single lines in Windows-1252" if dialect.errors == MIXED else ""
+        return {
+            "encoding": dialect.encoding + mixed,
+            "separator": {"\t": "tab"}.get(dialect.separator, dialect.separator),
+            "line ends": {"\n": "LF or CRLF", "\r": "CR alone"}[dialect.newline],
+            "quotation marks": "some" if dialect.quoted else "none",
+            "header": f"row {self.header.above + 1}",
+        }
+
+    def _lines(self) -> Iterator[str]:
+        dialect = self._dialect
+        with _explained(self.place), self._open() as file:
+            buffered = io.BufferedReader(cast(io.RawIOBase, file), _BUFFER)
+            text = io.TextIOWrapper(buffered, dialect.encoding, dialect.errors, newline=dialect.newline)
+            lines = iter(partial(text.readline, _LONGEST_LINE + 1), "")
+            try:
+                for number, line in enumerate(lines, start=1):
+                    if number == 1:
+                        if dialect.separator_line:
+                            continue
+                        line = line.lstrip("\ufeff")
+                    if len(line) > _LONGEST_LINE:
+                        raise CatalogueError(
+                            f"{self.place}: line {number:,} is longer than {_LONGEST_LINE >> 20} MiB. A table has a "
+                            "line for each product; check what this file is."
+                        )
+                    yield line if dialect.newline == "\n" else line.lstrip("\n")
+            except UnicodeError as error:
+                raise undecodable(self.place, dialect.encoding, error) from error
+
+
+def open_tables(source: Source, needed: Collection[str]) -> list[Table]:
+    """Opens a catalogue's table, or the parts of it that have the same columns: files, or sheets of a workbook.
+
+    Args:
+        source: the catalogue.
+        needed: the columns, besides the id, that must be there: roles, or names of the table's own.
+
+    Raises:
+        CatalogueError: one cannot be read or is empty, none has the columns, or those that do have different ones.
+    """
+    opened = [table for name in source.tables() for table in _open(source, name, needed)]
+    usable = [table for table in opened if not lacking(table.names, table.columns, needed)]
+    first = usable[0] if usable else opened[0]
+    check_columns(first.place, first.names, first.columns, needed, source.layout)
+    for table in usable:
+        if table.names != first.names:
+            raise CatalogueError(
+                f"{first.place} and {table.place} are both tables of products, with different columns. Say which one "
+                f"in the recipe, as catalogue.table; or {DRAFT}"
+            )
+    return usable
+
+
+def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]:
+    layout = source.layout
+    with _explained(name):
+        with source.open_table(name) as file:
+            start = file.read(8)
+        if start.startswith(_OLD_WORKBOOK):
+            raise CatalogueError(
+                f"{name}: is a workbook of an old Excel, or has a password. Save it as .xlsx without one, or as CSV."
+            )
+        if start.startswith(_ZIP):
+            from components.ingest.workbook import open_sheets
+
+            return open_sheets(partial(source.open_table, name), name, layout, needed)
+        if start.startswith(_PARQUET):
+            from components.ingest.parquet import ParquetTable
+
+            return (ParquetTable(partial(source.open_table, name), name, layout, needed),)
+        open_table = partial(source.open_table, name)
+        return (TextTable(open_table, name, *find_dialect(open_table, name, layout, needed)),)
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CatalogueError(
+            f"{place}: cannot be read ({error}). Check the file, or copy the catalogue again."
+        ) from error
+
+
+def seekable(file: BinaryIO) -> BinaryIO:
+    """Returns a file in which one can jump: a copy, unless it lies in a folder and can itself."""
+    if isinstance(file, io.BufferedReader):
+        return file
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    with file:
+        shutil.copyfileobj(file, copy)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
