@@ -16,7 +16,7 @@ from components.ingest.members import MEMBERS_FILE, Members, read_members, teste
 # An InfraBlessing says which model it is about in the words of a ModelBlessing; TFX's own says nothing of it.
 MODEL_ID, BLESSED = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, constants.ARTIFACT_PROPERTY_BLESSED_KEY
 
-_MADE = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
+_OUTPUTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.DECLARED_OUTPUT)
 
 
 class LatestOtherBlessedModel(LatestBlessedModelStrategy):
@@ -45,51 +45,51 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
             `model`, `model_blessing` and `infra_blessing` with one artifact each, or empty where there is none; the
             others as given.
         """
-        judged = {candidate.id for candidate in input_dict["candidate"]}
+        candidates = {candidate.id for candidate in input_dict["candidate"]}
         servable = {
             blessing.get_int_custom_property(MODEL_ID): blessing
             for blessing in input_dict["infra_blessing"]
             if blessing.get_int_custom_property(BLESSED)
         }
-        others = [m for m in input_dict["model"] if m.id in servable.keys() - judged and fileio.exists(m.uri)]
+        others = [m for m in input_dict["model"] if m.id in servable.keys() - candidates and fileio.exists(m.uri)]
         while True:
             blessings = input_dict["model_blessing"]
-            found = super().resolve_artifacts(store, {"model": others, "model_blessing": blessings}) or {}
-            [model] = found.get("model") or [None]
+            baseline = super().resolve_artifacts(store, {"model": others, "model_blessing": blessings}) or {}
+            [model] = baseline.get("model") or [None]
             if model is None or self._is_fair(store, model, input_dict):
                 break
             others.remove(model)
-        return {**input_dict, **found, "infra_blessing": [servable[model.id]] if model else []}
+        return {**input_dict, **baseline, "infra_blessing": [servable[model.id]] if model else []}
 
     def _is_fair(self, store: mlmd.MetadataStore, model: Artifact, input_dict: dict[str, list[Artifact]]) -> bool:
         [ours] = input_dict["members"]
-        theirs = _ingest_of(store, model.id, {each.id: each.uri for each in input_dict["quarantine"]})
+        theirs = _ingest_of(store, model.id, {quarantine.id: quarantine.uri for quarantine in input_dict["quarantine"]})
         if theirs == ours.uri:
             return True
         files = [os.path.join(folder or "", MEMBERS_FILE) for folder in (ours.uri, theirs)]
         if not all(map(fileio.exists, files)):
             logging.warning("%s is no baseline: nothing tells which products it was trained on.", model.uri)
             return False
-        seen, tested = tested_and_trained_on(*map(_members, files))
-        if seen > self._most * tested:
+        overlap, tested = tested_and_trained_on(*map(_members, files))
+        if overlap > self._most * tested:
             logging.warning(
                 "%s is no baseline: it was trained on %s of the %s products that are tested on now, or on pictures "
-                "like theirs.", model.uri, f"{seen:,}", f"{tested:,}",
+                "like theirs.", model.uri, f"{overlap:,}", f"{tested:,}",
             )  # fmt: skip
-        return seen <= self._most * tested
+        return overlap <= self._most * tested
 
 
 def _ingest_of(store: mlmd.MetadataStore, model: int, folders: Mapping[int, str]) -> str | None:
     """The folder, of those of all quarantines, that was made with the examples that a model comes from."""
-    ahead, known = [model], {model}
+    ahead, visited = [model], {model}
     while ahead:
-        makers = [event.execution_id for event in store.get_events_by_artifact_ids(ahead) if event.type in _MADE]
+        makers = [event.execution_id for event in store.get_events_by_artifact_ids(ahead) if event.type in _OUTPUTS]
         events = store.get_events_by_execution_ids(makers) if makers else []
-        made = {event.artifact_id for event in events if event.type in _MADE} & folders.keys()
-        if made:
-            return folders[max(made)]
-        ahead = list({event.artifact_id for event in events if event.type not in _MADE} - known)
-        known.update(ahead)
+        quarantines = {event.artifact_id for event in events if event.type in _OUTPUTS} & folders.keys()
+        if quarantines:
+            return folders[max(quarantines)]
+        ahead = list({event.artifact_id for event in events if event.type not in _OUTPUTS} - visited)
+        visited.update(ahead)
     return None
 
 

@@ -69,17 +69,17 @@ def _result(
 ) -> Callable[[dict[metric_types.MetricKey, Any]], dict[metric_types.MetricKey, float]]:
     def result(metrics: dict[metric_types.MetricKey, Any]) -> dict[metric_types.MetricKey, float]:
         labels, *answers = metrics[scores]
-        calls = [predictions_of(each) for each in answers]
+        calls = [predictions_of(answer) for answer in answers]
         parts = [(models[0], judgement(labels, calls[0], calls[1] if calls[1:] else None, classes, gate))]
-        parts += [(model, figures(labels, each, classes)) for model, each in zip(models, answers, strict=True)]
-        found: dict[metric_types.MetricKey, float] = {}
+        parts += [(model, figures(labels, answer, classes)) for model, answer in zip(models, answers, strict=True)]
+        computed: dict[metric_types.MetricKey, float] = {}
         for model, part in parts:
             key = scores._replace(model_name=model)
-            found |= {key._replace(name=name): value for name, value in part.overall.items()}
-            for name, values in part.classes.items():
-                for label, value in enumerate(values.tolist()):
-                    found[key._replace(name=name, sub_key=metric_types.SubKey(class_id=label))] = value
-        return found
+            computed |= {key._replace(name=name): value for name, value in part.overall.items()}
+            for name, column in part.classes.items():
+                for label, value in enumerate(column.tolist()):
+                    computed[key._replace(name=name, sub_key=metric_types.SubKey(class_id=label))] = value
+        return computed
 
     return result
 

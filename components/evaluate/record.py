@@ -50,9 +50,9 @@ def read_record(folder: str) -> Record:
     failures = [failure for part in validation.metric_validations_per_slice for failure in part.failures]
     slices, confusion = {}, {}
     for written in tfma.load_metrics(folder):
-        of = _slice(written.slice_key)
-        slices[of] = dict(_numbers(written))
-        if not of:
+        part = _slice(written.slice_key)
+        slices[part] = dict(_numbers(written))
+        if not part:
             confusion = _confusion(written)
     return Record(
         ok=validation.validation_ok,

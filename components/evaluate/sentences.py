@@ -33,10 +33,10 @@ def failures_of(breaches: Sequence[Breach], ok: bool, verdict: "Verdict") -> tup
         verdict: all else that is known of the evaluation.
     """
     # A class that does not occur misses every threshold; it is told once.
-    told = dict.fromkeys(_failure(breach, verdict) for breach in breaches)
-    if not told and not ok:
+    failures = dict.fromkeys(_failure(breach, verdict) for breach in breaches)
+    if not failures and not ok:
         return (Failure(None, "the test split holds no example to judge by"),)
-    return tuple(sorted(told, key=lambda failure: failure.name is not None))
+    return tuple(sorted(failures, key=lambda failure: failure.name is not None))
 
 
 def note_on_rare(verdict: "Verdict") -> str:
@@ -56,19 +56,19 @@ def _failure(breach: Breach, verdict: "Verdict") -> Failure:
     figure, gate = breach.figure.removeprefix("judged_"), verdict.gate
     if breach.label is None:
         return Failure(None, f"{_CALLED.get(figure, figure)} {_overall(figure, verdict)}")
-    of = verdict.classes[breach.label]
-    if verdict.rare and of.name in verdict.rare.names:
+    row = verdict.classes[breach.label]
+    if verdict.rare and row.name in verdict.rare.names:
         return Failure(None, _rare_failure(verdict.rare, figure, gate))
-    if not of.support:
-        return Failure(of.name, f"{of.name} does not occur in the test split")
-    if not of.predicted:
-        return Failure(of.name, f"{of.name} was never predicted")
+    if not row.support:
+        return Failure(row.name, f"{row.name} does not occur in the test split")
+    if not row.predicted:
+        return Failure(row.name, f"{row.name} was never predicted")
     if figure == "regression":
-        lost = _lost(of.lost, of.gained, of.support, of.recall, of.baseline_recall, gate.class_regression)
-        return Failure(of.name, f"{of.name} recall {lost}")
-    share, total = (of.recall, of.support) if figure == "recall" else (of.precision, of.predicted)
+        lost = _lost(row.lost, row.gained, row.support, row.recall, row.baseline_recall, gate.class_regression)
+        return Failure(row.name, f"{row.name} recall {lost}")
+    share, total = (row.recall, row.support) if figure == "recall" else (row.precision, row.predicted)
     missed = _missed(share, getattr(gate, figure), total, gate.significance)
-    return Failure(of.name, f"{of.name} {figure} {missed}{_mistaken(figure, breach.label, verdict)}")
+    return Failure(row.name, f"{row.name} {figure} {missed}{_mistaken(figure, breach.label, verdict)}")
 
 
 def _rare_failure(rare: "RareClasses", figure: str, gate: Gate) -> str:
@@ -123,11 +123,11 @@ def _lost(
 
 def _mistaken(figure: str, label: int, verdict: "Verdict") -> str:
     """The mistake made most often with a class, in parentheses."""
-    of = verdict.classes[label]
+    row = verdict.classes[label]
     if figure == "recall":
-        counts, total, verb = verdict.confusion[label], of.support, "taken for"
+        counts, total, verb = verdict.confusion[label], row.support, "taken for"
     else:
-        counts, total, verb = tuple(row[label] for row in verdict.confusion), of.predicted, "predicted are"
+        counts, total, verb = tuple(row[label] for row in verdict.confusion), row.predicted, "predicted are"
     mistakes = [(count, verdict.classes[i].name) for i, count in enumerate(counts) if i != label]
     most, other = max(mistakes, default=(0, ""))
     return f" ({most:,} of {total:,} {verb} {other})" if most else ""

@@ -182,17 +182,17 @@ def refusal(model_name: str, verdict: Verdict, serving_version: int | None) -> s
 
 def _rare_classes(verdict: Verdict) -> RareClasses | None:
     enough = verdict.gate.support or 0
-    labels = [label for label, of in enumerate(verdict.classes) if of.support < enough]
+    labels = [label for label, row in enumerate(verdict.classes) if row.support < enough]
     if not labels:
         return None
     classes = [verdict.classes[label] for label in labels]
-    support = sum(of.support for of in classes)
+    support = sum(row.support for row in classes)
     right = sum(verdict.confusion[label][label] for label in labels)
     compared = verdict.baseline_accuracy is not None
-    lost, gained = (sum(getattr(of, name) or 0 for of in classes) for name in ("lost", "gained"))
+    lost, gained = (sum(getattr(row, name) or 0 for row in classes) for name in ("lost", "gained"))
     return RareClasses(
-        names=tuple(of.name for of in classes),
-        absent=tuple(of.name for of in classes if not of.support),
+        names=tuple(row.name for row in classes),
+        absent=tuple(row.name for row in classes if not row.support),
         support=support,
         judged=support >= enough,
         recall=right / support if support else None,

@@ -77,15 +77,15 @@ class Application:
 
 def _names(layers: Sequence[keras.layers.Layer], parts: Sequence[str]) -> dict[str, str]:
     """Keras' name of each layer to one that begins with its part, and that does not depend on what was built before."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     names = {}
     for layer, part in zip(layers, parts, strict=True):
         # Layers without a name of their own are numbered through all networks of the process.
         automatic = re.fullmatch(rf"({_snake(type(layer).__name__)})(_\d+)?", layer.name)
         own = automatic[1] if automatic else layer.name
         name = own if part_of(own, (part,)) else f"{part}_{own}"
-        seen[name] += 1
-        names[layer.name] = name if seen[name] == 1 else f"{name}_{seen[name]}"
+        counts[name] += 1
+        names[layer.name] = name if counts[name] == 1 else f"{name}_{counts[name]}"
     return names
 
 

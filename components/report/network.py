@@ -117,13 +117,13 @@ def _inside(operations: Sequence[Any]) -> tuple[dict[str, str], str]:
 
 def _pooling_before(operation: Any) -> Any:
     """The nearest mean over a feature map [n, h, w, d] on the way to an operation; None if there is none."""
-    waiting, seen = deque([operation]), {operation.name}
+    waiting, visited = deque([operation]), {operation.name}
     while waiting:
         current = waiting.popleft()
         if current.type == "Mean" and current.inputs[0].shape.rank == 4:
             return current
         for tensor in current.inputs:
-            if tensor.op.name not in seen:
-                seen.add(tensor.op.name)
+            if tensor.op.name not in visited:
+                visited.add(tensor.op.name)
                 waiting.append(tensor.op)
     return None

@@ -49,8 +49,8 @@ class Reading:
             folder: where the model's answers are kept; those that lie there are taken as they are.
         """
         self.sources, self.plan, self.folders = sources, sources.plan, sources.folders
-        if self.folders.history and (found := read_values(self.folders.history)):
-            self.plan = with_values(self.plan, found)  # by a search, in place of the recipe's
+        if self.folders.history and (values := read_values(self.folders.history)):
+            self.plan = with_values(self.plan, values)  # by a search, in place of the recipe's
         self.classes = self.plan.taxonomy.classes if self.plan.taxonomy else ()
         self.gaps: list[Gap] = []
         self._folder = folder

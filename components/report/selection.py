@@ -91,12 +91,12 @@ def _rows(rows: NDArray[np.intp]) -> tuple[int, ...]:
 
 def _in_turns(rows: NDArray[np.intp], labels: NDArray[np.int64], most: int) -> tuple[int, ...]:
     """The first of each class, then the second of each, and so on."""
-    seen: dict[int, int] = {}
+    counts: dict[int, int] = {}
     turns = []
     for place, row in enumerate(rows.tolist()):
         label = int(labels[row])
-        seen[label] = seen.get(label, 0) + 1
-        turns.append((seen[label], place, row))
+        counts[label] = counts.get(label, 0) + 1
+        turns.append((counts[label], place, row))
     return tuple(row for *_, row in sorted(turns)[:most])
 
 
@@ -109,12 +109,12 @@ def _neighbours(
     row: int, embeddings: NDArray[np.float32], hashes: NDArray[np.str_]
 ) -> tuple[int, tuple[int, ...], tuple[float, ...]]:
     cosines = embeddings @ embeddings[row]
-    found: list[int] = []
-    seen = {hashes[row]}
+    rows: list[int] = []
+    known = {hashes[row]}
     for other in np.argsort(-cosines, kind="stable").tolist():
-        if hashes[other] not in seen:
-            seen.add(hashes[other])
-            found.append(other)
-        if len(found) == _NEIGHBOURS:
+        if hashes[other] not in known:
+            known.add(hashes[other])
+            rows.append(other)
+        if len(rows) == _NEIGHBOURS:
             break
-    return row, tuple(found), tuple(float(cosines[other]) for other in found)
+    return row, tuple(rows), tuple(float(cosines[other]) for other in rows)

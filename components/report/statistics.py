@@ -35,8 +35,8 @@ def anomaly_facts(anomalies: list[Anomaly]) -> tuple[AnomalyFacts, ...]:
     splits: dict[tuple[str, bool, str], list[str]] = {}
     for anomaly in anomalies:
         splits.setdefault((anomaly.feature, anomaly.severe, anomaly.finding), []).append(anomaly.split)
-    told = [AnomalyFacts(feature, tuple(of), severe, finding) for (feature, severe, finding), of in splits.items()]
-    return tuple(sorted(told, key=lambda anomaly: (not anomaly.severe, anomaly.feature)))
+    facts = [AnomalyFacts(name, tuple(where), severe, finding) for (name, severe, finding), where in splits.items()]
+    return tuple(sorted(facts, key=lambda anomaly: (not anomaly.severe, anomaly.feature)))
 
 
 def drift_between(before: Path, now: Path, run: str) -> DriftFacts:

@@ -53,7 +53,7 @@ def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage
     planned = {name: stage.epochs if stage else None for name, stage in stages.items()}
     epochs = {name: _read_epochs(folder / f"{name}.csv") for name in planned}
     kept = kept_phase({name: [epoch.val_loss for epoch in rows] for name, rows in epochs.items()})
-    return tuple(_stage(name, of, planned[name], name == kept, pictures) for name, of in epochs.items() if of)
+    return tuple(_stage(name, rows, planned[name], name == kept, pictures) for name, rows in epochs.items() if rows)
 
 
 def seconds_of(stages: Sequence[StageTime]) -> float | None:

@@ -23,27 +23,27 @@ def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequenc
         verdict: its evaluation; None if it did not come to one.
         problems: why its data were refused, if they were.
     """
-    found = _figures(verdict)
+    facts = _figures(verdict)
     failed = next((stage.name for stage in sources.stages if stage.state == "failed"), None)
     pushed = sources.pushed
     if failed and not (pushed and pushed.get("pushed")):
-        return _failed(found, sources, failed, problems)
+        return _failed(facts, sources, failed, problems)
     if verdict and not verdict.blessed:
         reasons = tuple(Reason(failure.name, failure.sentence) for failure in verdict.failures)
         sentence = f"{_most(reasons)} Nothing was published."
-        return replace(found, outcome="model refused", sentence=sentence, reasons=reasons, serving=_serving(sources))
+        return replace(facts, outcome="model refused", sentence=sentence, reasons=reasons, serving=_serving(sources))
     if pushed and pushed.get("pushed"):
         version, serving = int(pushed["pushed_version"]), _serving(sources)
         promote = f"until `fashion models promote {sources.recipe} {version}`"
         other = "" if serving in (version, None) else f" Version {serving} serves, as models.config has it, {promote}."
         sentence = f"Published as version {version}.{other}{f' Then {failed} failed.' if failed else ''}"
-        return replace(found, outcome="published", sentence=sentence, version=version, serving=serving)
+        return replace(facts, outcome="published", sentence=sentence, version=version, serving=serving)
     if pushed:
         unservable = pushed.get("unservable")
         why = f"It fails in a server: {unservable}." if unservable else "Its evaluation did not approve it."
         sentence = f"{why} Nothing was published."
-        return replace(found, outcome="model refused", sentence=sentence, serving=_serving(sources))
-    return replace(found, sentence=f"The run has not come to its end: {_reached(sources)}.")
+        return replace(facts, outcome="model refused", sentence=sentence, serving=_serving(sources))
+    return replace(facts, sentence=f"The run has not come to its end: {_reached(sources)}.")
 
 
 def _reached(sources: Sources) -> str:
@@ -58,7 +58,7 @@ def _figures(verdict: "Verdict | None") -> VerdictFacts:
     """The figures alone; what the run came to is still to be said."""
     if verdict is None:
         return VerdictFacts("unfinished", "")
-    recalls = [(of.recall, of.name) for of in verdict.classes if of.recall is not None]
+    recalls = [(row.recall, row.name) for row in verdict.classes if row.recall is not None]
     lowest, name = min(recalls, default=(None, None))
     return VerdictFacts(
         "unfinished",
@@ -76,21 +76,21 @@ def _figures(verdict: "Verdict | None") -> VerdictFacts:
 def _baseline(verdict: "Verdict") -> Baseline | None:
     if verdict.baseline_accuracy is None:
         return None
-    return Baseline(verdict.baseline_accuracy, {of.name: of.baseline_recall for of in verdict.classes})
+    return Baseline(verdict.baseline_accuracy, {row.name: row.baseline_recall for row in verdict.classes})
 
 
 def _limits(gate: Gate) -> Mapping[str, float]:
     return {name: float(value) for name, value in gate.model_dump().items() if value is not None}
 
 
-def _failed(found: VerdictFacts, sources: Sources, stage: str, problems: Sequence[str]) -> VerdictFacts:
+def _failed(facts: VerdictFacts, sources: Sources, stage: str, problems: Sequence[str]) -> VerdictFacts:
     if stage == "gate" and problems:
         reasons = tuple(Reason(None, problem) for problem in problems)
         sentence = "The data are not fit to train on. Nothing was trained."
-        return replace(found, outcome="data refused", sentence=sentence, reasons=reasons)
-    said = sources.errors.get(stage)
-    reasons = (Reason(None, said),) if said else ()
-    return replace(found, outcome="failed", sentence=f"{stage} failed. Nothing was published.", reasons=reasons)
+        return replace(facts, outcome="data refused", sentence=sentence, reasons=reasons)
+    message = sources.errors.get(stage)
+    reasons = (Reason(None, message),) if message else ()
+    return replace(facts, outcome="failed", sentence=f"{stage} failed. Nothing was published.", reasons=reasons)
 
 
 def _serving(sources: Sources) -> int | None:
@@ -99,7 +99,7 @@ def _serving(sources: Sources) -> int | None:
 
 
 def _most(reasons: Iterable[Reason]) -> str:
-    told = list(reasons)
-    first = told[0].sentence if told else "it did not meet the gate"
-    more = f", and {len(told) - 1} more" if len(told) > 1 else ""
+    listed = list(reasons)
+    first = listed[0].sentence if listed else "it did not meet the gate"
+    more = f", and {len(listed) - 1} more" if len(listed) > 1 else ""
     return f"Refused: {first}{more}."

@@ -132,16 +132,17 @@ def DataGate(
         summary = Summary.model_validate_json(file.read())
     limits = Validation.model_validate_json(settings)
     earlier = last_accepted(os.path.dirname(verdict.uri.rstrip("/")), name)
-    found = judge(_findings(anomalies), summary, limits, json.loads(classes), quarantine.uri, earlier, json.loads(used))
+    names, lists = json.loads(classes), quarantine.uri
+    judgement = judge(_findings(anomalies), summary, limits, names, lists, earlier, json.loads(used))
     if start:
-        ours, theirs = map(_members, (os.path.join(quarantine.uri, MEMBERS_FILE), os.path.join(start, MEMBERS)))
-        found = with_start(found, ours, theirs, start, limits.seen)
-    for note in found.notes:
+        ours, theirs = map(_members, (os.path.join(lists, MEMBERS_FILE), os.path.join(start, MEMBERS)))
+        judgement = with_start(judgement, ours, theirs, start, limits.seen)
+    for note in judgement.notes:
         logging.warning("%s", note)
-    if not found.ok:
-        raise DataRefused("\n".join(found.problems))
+    if not judgement.ok:
+        raise DataRefused("\n".join(judgement.problems))
     with fileio.open(os.path.join(verdict.uri, VERDICT_FILE), "w") as file:
-        file.write(json.dumps({"name": name} | found.as_json(), indent=2))
+        file.write(json.dumps({"name": name} | judgement.as_json(), indent=2))
     logging.info("The data are fit to train on: %s examples", f"{sum(summary.examples.values()):,}")
 
 

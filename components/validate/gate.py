@@ -51,8 +51,8 @@ class Verdict:
 
     def as_json(self) -> dict[str, object]:
         """The verdict as plain JSON values: `ok`, `problems`, `notes` and the fields of `Summary`."""
-        told = {"ok": self.ok, "problems": list(self.problems), "notes": list(self.notes)}
-        return told | self.summary.model_dump()
+        own = {"ok": self.ok, "problems": list(self.problems), "notes": list(self.notes)}
+        return own | self.summary.model_dump()
 
 
 def judge(
@@ -120,8 +120,8 @@ def _schema_breaches(anomalies: Iterable[Anomaly], remedy: str) -> Iterator[str]
             finding = finding[:_LONGEST_FINDING] + " …"
         features.setdefault(anomaly.feature, {}).setdefault(finding, []).append(anomaly.split)
     for feature, findings in features.items():
-        told = "; ".join(f"{finding} ({', '.join(splits)})" for finding, splits in findings.items())
-        yield f"{feature or 'The data as a whole'} does not fit the schema: {told}. {remedy}"
+        sentence = "; ".join(f"{finding} ({', '.join(splits)})" for finding, splits in findings.items())
+        yield f"{feature or 'The data as a whole'} does not fit the schema: {sentence}. {remedy}"
 
 
 def _empty_splits(summary: Summary) -> Iterator[str]:

@@ -16,15 +16,15 @@ def with_start(verdict: Verdict, members: Members, theirs: Members, folder: str,
         folder: of its version.
         most: share of the test split that it may have been trained on.
     """
-    seen, tested = tested_and_trained_on(members, theirs)
+    overlap, tested = tested_and_trained_on(members, theirs)
     fact = (
-        f"model.weights: {folder} was trained on {seen:,} of the {tested:,} products that this run tests on, "
+        f"model.weights: {folder} was trained on {overlap:,} of the {tested:,} products that this run tests on, "
         "or on pictures like theirs"
     )
-    if seen > most * tested:
+    if overlap > most * tested:
         remedy = (
             f"{fact}, more than the {100 * most:.3g} % that validation.seen allows: figures on test would be too high. "
             "Give both the same split, start from other weights, or raise the limit."
         )
         return dataclasses.replace(verdict, problems=(*verdict.problems, remedy))
-    return dataclasses.replace(verdict, notes=(*verdict.notes, f"{fact}.")) if seen else verdict
+    return dataclasses.replace(verdict, notes=(*verdict.notes, f"{fact}.")) if overlap else verdict

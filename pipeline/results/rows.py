@@ -142,17 +142,17 @@ def rows(records: Records) -> list[Row]:
     shipped = recipe_names()
     groups: dict[str, dict[str, list[Result]]] = {name: {} for name in shipped}
     for result in sorted(records.results, key=lambda result: result.began):
-        told = {key: value for key, value in result.settings.items() if key != _SEED}
-        key = json.dumps([told, result.data, result.digest, result.tested_anew], sort_keys=True)
+        settings = {key: value for key, value in result.settings.items() if key != _SEED}
+        key = json.dumps([settings, result.data, result.digest, result.tested_anew], sort_keys=True)
         groups.setdefault(result.recipe, {}).setdefault(key, []).append(result)
-    found: list[Row] = []
+    table: list[Row] = []
     for name, variants in groups.items():
         own = settings_of(load_recipe(name).model_dump(mode="json")) if name in shipped else None
         of_recipe = [_row(name, variant, own) for variant in variants.values()]
         if own is not None and all(row.changes or not row.tested_anew for row in of_recipe):
             of_recipe.insert(0, Row(name, {}, reason=records.failures.get(name, "")))
-        found += sorted(of_recipe, key=lambda row: len(row.changes))
-    return found
+        table += sorted(of_recipe, key=lambda row: len(row.changes))
+    return table
 
 
 def settings_of(recipe: Mapping[str, Any]) -> Settings:

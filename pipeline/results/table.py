@@ -80,10 +80,10 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _split(result: Result) -> str:
-    told = {path.removeprefix("split."): value for path, value in result.settings.items() if path.startswith("split.")}
-    given = told["by"] != "picture"  # the test pictures then are no share of the others
-    shares = "/".join(str(told[name]) for name in ("train", "eval", *([] if given else ["test"])))
-    return f"{told['by']} {shares}"
+    split = {path.removeprefix("split."): value for path, value in result.settings.items() if path.startswith("split.")}
+    fixed = split["by"] != "picture"  # the test pictures then are no share of the others
+    shares = "/".join(str(split[name]) for name in ("train", "eval", *([] if fixed else ["test"])))
+    return f"{split['by']} {shares}"
 
 
 def _percent(shares: Iterable[float | None]) -> str:

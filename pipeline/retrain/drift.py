@@ -77,8 +77,8 @@ class Move:
 
     def __str__(self) -> str:
         text = f"{self.what} moved by {self.distance:.3f} ± {self.noise:.3f} (limit {self.limit:g})"
-        if self.far and (of := self.change):
-            text += f": {of.value or 'missing'} {100 * of.before:.1f} % → {100 * of.now:.1f} %"
+        if self.far and (change := self.change):
+            text += f": {change.value or 'missing'} {100 * change.before:.1f} % → {100 * change.now:.1f} %"
         return text
 
 
@@ -167,8 +167,8 @@ def judge(moves: Iterable[Move]) -> Decision:
 
 
 def _difference(before: Mapping[str, int], now: Mapping[str, int]) -> str:
-    told = (("new", sorted(set(now) - set(before))), ("gone", sorted(set(before) - set(now))))
-    return "; ".join(f"{word} {', '.join(names)}" for word, names in told if names)
+    parts = (("new", sorted(set(now) - set(before))), ("gone", sorted(set(before) - set(now))))
+    return "; ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
 
 
 def _column_moves(before: Path, now: Path, limits: Drift, file: Path) -> Iterator[Move]:

@@ -65,14 +65,14 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
         decision = _compare(recipe, trained, run)
         file = paths.root / "decisions" / f"{stem}.json"
         file.parent.mkdir(exist_ok=True)
-        told = {
+        record = {
             "recipe": recipe.name,
             "data": str(paths.data),
             "looked": run and _source(run),
             "trained": trained and {"version": trained.version, **_source(trained.run)},
             **dataclasses.asdict(decision),
         }
-        file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         logging.warning("retrain: %s", decision.reason)
         console.print(Text.assemble((_verdict(decision, recipe, trained), "bold")))
         console.print(f"decision    {short(file)}")

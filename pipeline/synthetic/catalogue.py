@@ -178,8 +178,8 @@ def fault_of(index: int, seed: int) -> str | None:
     first, last = (kinds, _HUNDRED) if block == 0 else (block * period + period // 2, (block + 1) * period)
     candidates = range(first + (kind - first) % kinds, last, kinds)
     # Whoever trains on the six classes never opens the pictures of the others, and would not see their faults.
-    seen = [number for number in candidates if _article(_source(number, fault), seed) in IN_CLASSES]
-    return fault if index == Random(f"{seed}/{fault}/{block}").choice(seen or candidates) else None
+    visible = [number for number in candidates if _article(_source(number, fault), seed) in IN_CLASSES]
+    return fault if index == Random(f"{seed}/{fault}/{block}").choice(visible or candidates) else None
 
 
 def _source(index: int, fault: str | None) -> int:

@@ -46,14 +46,14 @@ def escaped(value: Any) -> Any:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=False, finalize=escaped, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     for name in ("percent", "whole", "number", "score", "duration", "moment"):
-        made.filters[name] = getattr(formats, name)
-    made.filters["code"] = _code
-    return made
+        jinja.filters[name] = getattr(formats, name)
+    jinja.filters["code"] = _code
+    return jinja
 
 
 def _code(text: str | None) -> Markup:

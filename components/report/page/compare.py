@@ -50,12 +50,12 @@ def same_test(a: RunFacts, b: RunFacts) -> bool | None:
 
 
 def _test_of(run: RunFacts) -> tuple[Any, ...] | None:
-    of = run.provenance
-    if of is None or of.data_digest is None or of.recipe is None or run.data is None:
+    provenance = run.provenance
+    if provenance is None or provenance.data_digest is None or provenance.recipe is None or run.data is None:
         return None
-    recipe = yaml.safe_load(of.recipe)
+    recipe = yaml.safe_load(provenance.recipe)
     counts = {counts.name: counts.splits.get("test", 0) for counts in run.data.classes}
-    return of.data_digest, recipe.get("labels"), recipe.get("split"), counts
+    return provenance.data_digest, recipe.get("labels"), recipe.get("split"), counts
 
 
 def _figures(a: RunFacts, b: RunFacts) -> Iterator[Row]:
@@ -85,15 +85,15 @@ def _classes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
 
 def _mistakes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
     before, now = _confused(a), _confused(b)
-    for pair in sorted({*before, *now}, key=lambda of: (-abs(now.get(of, 0) - before.get(of, 0)), of))[:20]:
+    for pair in sorted({*before, *now}, key=lambda pair: (-abs(now.get(pair, 0) - before.get(pair, 0)), pair))[:20]:
         yield _counts(f"{pair[0]} taken for {pair[1]}", before.get(pair, 0), now.get(pair, 0))
 
 
-def _confused(of: QualityFacts) -> dict[tuple[str, str], int]:
-    names = [each.name for each in of.classes]
+def _confused(quality: QualityFacts) -> dict[tuple[str, str], int]:
+    names = [row.name for row in quality.classes]
     return {
         (names[i], names[j]): count
-        for i, row in enumerate(of.confusion)
+        for i, row in enumerate(quality.confusion)
         for j, count in enumerate(row)
         if count and i != j
     }
@@ -106,8 +106,8 @@ def _data(a: RunFacts, b: RunFacts) -> Iterator[Row]:
     yield from _each("examples, ", a.data.examples, b.data.examples)
     yield from _each(
         "quarantined, ",
-        {of.reason: of.count for of in a.data.quarantined},
-        {of.reason: of.count for of in b.data.quarantined},
+        {row.reason: row.count for row in a.data.quarantined},
+        {row.reason: row.count for row in b.data.quarantined},
     )
     groups = [run.duplicates.contradictory if run.duplicates else None for run in (a.data, b.data)]
     yield _counts("contradictory duplicates", groups[0], groups[1])
@@ -116,9 +116,9 @@ def _data(a: RunFacts, b: RunFacts) -> Iterator[Row]:
 def _class_counts(a: RunFacts, b: RunFacts) -> Iterator[Row]:
     if a.data is None or b.data is None:
         return
-    train = [{of.name: of.splits.get("train", 0) for of in run.classes} for run in (a.data, b.data)]
+    train = [{counts.name: counts.splits.get("train", 0) for counts in run.classes} for run in (a.data, b.data)]
     yield from _each("", train[0], train[1])
-    balanced = [{of.name: of.balanced or 0 for of in run.classes} for run in (a.data, b.data)]
+    balanced = [{counts.name: counts.balanced or 0 for counts in run.classes} for run in (a.data, b.data)]
     yield from _each("balanced: ", balanced[0], balanced[1])
 
 

@@ -37,13 +37,13 @@ class Finding:
 
 def findings(facts: RunFacts) -> tuple[Finding, ...]:
     """What stands out, the gravest first, at most six."""
-    found = [
+    candidates = [
         *_of_gate(facts.verdict, facts.quality),
         *(_of_data(facts.data) if facts.data else ()),
         *(_of_quality(facts.quality, facts.training) if facts.quality else ()),
     ]
     order: dict[Level, int] = {"bad": 0, "warn": 1, "info": 2}
-    return tuple(sorted(found, key=lambda each: order[each.level])[:_MOST])
+    return tuple(sorted(candidates, key=lambda finding: order[finding.level])[:_MOST])
 
 
 def suggested_threshold(coverage: Sequence[Coverage]) -> Coverage | None:
@@ -51,11 +51,11 @@ def suggested_threshold(coverage: Sequence[Coverage]) -> Coverage | None:
 
     A rule of thumb to start from: what a wrong answer costs against none, only the shop knows.
     """
-    everything = next((each for each in coverage if each.coverage == 1 and each.accuracy is not None), None)
+    everything = next((point for point in coverage if point.coverage == 1 and point.accuracy is not None), None)
     if everything is None or everything.accuracy is None or everything.accuracy == 1:
         return None
     wanted = 1 - (1 - everything.accuracy) / 2
-    return next((each for each in coverage if each.accuracy is not None and each.accuracy >= wanted), None)
+    return next((point for point in coverage if point.accuracy is not None and point.accuracy >= wanted), None)
 
 
 def weak_slices(quality: QualityFacts) -> tuple[SliceQuality, ...]:
@@ -63,9 +63,9 @@ def weak_slices(quality: QualityFacts) -> tuple[SliceQuality, ...]:
     if quality.accuracy is None:
         return ()
     # The interval of 124 right ones of 124 ends a rounding error below 1.
-    below = [of for of in quality.slices if max(of.high, of.accuracy) < quality.accuracy]
-    weak = [of for of in below if of.examples >= _SMALL_SLICE]
-    return tuple(sorted(weak, key=lambda of: of.accuracy))
+    below = [part for part in quality.slices if max(part.high, part.accuracy) < quality.accuracy]
+    weak = [part for part in below if part.examples >= _SMALL_SLICE]
+    return tuple(sorted(weak, key=lambda part: part.accuracy))
 
 
 class Gaps:
@@ -89,7 +89,7 @@ class Gaps:
 
 def judged(quality: QualityFacts, gate: Mapping[str, float]) -> tuple[ClassFigures, ...]:
     """The classes that the gate judges each by itself: those with enough test products."""
-    return tuple(of for of in quality.classes if of.support >= gate.get("support", 0))
+    return tuple(row for row in quality.classes if row.support >= gate.get("support", 0))
 
 
 def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Fi
         yield Finding("info", "Every test product was recognised.", "classes")
         return
     sentence = f"Lowest recall: {name}, {percent(recall)}"
-    rare = quality is not None and name not in {of.name for of in judged(quality, gate)}
+    rare = quality is not None and name not in {row.name for row in judged(quality, gate)}
     if needed and recall < needed and rare:
         yield Finding("warn", f"{sentence}, of too few test products to be judged by itself.", "classes")
     elif needed and recall < needed:
@@ -109,10 +109,10 @@ def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Fi
     else:
         margin = f", {100 * (recall - needed):.1f} points above the gate" if needed else ""
         yield Finding("info", f"{sentence}{margin}.", "classes")
-    for of in quality.classes if quality else ():
-        if of.baseline_recall is not None and of.recall is not None and of.recall < of.baseline_recall - 0.005:
-            change = points(of.recall - of.baseline_recall)
-            yield Finding("warn", f"{of.name} lost recall against the baseline: {change} points.", "classes")
+    for row in quality.classes if quality else ():
+        if row.baseline_recall is not None and row.recall is not None and row.recall < row.baseline_recall - 0.005:
+            change = points(row.recall - row.baseline_recall)
+            yield Finding("warn", f"{row.name} lost recall against the baseline: {change} points.", "classes")
     if quality and quality.pairs:
         pair = quality.pairs[0]
         many = f"{whole(pair.count)} of {pair.true} taken for {pair.predicted}"
@@ -120,7 +120,7 @@ def _of_gate(verdict: VerdictFacts, quality: QualityFacts | None) -> Iterator[Fi
 
 
 def _of_data(data: DataFacts) -> Iterator[Finding]:
-    severe = [of for of in data.anomalies or () if of.severe]
+    severe = [row for row in data.anomalies or () if row.severe]
     if severe:
         yield Finding("bad", f"{_counted(len(severe), 'anomaly', 'anomalies')} against the schema.", "anomalies")
     if data.duplicates and data.duplicates.contradictory:
@@ -132,10 +132,10 @@ def _of_data(data: DataFacts) -> Iterator[Finding]:
         yield Finding("warn", sentence, "duplicates")
     if data.notes:
         yield Finding("warn", f"The data gate noted {_counted(len(data.notes), 'oddity', 'oddities')}.", "notes")
-    quarantined = sum(of.count for of in data.quarantined)
+    quarantined = sum(row.count for row in data.quarantined)
     if quarantined:
-        judged = quarantined + sum(data.examples.values())
-        level: Level = "warn" if quarantined > judged / 100 else "info"
+        total = quarantined + sum(data.examples.values())
+        level: Level = "warn" if quarantined > total / 100 else "info"
         yield Finding(level, f"{_counted(quarantined, 'row', 'rows')} left out as unusable.", "quarantine")
     if data.drift and data.drift.columns and data.drift.columns[0].distance > _DRIFT:
         moved = data.drift.columns[0]

@@ -69,7 +69,7 @@ def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
         plots["classes"] = [data.class_counts(facts.data.classes)] if facts.data.classes else []
         shown = [column for column in facts.data.columns if column.values or column.missing]
         plots["columns"] = [make(column) for column in shown for make in (data.column_bars, data.column_pie)]
-        plots["histograms"] = [data.histogram(of) for of in facts.data.histograms]
+        plots["histograms"] = [data.histogram(measure) for measure in facts.data.histograms]
         plots["drift"] = [data.drift(facts.data.drift)] if facts.data.drift else []
     if facts.training:
         plots["training"] = [*training.learning_curves(facts.training.stages)] if facts.training.stages else []
@@ -78,9 +78,9 @@ def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
     return plots
 
 
-def ranked(of: QualityFacts) -> tuple[Any, ...]:
+def ranked(quality: QualityFacts) -> tuple[Any, ...]:
     """The classes, the lowest recall first; those without one come last."""
-    return tuple(sorted(of.classes, key=lambda each: (each.recall is None, each.recall or 0.0)))
+    return tuple(sorted(quality.classes, key=lambda row: (row.recall is None, row.recall or 0.0)))
 
 
 def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> Path:
@@ -112,14 +112,14 @@ def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> 
 @cache
 def environment() -> Environment:
     """Jinja for pages: text is escaped, a name that a template misspells is an error."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     for name in ("percent", "points", "whole", "number", "score", "duration", "moment", "parameters", "jpeg_uri"):
-        made.filters[name] = getattr(formats, name)
-    made.globals.update(OUTCOMES=OUTCOMES, shade=shade)
-    return made
+        jinja.filters[name] = getattr(formats, name)
+    jinja.globals.update(OUTCOMES=OUTCOMES, shade=shade)
+    return jinja
 
 
 def shade(share: float) -> float:
@@ -130,15 +130,15 @@ def shade(share: float) -> float:
     return 0.08 + 0.37 * min(1.0, share / 0.5) if share < 0.5 else 0.7 + 0.3 * share
 
 
-def _quality_plots(of: QualityFacts) -> dict[str, list[Plot]]:
+def _quality_plots(facts: QualityFacts) -> dict[str, list[Plot]]:
     plots: dict[str, list[Plot]] = {}
-    plots["curves"] = [quality.precision_recall(of.curves, of.classes)] if of.curves else []
-    plots["calibrated"] = [quality.calibration(of.calibration)] if of.calibration else []
-    if of.coverage:
-        plots["calibrated"].append(quality.coverage(of.coverage, suggested_threshold(of.coverage)))
-    columns = Counter(each.column for each in of.slices)
+    plots["curves"] = [quality.precision_recall(facts.curves, facts.classes)] if facts.curves else []
+    plots["calibrated"] = [quality.calibration(facts.calibration)] if facts.calibration else []
+    if facts.coverage:
+        plots["calibrated"].append(quality.coverage(facts.coverage, suggested_threshold(facts.coverage)))
+    columns = Counter(part.column for part in facts.slices)
     plots["slices"] = [
-        quality.slices(column, [each for each in of.slices if each.column == column], of.accuracy)
+        quality.slices(column, [part for part in facts.slices if part.column == column], facts.accuracy)
         for column, _ in columns.most_common()[::-1]
     ]
     return plots
@@ -170,5 +170,5 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(of) for key, of in value.items()}
-    return [_finite(of) for of in value] if isinstance(value, list | tuple) else value
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

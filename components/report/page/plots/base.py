@@ -81,4 +81,5 @@ def short(text: str, most: int = 28) -> str:
 
 def ticks(names: Sequence[str]) -> dict[str, Any]:
     """An axis with these names at 0, 1, 2, …: two that are equal once shortened stay two."""
-    return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [plain(short(of)) for of in names]}
+    texts = [plain(short(name)) for name in names]
+    return {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": texts}

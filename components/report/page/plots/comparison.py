@@ -9,10 +9,10 @@ from components.report.page.plots.base import ACCENT, BAD, FAINT, MUTED, PANEL, 
 
 def recalls(a: QualityFacts, b: QualityFacts, runs: tuple[str, str]) -> Plot:
     """The recall of every class in two runs, the greatest loss on top."""
-    before = {of.name: of.recall for of in a.classes}
-    both = [(of.name, before[of.name], of.recall) for of in b.classes if before.get(of.name) is not None]
+    before = {row.name: row.recall for row in a.classes}
+    both = [(row.name, before[row.name], row.recall) for row in b.classes if before.get(row.name) is not None]
     known = [(name, one, other) for name, one, other in both if one is not None and other is not None]
-    ordered = sorted(known, key=lambda of: of[2] - of[1], reverse=True)
+    ordered = sorted(known, key=lambda row: row[2] - row[1], reverse=True)
     places = list(range(len(ordered)))
     wires = go.Scatter(
         x=[x for _, one, other in ordered for x in (one, other, None)], y=[y for at in places for y in (at, at, None)],
@@ -24,7 +24,7 @@ def recalls(a: QualityFacts, b: QualityFacts, runs: tuple[str, str]) -> Plot:
     ]
     dots = [
         go.Scatter(
-            x=[of[side] for of in ordered], y=places, mode="markers", name=plain(run), hovertext=hover,
+            x=[row[side] for row in ordered], y=places, mode="markers", name=plain(run), hovertext=hover,
             hovertemplate="%{hovertext}<extra></extra>",
             marker={"size": 11, "symbol": symbol, "color": colours, "line": {"color": line, "width": 2}},
         )

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from components.report.facts.data import ClassCounts, Column, DriftFacts, Histogram
+from components.report.facts.data import ClassCounts, Column, Drift, DriftFacts, Histogram
 from components.report.page.formats import percent, whole
 from components.report.page.plots.base import ACCENT, FAINT, MUTED, PANEL, TEXT, Plot, drawn, plain, short, ticks
 
@@ -18,14 +18,14 @@ _TRAIN = "train"
 
 def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
     """Training examples of each class as they occur and as training uses them."""
-    ordered = sorted(classes, key=lambda of: of.splits.get(_TRAIN, 0))
-    names, places = [of.name for of in ordered], list(range(len(ordered)))
-    before = [of.splits.get(_TRAIN, 0) for of in ordered]
-    after = [of.balanced for of in ordered]
+    ordered = sorted(classes, key=lambda row: row.splits.get(_TRAIN, 0))
+    names, places = [row.name for row in ordered], list(range(len(ordered)))
+    before = [row.splits.get(_TRAIN, 0) for row in ordered]
+    after = [row.balanced for row in ordered]
     balanced = all(count is not None for count in after)
     bars = [
         go.Bar(
-            x=counts, y=places, name=name, orientation="h", marker_color=colour, hovertext=[plain(of) for of in names],
+            x=counts, y=places, name=name, orientation="h", marker_color=colour, hovertext=[*map(plain, names)],
             hovertemplate="%{hovertext}<br>" + name + ": %{x:,}<extra></extra>", texttemplate="%{x:,}",
             textposition="outside", textfont={"size": 11, "color": MUTED}, cliponaxis=False,
         )
@@ -58,20 +58,20 @@ def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
         head=("class", "train", "train, balanced", *_other_splits(classes)),
         rows=tuple(
             (
-                of.name,
-                whole(of.splits.get(_TRAIN, 0)),
-                whole(of.balanced),
-                *(whole(of.splits.get(split, 0)) for split in _other_splits(classes)),
+                row.name,
+                whole(row.splits.get(_TRAIN, 0)),
+                whole(row.balanced),
+                *(whole(row.splits.get(split, 0)) for split in _other_splits(classes)),
             )
-            for of in reversed(ordered)
+            for row in reversed(ordered)
         ),
     )
 
 
 def column_bars(column: Column) -> Plot:
     """How often each value of a column occurs."""
-    counted = _values(column)
-    total = sum(count for _, count in counted) or 1
+    values = _values(column)
+    total = sum(count for _, count in values) or 1
     shown = _most_frequent(column, _BARS)[::-1]  # the first bar is the lowest
     names, counts = [name for name, _ in shown], [count for _, count in shown]
     bars = go.Bar(
@@ -87,7 +87,7 @@ def column_bars(column: Column) -> Plot:
         figure=drawn(bars, yaxis=ticks(names), xaxis=_COUNTS, bargap=0.3),
         height=_column_height(column),
         head=("value", "examples", "share"),
-        rows=tuple((name, whole(count), percent(count / total)) for name, count in counted),
+        rows=tuple((name, whole(count), percent(count / total)) for name, count in values),
     )
 
 
@@ -120,24 +120,24 @@ def column_pie(column: Column) -> Plot:
     )
 
 
-def histogram(of: Histogram) -> Plot:
+def histogram(measure: Histogram) -> Plot:
     """How a measure of the pictures is spread."""
-    unit = f" {of.unit}" if of.unit else ""
-    middle = [(low + high) / 2 for low, high in pairwise(of.edges)]
-    spans = [f"{low:,.4g} – {high:,.4g}{unit}" for low, high in pairwise(of.edges)]
-    widths = [high - low for low, high in pairwise(of.edges)]
+    unit = f" {measure.unit}" if measure.unit else ""
+    middle = [(low + high) / 2 for low, high in pairwise(measure.edges)]
+    spans = [f"{low:,.4g} – {high:,.4g}{unit}" for low, high in pairwise(measure.edges)]
+    widths = [high - low for low, high in pairwise(measure.edges)]
     # A few of another size vanish beside thousands: the axis shows both.
-    filled = [count for count in of.counts if count]
+    filled = [count for count in measure.counts if count]
     steep = bool(filled) and max(filled) > 1000 * min(filled) and len(filled) <= 10
     bars = go.Bar(
-        x=middle, y=of.counts, width=widths, marker={"color": ACCENT, "cornerradius": 0}, hovertext=spans,
+        x=middle, y=measure.counts, width=widths, marker={"color": ACCENT, "cornerradius": 0}, hovertext=spans,
         hovertemplate="%{hovertext}: %{y:,}<extra></extra>",
     )  # fmt: skip
     return Plot(
-        id=f"histogram-{of.name}",
-        title=f"{of.name}{f', {of.unit}' if of.unit else ''}",
-        summary=f"{whole(sum(of.counts))} pictures{', a sample' if of.sampled else ''}, "
-        f"from {of.edges[0]:,.4g} to {of.edges[-1]:,.4g}{unit}.",
+        id=f"histogram-{measure.name}",
+        title=f"{measure.name}{f', {measure.unit}' if measure.unit else ''}",
+        summary=f"{whole(sum(measure.counts))} pictures{', a sample' if measure.sampled else ''}, "
+        f"from {measure.edges[0]:,.4g} to {measure.edges[-1]:,.4g}{unit}.",
         figure=drawn(
             bars,
             bargap=0,
@@ -145,8 +145,8 @@ def histogram(of: Histogram) -> Plot:
             xaxis={"nticks": 6},
         ),
         height=180,
-        head=(of.unit or of.name, "pictures"),
-        rows=tuple((span, whole(count)) for span, count in zip(spans, of.counts, strict=True) if count),
+        head=(measure.unit or measure.name, "pictures"),
+        rows=tuple((span, whole(count)) for span, count in zip(spans, measure.counts, strict=True) if count),
     )
 
 
@@ -154,47 +154,47 @@ def drift(facts: DriftFacts) -> Plot:
     """How far each column moved."""
     ordered = facts.columns[::-1]
     bars = go.Bar(
-        x=[of.distance for of in ordered], y=list(range(len(ordered))), orientation="h", marker_color=ACCENT,
-        hovertext=[plain(_moved(of.value, of.before, of.now)) for of in ordered],
-        hovertemplate="%{hovertext}<extra></extra>", text=[percent(of.distance) for of in ordered],
+        x=[move.distance for move in ordered], y=list(range(len(ordered))), orientation="h", marker_color=ACCENT,
+        hovertext=[plain(_change(move)) for move in ordered],
+        hovertemplate="%{hovertext}<extra></extra>", text=[percent(move.distance) for move in ordered],
         textposition="outside", textfont={"color": TEXT}, cliponaxis=False,
     )  # fmt: skip
-    most = max((of.distance for of in ordered), default=0)
+    most = max((move.distance for move in ordered), default=0)
     return Plot(
         id="drift",
         title="Largest change of a value's share, by column",
         summary=f"{facts.columns[0].column} moved most." if facts.columns else "No column could be compared.",
         figure=drawn(
             bars,
-            yaxis=ticks([of.column for of in ordered]),
+            yaxis=ticks([move.column for move in ordered]),
             xaxis={"tickformat": ".0%", "range": [0, max(0.02, most * 1.2)], "tickfont": {"color": MUTED}, "nticks": 5},
             bargap=0.35,
         ),
         height=60 + len(ordered) * 28,
         head=("column", "change", "value", "before", "now"),
         rows=tuple(
-            (of.column, percent(of.distance), of.value or _MISSING, percent(of.before), percent(of.now))
-            for of in facts.columns
+            (move.column, percent(move.distance), move.value or _MISSING, percent(move.before), percent(move.now))
+            for move in facts.columns
         ),
     )
 
 
-def _moved(value: str, before: float, now: float) -> str:
-    return f"{value or _MISSING}: {percent(before)} → {percent(now)}"
+def _change(move: Drift) -> str:
+    return f"{move.value or _MISSING}: {percent(move.before)} → {percent(move.now)}"
 
 
 def _values(column: Column) -> list[tuple[str, int]]:
-    counted = [(of.value or _MISSING, of.count) for of in column.values]
+    values = [(value.value or _MISSING, value.count) for value in column.values]
     if column.others:
-        counted.append((f"({column.distinct - len(column.values):,} others)", column.others))
+        values.append((f"({column.distinct - len(column.values):,} others)", column.others))
     if column.missing:
-        counted.append((_MISSING, column.missing))
-    return counted
+        values.append((_MISSING, column.missing))
+    return values
 
 
 def _most_frequent(column: Column, most: int) -> list[tuple[str, int]]:
     """The values that are shown, in their order, then all others as one, then the missing."""
-    values = [(of.value, of.count) for of in column.values]
+    values = [(value.value, value.count) for value in column.values]
     kept = sorted(values, key=lambda item: -item[1])[: most if column.distinct > most + 1 else None]
     shown = [item for item in values if item in kept]
     rest = sum(count for _, count in values) + column.others - sum(count for _, count in shown)
@@ -208,7 +208,7 @@ def _column_height(column: Column) -> int:
 
 
 def _other_splits(classes: tuple[ClassCounts, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(split for of in classes for split in of.splits if split != _TRAIN))
+    return tuple(dict.fromkeys(split for row in classes for split in row.splits if split != _TRAIN))
 
 
 def _span(counts: list[int], names: list[str]) -> str:

@@ -30,7 +30,7 @@ _NO_VALUE = "(missing)"
 
 def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassFigures, ...]) -> Plot:
     """Precision against recall of every class; those with the smallest area below their curve stand out."""
-    areas = {of.name: of.auprc for of in classes}
+    areas = {row.name: row.auprc for row in classes}
     ordered = sorted(curves, key=lambda curve: area if (area := areas.get(curve.name)) is not None else 0.0)
     named, others = ordered[:_NAMED], ordered[_NAMED:]
     looks = {curve.name: look for curve, look in zip(named, SERIES, strict=False)}
@@ -59,14 +59,14 @@ def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassFigures, ...
     )
 
 
-def calibration(of: Calibration) -> Plot:
+def calibration(facts: Calibration) -> Plot:
     """How often answers are right against how sure they are."""
-    filled = [each for each in of.bins if each.count]
-    middle = [(each.low + each.high) / 2 for each in filled]
-    width = [(each.high - each.low) * 0.92 for each in filled]
+    filled = [bucket for bucket in facts.bins if bucket.count]
+    middle = [(bucket.low + bucket.high) / 2 for bucket in filled]
+    width = [(bucket.high - bucket.low) * 0.92 for bucket in filled]
     bars = go.Bar(
-        x=middle, y=[each.accuracy for each in filled], width=width, marker_color=ACCENT, name="right",
-        customdata=[[each.confidence, each.count] for each in filled],
+        x=middle, y=[bucket.accuracy for bucket in filled], width=width, marker_color=ACCENT, name="right",
+        customdata=[[bucket.confidence, bucket.count] for bucket in filled],
         hovertemplate="right %{y:.1%}, sure %{customdata[0]:.1%}<br>%{customdata[1]:,} answers<extra></extra>",
     )  # fmt: skip
     ideal = go.Scatter(
@@ -76,8 +76,8 @@ def calibration(of: Calibration) -> Plot:
     return Plot(
         id="calibration",
         title="Calibration",
-        summary=f"Expected calibration error {percent(of.ece)}: over all answers, the mean distance of their bar from "
-        "its mean confidence.",
+        summary=f"Expected calibration error {percent(facts.ece)}: over all answers, the mean distance of their bar "
+        "from its mean confidence.",
         figure=drawn(
             bars,
             ideal,
@@ -87,26 +87,26 @@ def calibration(of: Calibration) -> Plot:
         height=360,
         head=("confidence", "answers", "mean confidence", "accuracy"),
         rows=tuple(
-            (f"{percent(each.low)} – {percent(each.high)}", whole(each.count), percent(each.confidence),
-             percent(each.accuracy))
-            for each in filled
+            (f"{percent(bucket.low)} – {percent(bucket.high)}", whole(bucket.count), percent(bucket.confidence),
+             percent(bucket.accuracy))
+            for bucket in filled
         ),
     )  # fmt: skip
 
 
-def coverage(of: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
+def coverage(points: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
     """Accuracy among what is answered against how much is answered, by the confidence asked for."""
-    known = [each for each in of if each.accuracy is not None]
-    share = [each.coverage for each in known]
+    known = [point for point in points if point.accuracy is not None]
+    share = [point.coverage for point in known]
     # Where next to nothing is answered the interval is so wide that it would hide all the rest.
-    floor = min([each.low or 0.0 for each in known if each.coverage >= 0.3], default=0.0)
+    floor = min([point.low or 0.0 for point in known if point.coverage >= 0.3], default=0.0)
     band = go.Scatter(
-        x=share + share[::-1], y=[each.high for each in known] + [each.low for each in known[::-1]], fill="toself",
+        x=share + share[::-1], y=[point.high for point in known] + [point.low for point in known[::-1]], fill="toself",
         fillcolor="var(--wash)", line={"width": 0}, hoverinfo="skip", name="95 % interval", mode="lines",
     )  # fmt: skip
     line = go.Scatter(
-        x=share, y=[each.accuracy for each in known], mode="lines+markers", name="accuracy", marker={"size": 5},
-        line={"color": ACCENT, "width": 2}, customdata=[[each.threshold, each.answered] for each in known],
+        x=share, y=[point.accuracy for point in known], mode="lines+markers", name="accuracy", marker={"size": 5},
+        line={"color": ACCENT, "width": 2}, customdata=[[point.threshold, point.answered] for point in known],
         hovertemplate="confidence ≥ %{customdata[0]}<br>answered %{x:.1%} (%{customdata[1]:,})<br>right %{y:.2%}"
         "<extra></extra>",
     )  # fmt: skip
@@ -126,7 +126,7 @@ def coverage(of: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
         f"{percent(suggested.accuracy)} of them."
         if suggested
         else "No confidence halves the share of mistakes."
-        if any(each.accuracy not in (None, 1) for each in of)
+        if any(point.accuracy not in (None, 1) for point in points)
         else "There are no mistakes to avoid.",
         figure=drawn(
             *traces,
@@ -141,29 +141,29 @@ def coverage(of: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
         height=360,
         head=("confidence at least", "answered", "coverage", "accuracy", "95 % interval"),
         rows=tuple(
-            (f"{each.threshold:g}", whole(each.answered), percent(each.coverage), percent(each.accuracy, 2),
-             _interval(each.low, each.high))
-            for each in of
+            (f"{point.threshold:g}", whole(point.answered), percent(point.coverage), percent(point.accuracy, 2),
+             _interval(point.low, point.high))
+            for point in points
         ),
     )  # fmt: skip
 
 
-def slices(column: str, of: Sequence[SliceQuality], accuracy: float | None) -> Plot:
+def slices(column: str, parts: Sequence[SliceQuality], accuracy: float | None) -> Plot:
     """Accuracy of each value of a column with its 95 % interval, against that of all."""
-    ordered = sorted(of, key=lambda each: each.accuracy, reverse=True)
-    names = [each.value or _NO_VALUE for each in ordered][::-1]
+    ordered = sorted(parts, key=lambda part: part.accuracy, reverse=True)
+    names = [part.value or _NO_VALUE for part in ordered][::-1]
     ordered = ordered[::-1]
-    below = [accuracy is not None and max(each.high, each.accuracy) < accuracy for each in ordered]
+    below = [accuracy is not None and max(part.high, part.accuracy) < accuracy for part in ordered]
     dots = go.Scatter(
-        x=[each.accuracy for each in ordered], y=list(range(len(ordered))), mode="markers",
+        x=[part.accuracy for part in ordered], y=list(range(len(ordered))), mode="markers",
         marker={"size": 9, "color": [BAD if bad else ACCENT for bad in below],
                 "symbol": ["x" if bad else "circle" for bad in below]},
-        error_x={"type": "data", "symmetric": False, "array": [each.high - each.accuracy for each in ordered],
-                 "arrayminus": [each.accuracy - each.low for each in ordered],
+        error_x={"type": "data", "symmetric": False, "array": [part.high - part.accuracy for part in ordered],
+                 "arrayminus": [part.accuracy - part.low for part in ordered],
                  "color": MUTED, "thickness": 1.5, "width": 4},
-        hovertext=[f"{plain(name)}: {percent(each.accuracy)} ({_interval(each.low, each.high)})<br>"
-                   f"{whole(each.correct)} of {whole(each.examples)}"
-                   for name, each in zip(names, ordered, strict=True)],
+        hovertext=[f"{plain(name)}: {percent(part.accuracy)} ({_interval(part.low, part.high)})<br>"
+                   f"{whole(part.correct)} of {whole(part.examples)}"
+                   for name, part in zip(names, ordered, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     shapes = []
@@ -185,9 +185,9 @@ def slices(column: str, of: Sequence[SliceQuality], accuracy: float | None) -> P
         height=60 + max(3, len(names)) * 26,
         head=("value", "examples", "right", "accuracy", "95 % interval"),
         rows=tuple(
-            (each.value or _NO_VALUE, whole(each.examples), whole(each.correct), percent(each.accuracy),
-             _interval(each.low, each.high))
-            for each in ordered
+            (part.value or _NO_VALUE, whole(part.examples), whole(part.correct), percent(part.accuracy),
+             _interval(part.low, part.high))
+            for part in ordered
         ),
     )  # fmt: skip
 

@@ -14,11 +14,11 @@ _HEIGHT = 300
 def learning_curves(stages: tuple[Stage, ...]) -> tuple[Plot, ...]:
     """Accuracy, loss and, where it was recorded, the learning rate over the epochs of all stages."""
     plots = [
-        _curve(stages, "accuracy", percent, ".1~%", lambda of: of.accuracy, lambda of: of.val_accuracy),
-        _curve(stages, "loss", number, ".3~g", lambda of: of.loss, lambda of: of.val_loss),
+        _curve(stages, "accuracy", percent, ".1~%", lambda epoch: epoch.accuracy, lambda epoch: epoch.val_accuracy),
+        _curve(stages, "loss", number, ".3~g", lambda epoch: epoch.loss, lambda epoch: epoch.val_loss),
     ]
     if any(epoch.learning_rate is not None for stage in stages for epoch in stage.epochs):
-        plots.append(_curve(stages, "learning rate", number, ".2g", lambda of: of.learning_rate, None))
+        plots.append(_curve(stages, "learning rate", number, ".2g", lambda epoch: epoch.learning_rate, None))
     return tuple(plots)
 
 
