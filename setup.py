@@ -30,7 +30,7 @@ PIPELINE = [
     "numpy>=2",
     "scikit-learn>=1.5",
     "scipy>=1.15,<2",
-    "pillow>=11",
+    "pillow>=11.3",  # AVIF
     # The report of a run: pages and plots.
     "jinja2>=3.1,<4",
     "plotly>=6",
@@ -44,6 +44,8 @@ PIPELINE = [
 ]
 # Reads catalogues that are Excel workbooks; Parquet needs no more than Beam brings.
 EXCEL = ["openpyxl>=3.1,<4"]
+# Reads HEIC, as telephones write it; an extra, for its wheels hold libraries under the GPL.
+HEIC = ["pillow-heif>=1"]
 CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
     "dependencies"
 ]
@@ -83,6 +85,7 @@ setup(
     extras_require={
         "pipeline": [*PIPELINE, *CLIENT],
         "excel": EXCEL,
+        "heic": HEIC,
         "dev": [
             "grpcio-tools>=1.80,<2",
             "import-linter>=2",

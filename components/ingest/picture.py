@@ -1,38 +1,19 @@
 """Checks a picture by its header, then in full, and brings it into the form in which it is kept."""
 
-import io
 from dataclasses import dataclass
 
-from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
-from PIL.Image import Resampling, Transpose
+from fashion_client.colours import is_srgb
+from fashion_client.formats import FORMATS, UPRIGHT, FormatError, as_jpeg, eight_bits, flat, open_picture, orientation
+from PIL import Image, ImageFile, PngImagePlugin
+from PIL.Image import Resampling
 
-from components.ingest.colours import in_srgb, is_srgb
 from components.ingest.duplicates import signature_of
 from components.ingest.faults import Reason, Repair
 from components.ingest.settings import Picture
 
-# The plugins are called directly: `Image.open` would guess further formats, and judge size by a global of its own.
-_FORMATS: tuple[tuple[bytes, int, type[ImageFile.ImageFile]], ...] = (
-    (b"\xff\xd8\xff", 0, JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", 0, PngImagePlugin.PngImageFile),
-    (b"GIF8", 0, GifImagePlugin.GifImageFile),
-    (b"WEBP", 8, WebPImagePlugin.WebPImageFile),
-    (b"BM", 0, BmpImagePlugin.BmpImageFile),
-)
 # Text says nothing about the pixels, so one may be as long as all together.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
-_GREY = ("1", "L", "I;16")
-_ORIENTATION_TAG = 0x0112
-_UPRIGHT = 1
-_TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
+_GREY = ("1", "L", "I;16", "I;16B", "I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +64,13 @@ def check_picture(data: bytes, settings: Picture) -> CheckedPicture | Refusal:
     try:
         image = open_picture(data)
         if image is None:
-            return Refusal(Reason.NOT_A_PICTURE, f"starts with {data[:8]!r}. Give a JPEG, PNG, GIF, WebP or BMP file")
+            return Refusal(Reason.NOT_A_PICTURE, f"starts with {data[:8]!r}. Give a file of {', '.join(FORMATS)}")
         return _refusal(image, settings) or _kept(image, data, settings)
+    except FormatError as error:
+        return Refusal(Reason.BROKEN_PICTURE, f"cannot be opened ({error})")
     except Exception as error:  # noqa: BLE001  Pillow's decoders raise all kinds of exceptions on damaged files
         what = " ".join(str(error).split()) or type(error).__name__
         return Refusal(Reason.BROKEN_PICTURE, f"cannot be decoded ({what}). Export the picture again")
-
-
-def open_picture(data: bytes) -> ImageFile.ImageFile | None:
-    """Opens a picture and reads its header; None of what is in no format that ingest takes.
-
-    Raises:
-        Exception: of any kind, the header is damaged.
-    """
-    plugin = next((plugin for magic, offset, plugin in _FORMATS if data.startswith(magic, offset)), None)
-    return plugin(io.BytesIO(data)) if plugin else None
 
 
 def _refusal(image: ImageFile.ImageFile, settings: Picture) -> Refusal | None:
@@ -121,35 +94,20 @@ def _kept(image: ImageFile.ImageFile, data: bytes, settings: Picture) -> Checked
     if image.format in ("JPEG", "PNG"):
         from components.ingest.pixels import decode  # TensorFlow, which this module's users may do without
 
-        pixels, orientation = decode(data, min(width // kept_size[0], height // kept_size[1]))
+        pixels, turned = decode(data, min(width // kept_size[0], height // kept_size[1]))
         may_stay = image.format == "JPEG" and image.mode in ("RGB", "L") and kept_size == image.size
-        if may_stay and orientation == _UPRIGHT and is_srgb(profile):
+        if may_stay and turned == UPRIGHT and is_srgb(profile):
             return CheckedPicture(data, width, height, signature_of(Image.fromarray(pixels)).tobytes())
         is_grey, kept = image.mode in _GREY, Image.fromarray(pixels)
     else:
         image.load()
-        is_grey, kept, orientation = image.mode in _GREY, _eight_bits(image), _orientation(image)
+        is_grey, kept, turned = image.mode in _GREY, eight_bits(image), orientation(image)
     if kept.size != kept_size:
         kept = kept.resize(kept_size, Resampling.LANCZOS, reducing_gap=3.0)
-    kept = _on_white(kept)
-    converted = in_srgb(kept, profile)
-    kept = converted or (kept.convert("L") if is_grey else kept)
-    if orientation != _UPRIGHT:
-        kept = kept.transpose(_TURNS[orientation])
-    encoded = io.BytesIO()
-    kept.save(encoded, "JPEG", quality=95, subsampling=0, comment=b"")
-    repaired = () if converted is None else (Repair.PROFILE,)
-    return CheckedPicture(encoded.getvalue(), width, height, signature_of(kept).tobytes(), repaired)
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    if "exif" not in image.info:
-        return _UPRIGHT
-    try:
-        told = image.getexif().get(_ORIENTATION_TAG, _UPRIGHT)
-    except Exception:  # noqa: BLE001  damaged EXIF data says nothing about the picture, which may be fine
-        return _UPRIGHT
-    return told if told in _TURNS else _UPRIGHT
+    kept = flat(kept)
+    encoded, kept, is_converted = as_jpeg(kept.convert("L") if is_grey else kept, turned, profile)
+    repaired = (Repair.PROFILE,) if is_converted else ()
+    return CheckedPicture(encoded, width, height, signature_of(kept).tobytes(), repaired)
 
 
 def _shrunk_size(width: int, height: int, settings: Picture) -> tuple[int, int]:
@@ -157,18 +115,3 @@ def _shrunk_size(width: int, height: int, settings: Picture) -> tuple[int, int]:
     scale = min(1.0, settings.stored_side / max(width, height))
     kept_width, kept_height = (max(min(side, settings.size), round(side * scale)) for side in (width, height))
     return kept_width, kept_height
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """The picture as L, RGB or RGBA; transparency, where there is any, is kept for shrinking."""
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode != "RGBA":
-        return image
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white

@@ -2,9 +2,8 @@
 
 import io
 
+from fashion_client.formats import open_picture
 from PIL import Image
-
-from components.ingest.picture import open_picture
 
 LONGEST_SIDE = 160
 

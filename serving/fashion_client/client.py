@@ -40,9 +40,10 @@ class Model:
 class Client(ABC):
     """Asks one model about pictures. Thread-safe; to be closed after use, or used in a `with` statement.
 
-    A picture is a path, encoded bytes (JPEG or PNG), a file opened in binary mode, an array uint8 [h, w], [h, w, 3] or
-    [h, w, 4] of numpy or Pillow, or a `Source`. One that cannot be read, or that the model or the server refuses, gets
-    an answer with an `error`, and the others are not touched.
+    A picture is a path, encoded bytes, a file opened in binary mode, an array uint8 [h, w], [h, w, 3] or [h, w, 4] of
+    numpy or Pillow, or a `Source`. Models read JPEG and PNG; with Pillow, pictures in WebP, AVIF, GIF, BMP, TIFF and
+    HEIC are sent as JPEG. One that cannot be read, or that the model or the server refuses, gets an answer with an
+    `error`, and the others are not touched.
     """
 
     def __init__(self, where: str, batches: Batches) -> None:

@@ -9,6 +9,18 @@ from typing import Any, BinaryIO, Protocol
 # Read from files no further than this: a larger one is not a picture of a product, and may fill the memory.
 MOST_BYTES = 64 << 20
 
+MODELS_READ = ("JPEG", "PNG")
+_MAGIC = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WebP"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+)
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
+
 
 class ArrayLike(Protocol):
     """What numpy, Pillow and others hand pixels over by; uint8 [h, w], [h, w, 3] or [h, w, 4]."""
@@ -49,7 +61,9 @@ class Encoded:
 
 
 def encode(picture: Picture) -> Encoded:
-    """Reads or encodes one picture. What cannot be read becomes an error in its place.
+    """Reads or encodes one picture; formats that models do not read become JPEG.
+
+    What cannot be read becomes an error in its place.
 
     Raises:
         TypeError: it is nothing that could be a picture.
@@ -73,6 +87,17 @@ def encode(picture: Picture) -> Encoded:
     )
 
 
+def format_of(data: bytes) -> str | None:
+    """Names the format of a picture by its first bytes; None if it is none of those that are known."""
+    for offset, magic, name in _MAGIC:
+        if data.startswith(magic, offset):
+            return name
+    if data[4:8] != b"ftyp":
+        return None
+    brands = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
+    return next((name for brand, name in _BRANDS.items() if brand in brands), None)
+
+
 def read_file(path: str | os.PathLike[str]) -> bytes:
     """Reads a regular file, no more than `MOST_BYTES` + 1 of it.
 
@@ -90,7 +115,18 @@ def _named(name: str, data: object) -> Encoded:
         raise TypeError(f"{name or 'a file'} gives {type(data).__name__}: open pictures in binary mode")
     if len(data) > MOST_BYTES:
         return Encoded(name, error=f"the file is larger than {MOST_BYTES >> 20} MB: send a smaller picture")
-    return Encoded(name, data)
+    known = format_of(data)
+    if known is None or known in MODELS_READ:
+        return Encoded(name, data)
+    try:
+        from fashion_client.formats import FormatError, to_jpeg
+    except ImportError:
+        error = f"{known} needs Pillow: pip install 'fashion-client[pictures]', or send JPEG or PNG"
+        return Encoded(name, error=error)
+    try:
+        return Encoded(name, to_jpeg(data))
+    except FormatError as unreadable:
+        return Encoded(name, error=str(unreadable))
 
 
 def _name_of(picture: Any) -> str:

@@ -12,8 +12,7 @@ from functools import partial
 from fashion_client.errors import SourceError
 from fashion_client.pictures import MOST_BYTES, Source, read_file
 
-# Also formats that models refuse: their answer then says so, picture by picture.
-SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)

@@ -51,10 +51,12 @@ def test_a_small_upright_jpeg_keeps_its_very_bytes(data):
         encode(draw(), "GIF"),
         encode(draw(), "WEBP", lossless=True),
         encode(draw(), "BMP"),
+        encode(draw(), "TIFF"),
+        encode(draw(), "AVIF", quality=95),
         encode(draw("P"), "PNG"),
         encode(draw("CMYK"), quality=95),
     ],
-    ids=["PNG", "GIF", "WebP", "BMP", "palette", "CMYK"],
+    ids=["PNG", "GIF", "WebP", "BMP", "TIFF", "AVIF", "palette", "CMYK"],
 )
 def test_other_formats_become_a_jpeg_that_looks_the_same(data):
     image = accepted(data)
@@ -130,7 +132,8 @@ def test_a_large_picture_is_shrunk_to_the_stored_side(size, kept, form):
     [
         (b"", Reason.EMPTY_PICTURE, "no content"),
         (b"<html>404</html>", Reason.NOT_A_PICTURE, "starts with b'<html>40'"),
-        (b"II*\x00" + bytes(99), Reason.NOT_A_PICTURE, "JPEG, PNG, GIF, WebP or BMP"),
+        (b"\0\0\0\x20ftypqt  ", Reason.NOT_A_PICTURE, "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, HEIC"),
+        (b"II*\x00" + bytes(99), Reason.BROKEN_PICTURE, "cannot be decoded"),
         (encode(draw())[:-200], Reason.BROKEN_PICTURE, "cut off"),
         (encode(draw(size=(1800, 2400)))[:9000], Reason.BROKEN_PICTURE, "cut off"),
         (encode(draw(), "PNG")[:-60], Reason.BROKEN_PICTURE, "cannot be decoded"),
