@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.ingest.catalogue import open_catalogue
 from components.ingest.source import IMAGES, Catalogue
-from components.ingest.table import TABLE
+from components.ingest.table import TABLE, Row
 from pipeline.synthetic import write_catalogue
 
 # Drawing takes 10 ms a product. Beyond this many, pictures are used again, each with a comment of its own: other
@@ -40,7 +40,7 @@ def large(file: Path, rows: int) -> Path:
 def part_of(data: Path, file: Path, rows: int) -> Path:
     """Writes that many rows of a catalogue, evenly spread, or all if it has fewer; returns the path of the part."""
     catalogue = open_catalogue(str(data))
-    header, *lines = catalogue.read_table()
+    header, *lines = _lines(catalogue)
     count = min(rows, len(lines))
     chosen = (lines[number * len(lines) // count] for number in range(count))
     with zipfile.ZipFile(file, "w") as archive:
@@ -48,7 +48,7 @@ def part_of(data: Path, file: Path, rows: int) -> Path:
         for line in chosen:
             kept.append(line)
             product = line.partition(b",")[0].decode(errors="replace")
-            if product.isdigit() and (picture := catalogue.read_picture(product)) is not None:
+            if product.isdigit() and (picture := _picture(catalogue, product)) is not None:
                 archive.writestr(f"{IMAGES}/{product}.jpg", picture)
         archive.writestr(TABLE, b"".join(kept))
     return file
@@ -56,16 +56,16 @@ def part_of(data: Path, file: Path, rows: int) -> Path:
 
 def rows_of(data: Path) -> int:
     """Number of rows of a catalogue."""
-    return sum(1 for _ in open_catalogue(str(data)).read_table()) - 1
+    return len(_lines(open_catalogue(str(data)))) - 1
 
 
 def pictures_of(data: Path) -> Iterator[bytes]:
     """The pictures of a catalogue, encoded, in the order of its rows."""
     catalogue = open_catalogue(str(data))
-    _, *lines = catalogue.read_table()
+    _, *lines = _lines(catalogue)
     for line in lines:
         product = line.partition(b",")[0].decode(errors="replace")
-        if product.isdigit() and (picture := catalogue.read_picture(product)):
+        if product.isdigit() and (picture := _picture(catalogue, product)):
             yield picture
 
 
@@ -82,13 +82,22 @@ def _draw(products: int) -> tuple[bytes, list[Product]]:
         folder = Path(scratch) / "drawn"
         write_catalogue(folder, products)
         catalogue = open_catalogue(str(folder))
-        header, *lines = catalogue.read_table()
+        header, *lines = _lines(catalogue)
         return header, [_product(line, catalogue) for line in lines]
 
 
 def _product(line: bytes, catalogue: Catalogue) -> Product:
     product, _, rest = line.partition(b",")
-    return rest, catalogue.read_picture(product.decode()) or b""
+    return rest, _picture(catalogue, product.decode()) or b""
+
+
+def _lines(catalogue: Catalogue) -> list[bytes]:
+    with catalogue.open_table(catalogue.tables()[0]) as file:
+        return file.readlines()
+
+
+def _picture(catalogue: Catalogue, product: str) -> bytes | None:
+    return catalogue.read_picture(Row(0, product, {}, None, ()))
 
 
 def _repeated(products: list[Product], rows: int) -> Iterable[Product]:

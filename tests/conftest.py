@@ -95,8 +95,9 @@ def shared_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def bare_catalogue(tmp_path: Path) -> Path:
-    """The least that looks like a catalogue: a table without rows, and a folder for pictures."""
+    """The least that looks like a catalogue: a table without rows, and a picture."""
     catalogue = tmp_path / "catalogue"
     (catalogue / "images").mkdir(parents=True)
+    (catalogue / "images" / "1.jpg").touch()
     (catalogue / "styles.csv").write_text("id\n")
     return catalogue

@@ -322,6 +322,7 @@ def test_label_noise_reads_a_catalogue_and_a_report(tmp_path: Path) -> None:
     described = "Women,Footwear,Shoes,{},Red,Fall,2011,Casual,{}"
     lines = [f"{product},{described.format(*texts)}" for product, texts in named.items()]
     (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").touch()
     (tmp_path / "styles.csv").write_text("\n".join([header, *lines]))
     recipe = stages.recipe_of("article_type", "labels.top=2")
     (tmp_path / "recipe.yaml").write_text(recipe.as_yaml())

@@ -14,10 +14,10 @@ import struct
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,11 @@ from PIL import Image
 
 from components.errors import CatalogueError
 from components.features import ID
-from components.ingest.files import lines_of, open_file
-from components.ingest.source import Catalogue, combined_digest
+from components.ingest.files import combined_digest, lines_of, open_file
+from components.ingest.source import Catalogue
+
+if TYPE_CHECKING:
+    from components.ingest.table import Row
 
 NAMES_FILE = "classes.txt"  # the class of each label, one a line from label 0 on
 COLUMN = "articleType"
@@ -86,8 +89,11 @@ class IdxCatalogue(Catalogue):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
 
-    def read_table(self) -> Iterator[bytes]:
-        """Yields the rows as `styles.csv` would hold them.
+    def tables(self) -> Sequence[str]:
+        return ("styles.csv",)
+
+    def open_table(self, name: str) -> BinaryIO:
+        """Returns the rows as `styles.csv` would hold them.
 
         Raises:
             CatalogueError: a file is damaged or is not what its name says, files of one part disagree, or a label has
@@ -95,30 +101,27 @@ class IdxCatalogue(Catalogue):
         """
         parts = self._parts()
         names = self._names(parts)
-        yield f"{ID},{COLUMN}\n".encode()
-        number = 0
-        for part in parts:
-            for label in part.labels.tolist():
-                yield f"{number},{names[label]}\n".encode()
-                number += 1
+        labels = (names[label] for part in parts for label in part.labels.tolist())
+        lines = (f"{number},{label}\n" for number, label in enumerate(labels))
+        return io.BytesIO(f"{ID},{COLUMN}\n{''.join(lines)}".encode())
 
-    def open_table(self, name: str) -> BinaryIO:
-        return io.BytesIO(b"".join(self.read_table()))
+    def picture_names(self, row: "Row") -> Sequence[str]:
+        return (row.id,)
 
-    def read_picture(self, product: str) -> bytes | None:
+    def read_file(self, name: str) -> bytes:
         """Returns a picture as a grey PNG without compression: its bytes depend on no version of a compressor.
 
         The split rests on them.
 
         Raises:
-            OSError: the files cannot be read any more.
+            OSError: the files cannot be read any more, or there is none of this name.
         """
         try:
-            found = self._place(product)
+            found = self._place(name)
         except CatalogueError as error:
             raise OSError(str(error)) from error
         if found is None:
-            return None
+            raise FileNotFoundError(name)
         part, index = found
         content = io.BytesIO()
         Image.fromarray(part.pictures[index]).save(content, "PNG", compress_level=0)
@@ -185,7 +188,7 @@ class IdxCatalogue(Catalogue):
 
     def _place(self, product: str) -> tuple[_Part, int] | None:
         """The part of a product, and its position there."""
-        index = int(product)
+        index = int(product) if product.isdecimal() else -1
         if product != str(index):  # 007 is not the id of a product that the table calls 7
             return None
         for part in self._parts():

@@ -89,11 +89,13 @@ def columns_of(products: Sequence[Product], taxonomy: Taxonomy, together: Sequen
 def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[bytes, CheckedPicture] | Fault:
     """Reads a row's picture; returns its bytes as they lie in the catalogue and as they are kept, or what is wrong."""
     try:
-        data = catalogue.read_picture(row.id)
+        data = catalogue.read_picture(row)
     except OSError as error:
         return _fault(row, Reason.UNREADABLE_PICTURE, f"its picture cannot be read ({error}). Copy it again")
     if data is None:
-        return _fault(row, Reason.MISSING_PICTURE, f"there is no {IMAGES}/{row.id}.jpg. Add it, or remove the row")
+        wanted = row.picture or (catalogue.layout.picture or f"{IMAGES}/{{id}}.jpg").replace("{id}", row.id)
+        instead = f"; {hint}" if (hint := catalogue.near_misses(row)) else ""
+        return _fault(row, Reason.MISSING_PICTURE, f"there is no {wanted}{instead}. Add it, or remove the row")
     checked = check_picture(data, settings)
     if isinstance(checked, Refusal):
         return _fault(row, checked.reason, f"its picture {checked.detail}")

@@ -1,26 +1,28 @@
-"""A catalogue on disk: `styles.csv` and `images/` in a folder or a zip."""
+"""A catalogue on disk: its table and its pictures, in a folder or an archive."""
 
 import hashlib
-import os
+import re
 import threading
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from typing import Any, BinaryIO, cast
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from components.errors import CatalogueError
-from components.ingest.files import lines_of, open_file
-from components.ingest.settings import DEFAULT_LAYOUT
+from components.ingest.files import Files, combined_digest
+from components.ingest.pictures import Match, Pictures, is_picture, plain, shown
+from components.ingest.settings import DEFAULT_LAYOUT, Layout
 
-TABLE = "styles.csv"
+if TYPE_CHECKING:
+    from components.ingest.table import Row
 
 IMAGES = "images"
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
-# A picture file this large is a mistake or an attack; it must not be read into memory.
-_MOST_BYTES = 256 << 20
+_OPENING = threading.Lock()
 
 
 class Catalogue(ABC):
@@ -30,32 +32,47 @@ class Catalogue(ABC):
         layout: how it is to be read.
     """
 
-    layout = DEFAULT_LAYOUT
+    layout: Layout = DEFAULT_LAYOUT
 
+    @abstractmethod
     def tables(self) -> Sequence[str]:
-        return (TABLE,)
+        """The names of its tables: one, or the parts of one."""
 
     @abstractmethod
-    def open_table(self, name: str) -> BinaryIO: ...
-
-    @abstractmethod
-    def read_table(self) -> Iterator[bytes]:
-        """Yields the lines of `styles.csv` with their ends.
+    def open_table(self, name: str) -> BinaryIO:
+        """Opens a table to read bytes.
 
         Raises:
-            CatalogueError: the table cannot be read to its end.
+            CatalogueError: it cannot be opened.
         """
 
-    @abstractmethod
-    def read_picture(self, product: str) -> bytes | None:
-        """Returns the file of a product's picture, None if there is none.
-
-        Args:
-            product: id of digits.
+    def read_picture(self, row: "Row") -> bytes | None:
+        """Returns the file of a product's main picture, None if there is none.
 
         Raises:
             OSError: there is a file, but it cannot be read or is larger than 256 MiB.
         """
+        names = self.picture_names(row)
+        try:
+            return self.read_file(names[0]) if names else None
+        except FileNotFoundError:  # a link to nowhere
+            return None
+
+    @abstractmethod
+    def read_file(self, name: str) -> bytes:
+        """Returns the file of one of `picture_names`.
+
+        Raises:
+            OSError: as `read_picture`; FileNotFoundError, it is a link to nowhere.
+        """
+
+    @abstractmethod
+    def picture_names(self, row: "Row") -> Sequence[str]:
+        """Returns the names of all pictures of a product, the main one first."""
+
+    def near_misses(self, row: "Row") -> str:
+        """Says what is there in place of a product's picture that is not; "" where nothing is."""
+        return ""
 
     @abstractmethod
     def digest(self) -> str:
@@ -71,124 +88,122 @@ class Catalogue(ABC):
         return None
 
 
-class FolderCatalogue(Catalogue):
-    """A catalogue whose `styles.csv` and `images/` lie in one folder."""
+class ShopCatalogue(Catalogue):
+    """Tables, and pictures in any folders beside and below them."""
 
-    def __init__(self, folder: str) -> None:
-        self._table = os.path.join(folder, TABLE)
-        self._images = os.path.join(folder, IMAGES)
-
-    def read_table(self) -> Iterator[bytes]:
-        try:
-            with open_file(self._table) as file:
-                yield from lines_of(file, self._table)
-        except OSError as error:
-            raise _unreadable(self._table, error) from error
-
-    def open_table(self, name: str) -> BinaryIO:
-        return open_file(self._table)
-
-    def read_picture(self, product: str) -> bytes | None:
-        for suffix in _SUFFIXES:
-            path = os.path.join(self._images, product + suffix)
-            try:
-                with open_file(path) as file:
-                    return _within_limit(file.read(_MOST_BYTES + 1))
-            except FileNotFoundError:
-                continue
-        return None
-
-    def digest(self) -> str:
-        try:
-            with open_file(self._table) as file:
-                parts = [hashlib.file_digest(file, "sha256").digest()]
-            with os.scandir(self._images) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            raise _unreadable(os.path.dirname(self._table), error) from error
-        for entry in ordered:
-            try:
-                status = entry.stat()
-            except OSError:  # a link to nowhere: the picture is missing, which is the row's fault
-                continue
-            parts.append(f"{entry.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
-        return combined_digest(parts)
-
-
-class ZipCatalogue(Catalogue):
-    """A catalogue whose `styles.csv` and `images/` lie at `base` within a zip; opened by each process at first use."""
-
-    def __init__(self, path: str, base: str) -> None:
-        self._path = path
-        self._base = base
-        self._opened: zipfile.ZipFile | None = None
-        self._opener = 0
+    def __init__(self, files: Files, tables: Sequence[str], layout: Layout = DEFAULT_LAYOUT) -> None:
+        self.files, self.layout = files, layout
+        self._tables = tuple(tables)
+        self._key = files, self._tables, layout.model_dump_json()
+        self._found: _Finder | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        return self.__dict__ | {"_found": None}
 
-    def read_table(self) -> Iterator[bytes]:
-        name = self._base + TABLE
-        try:
-            with self._zip().open(name) as file:
-                yield from lines_of(file, f"{self._path}/{name}")
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
-            raise _unreadable(f"{self._path}/{name}", error) from error
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ShopCatalogue) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def tables(self) -> Sequence[str]:
+        return self._tables
 
     def open_table(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self._zip().open(self._base + TABLE))
+        try:
+            return self.files.open(name)
+        except OSError as error:
+            raise unreadable(f"{self.files.path}/{shown(name)}", error) from error
 
-    def read_picture(self, product: str) -> bytes | None:
-        for suffix in _SUFFIXES:
-            try:
-                entry = self._zip().getinfo(f"{self._base}{IMAGES}/{product}{suffix}")
-            except KeyError:
-                continue
-            try:
-                with self._zip().open(entry) as file:
-                    return _within_limit(file.read(_MOST_BYTES + 1))
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-                raise OSError(str(error)) from error
-        return None
+    def read_file(self, name: str) -> bytes:
+        return self.files.read(name)
+
+    def picture_names(self, row: "Row") -> Sequence[str]:
+        if not self.layout.picture and not row.picture and self._finder.is_plain:
+            name = f"{self._finder.first}{row.id}.jpg"
+            if name in self.files:
+                return (name,)
+        return self.find(row).names
+
+    def near_misses(self, row: "Row") -> str:
+        match = self.find(row)
+        return f"{shown(match.names[0])} is a link to a file that is not there" if match.names else match.hint
+
+    def find(self, row: "Row") -> Match:
+        """Finds a product's pictures: as the layout says, by the column with pictures, or by the id."""
+        pictures = self._finder.pictures
+        if self.layout.picture:
+            match = pictures.by_path(self.layout.picture.replace("{id}", row.id), whole=True)
+            if match.names:
+                return replace(match, rule="template")
+            other = pictures.by_id(row.id)
+            return Match(hint=f"there is {shown(other.names[0])}" if other.names else other.hint)
+        named = pictures.by_paths(row.all_pictures)
+        match = named if named.names else pictures.by_id(row.id)
+        return match if match.names or match.hint else named
 
     def digest(self) -> str:
-        ours = (self._base + TABLE, f"{self._base}{IMAGES}/")
-        entries = (entry for entry in self._zip().infolist() if entry.filename.startswith(ours))
-        return combined_digest(sorted(f"{entry.filename}/{entry.file_size}/{entry.CRC}".encode() for entry in entries))
+        parts = []
+        for name in self._tables:
+            try:
+                with self.files.open(name) as file:
+                    parts.append(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise unreadable(f"{self.files.path}/{shown(name)}", error) from error
+        return combined_digest([*parts, self.files.digest(self._finder.names).encode()])
 
-    def _zip(self) -> zipfile.ZipFile:
-        # A forked process shares its parent's file position, so it needs a file of its own.
-        if self._opened is None or self._opener != os.getpid():
-            # Beam copies the catalogue for each step, and threads ask at once: reading the directory of 40,000 pictures
-            # takes a third of a second, so they wait for one of them.
-            with _OPENING:
-                self._opened = _open_zip(self._path, os.getpid(), os.stat(self._path).st_mtime_ns)
-            self._opener = os.getpid()
-        return self._opened
-
-
-_OPENING = threading.Lock()
-
-
-@lru_cache(maxsize=1)
-def _open_zip(path: str, process: int, changed: int) -> zipfile.ZipFile:
-    """Opens a zip once for a process, and again when the file has changed."""
-    return zipfile.ZipFile(path)
+    @property
+    def _finder(self) -> "_Finder":
+        if self._found is None:
+            with _OPENING:  # or each thread would make its own
+                self._found = _shared_finder(self)
+        return self._found
 
 
-def _within_limit(content: bytes) -> bytes:
-    if len(content) > _MOST_BYTES:
-        raise OSError(f"the file is larger than {_MOST_BYTES >> 20} MiB")
-    return content
+class _Finder:
+    """The picture files of a catalogue, which each process lists once."""
+
+    def __init__(self, catalogue: ShopCatalogue) -> None:
+        self._catalogue = catalogue
+        table = catalogue.tables()[0]
+        base, _, own = table.rpartition("/")
+        base += "/" if base else ""
+        self.first = f"{base}{IMAGES}/"
+        # A copy of the catalogue deeper in it, with pictures of its own, is not part of it.
+        names = catalogue.files.names()
+        copied = [f"{name.removesuffix(own)}{IMAGES}/" for name in names if name != table and name.endswith(f"/{own}")]
+        copies = tuple(folder for folder in copied if folder.startswith(base))
+        self.names = [name for name in names if is_picture(name) and not (copies and name.startswith(copies))]
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all pictures are called `images/<id>.jpg`, so that no product can have several: no index is made."""
+        pattern = re.compile(rf"{re.escape(self.first)}[^/ _.(-]+\.jpg")
+        return all(map(pattern.fullmatch, self.names))
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The index of the names."""
+        return Pictures(self.names, self.first, self._is_id)
+
+    def _is_id(self, text: str) -> bool:
+        place = bisect_left(self._ids, hash(text))
+        return place < len(self._ids) and bool(self._ids[place] == hash(text))
+
+    @cached_property
+    def _ids(self) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """Sorted hashes of all ids: read only where a file might be one product's or another's."""
+        from components.ingest.table import Row, read_rows  # which reads catalogues
+
+        rows = read_rows(self._catalogue, ())
+        return np.sort(np.fromiter((hash(plain(row.id)) for row in rows if isinstance(row, Row)), np.int64))
 
 
-def _unreadable(name: str, error: Exception) -> CatalogueError:
+@lru_cache(maxsize=2)
+def _shared_finder(catalogue: ShopCatalogue) -> _Finder:
+    return _Finder(catalogue)
+
+
+def unreadable(name: str, error: Exception) -> CatalogueError:
+    """Says that a table cannot be read, and what to do."""
     return CatalogueError(f"{name}: cannot be read ({error}). Check the file, or copy the catalogue again.")
-
-
-def combined_digest(parts: Iterable[bytes]) -> str:
-    """Returns hex digits that change when one of the parts does, or their order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,13 +210,23 @@ def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterat
 
 def _catalogue_pictures(reading: Reading) -> Pictures:
     """Looks up thumbnails in the catalogue, which may be gone by now, or another one."""
+    from components.ingest.table import Row, read_rows
+
     catalogue = reading.attempt("data", "pictures in quarantine", lambda: _same_catalogue(reading.plan))
 
+    @cache
+    def named() -> dict[str, Row]:
+        """The rows of which a column names the picture."""
+        rows = read_rows(catalogue, ()) if catalogue else ()
+        return {row.id: row for row in rows if isinstance(row, Row) and row.picture}
+
     def picture_of(product: str) -> bytes | None:
-        if catalogue is None or not (product.isascii() and product.isdecimal()):
+        if catalogue is None:
             return None
         try:
-            picture = catalogue.read_picture(product)
+            picture = catalogue.read_picture(Row(0, product, {}, None, ()))
+            if picture is None and product in named():
+                picture = catalogue.read_picture(named()[product])
         except OSError:  # it may lie in quarantine for that very reason
             return None
         return thumbnail(picture) if picture else None
@@ -228,7 +239,7 @@ def _same_catalogue(plan: Plan) -> "Catalogue | None":
 
     if plan.data is None:
         return None
-    catalogue = open_catalogue(plan.data)
+    catalogue = open_catalogue(plan.data, plan.catalogue)
     if catalogue.digest() != plan.data_digest:
         raise CatalogueError("The catalogue has changed since the run.")
     return catalogue

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from components.evaluate.settings import Gate
-from components.ingest.settings import Picture
+from components.ingest.settings import Layout, Picture
 from components.networks.settings import Model
 from components.report.facts.verdict import StageTime, Use
 from components.settings import Settings
@@ -30,6 +30,7 @@ class Plan(Settings):
 
     recipe: str | None = None
     taxonomy: Taxonomy | None = None
+    catalogue: Layout = Layout()
     picture: Picture | None = None
     validation: Validation | None = None
     balance: Balance | None = None
@@ -115,6 +116,7 @@ def plan_of(recipe: str, taxonomy: Mapping[str, object], data: str, data_digest:
     return Plan(
         recipe=recipe,
         taxonomy=Taxonomy.model_validate_json(json.dumps(taxonomy)),
+        catalogue=Layout.model_validate(parts.get("catalogue", {})),
         picture=Picture.model_validate(parts["picture"]),
         validation=Validation.model_validate(parts["validation"]),
         balance=Balance.model_validate(parts["balance"]),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.features import COLUMNS, TEXT_COLUMNS, YEAR
-from components.ingest.catalogue import DRAFT
+from components.ingest.settings import DRAFT
 from components.settings import SPLITS
 from components.validate.settings import Validation
 from components.validate.shares import Summary, listed, quarantine_problems, unmapped_problems

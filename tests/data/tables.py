@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
+from components.ingest.formats import Source
 from components.ingest.settings import DEFAULT_LAYOUT, Layout
 
 
@@ -20,3 +21,9 @@ class Tables:
 
     def open_table(self, name: str) -> BinaryIO:
         return io.BytesIO(self._tables[name])
+
+
+def lines_of(catalogue: Source) -> list[bytes]:
+    """The lines of a catalogue's table with their ends."""
+    with catalogue.open_table(catalogue.tables()[0]) as file:
+        return file.readlines()

@@ -20,13 +20,18 @@ from components.ingest.judge import IngestSettings, columns_of, judge
 from components.ingest.labels import taxonomy_of
 from components.ingest.settings import Labels, Split
 from components.ingest.split import check_split, divide
-from components.ingest.table import read_rows
+from components.ingest.table import Row, read_rows
 from tests.data.faults import write_good_catalogue
+from tests.data.tables import lines_of
 
 NAMES = ("Shirt", "Ankle boot", "T-shirt/top")
 TRAIN, TEST = 7, 4
 SIZE = (28, 20)
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def row(product: str) -> Row:
+    return Row(2, product, {}, None, ())
 
 
 def drawn(count: int, seed: int) -> np.ndarray:
@@ -56,36 +61,36 @@ def write(folder: Path, suffix: str = "") -> Path:
 def test_rows_and_pictures_are_those_of_the_files(tmp_path, suffix, below):
     write(tmp_path / below, suffix)
     catalogue = open_catalogue(str(tmp_path))
-    header, *rows = (line.decode().strip() for line in catalogue.read_table())
+    header, *rows = (line.decode().strip() for line in lines_of(catalogue))
     assert header == "id,articleType"
     assert rows == [
         f"{number},{NAMES[label]}" for number, label in enumerate([*(np.arange(TRAIN) % 3), *(np.arange(TEST) % 2)])
     ]
     for number, picture in enumerate([*drawn(TRAIN, 1), *drawn(TEST, 2)]):
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(catalogue.read_picture(str(number))))), picture)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(catalogue.read_picture(row(str(number)))))), picture)
     assert [catalogue.part_of(str(n)) for n in (0, TRAIN - 1, TRAIN, TRAIN + TEST - 1)] == 2 * ["train"] + 2 * ["test"]
 
 
 @pytest.mark.parametrize("product", [str(TRAIN + TEST), "007", "99999999999999999999"])
 def test_an_id_that_no_row_has_is_no_picture(tmp_path, product):
     catalogue = open_catalogue(str(write(tmp_path)))
-    assert catalogue.read_picture(product) is None
+    assert catalogue.read_picture(row(product)) is None
     assert catalogue.part_of(product) is None
 
 
 def test_bytes_of_a_picture_never_change_or_the_split_would(tmp_path):
     catalogue = open_catalogue(str(write(tmp_path)))
-    digest = hashlib.sha256(catalogue.read_picture("0")).hexdigest()
+    digest = hashlib.sha256(catalogue.read_picture(row("0"))).hexdigest()
     assert digest == "a5908cdfbd6ab059b837e215b692dda3c8e93a24767851b45fb22d7e3095c1e7"
 
 
 def test_a_catalogue_can_be_sent_to_another_worker_and_read_by_many_threads(tmp_path):
     catalogue = open_catalogue(str(write(tmp_path, ".gz")))
-    expected = [catalogue.read_picture(str(number)) for number in range(TRAIN + TEST)]
+    expected = [catalogue.read_picture(row(str(number))) for number in range(TRAIN + TEST)]
     sent = pickle.loads(pickle.dumps(catalogue))
     assert len(pickle.dumps(catalogue)) < 2_000
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(sent.read_picture, map(str, range(TRAIN + TEST)))) == expected
+        assert list(threads.map(sent.read_picture, (row(str(number)) for number in range(TRAIN + TEST)))) == expected
 
 
 def test_the_digest_changes_with_each_file_and_nothing_else(tmp_path):
@@ -101,9 +106,9 @@ def test_the_digest_changes_with_each_file_and_nothing_else(tmp_path):
 
 def test_a_changed_file_is_read_anew(tmp_path):
     write(tmp_path, ".gz")
-    before = open_catalogue(str(tmp_path)).read_picture("0")
+    before = open_catalogue(str(tmp_path)).read_picture(row("0"))
     (tmp_path / f"{FILES[0]}.gz").write_bytes(gzip.compress(idx(drawn(TRAIN, 9))))
-    assert open_catalogue(str(tmp_path)).read_picture("0") != before
+    assert open_catalogue(str(tmp_path)).read_picture(row("0")) != before
 
 
 def test_the_values_of_the_column_are_classes(tmp_path):
@@ -149,7 +154,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
 def test_a_faulty_file_is_refused_by_name_and_with_a_remedy(tmp_path, change, said):
     change(write(tmp_path))
     with pytest.raises(CatalogueError) as refusal:
-        list(open_catalogue(str(tmp_path)).read_table())
+        lines_of(open_catalogue(str(tmp_path)))
     assert str(refusal.value).startswith(str(tmp_path))
     assert said in str(refusal.value)
 
@@ -159,7 +164,7 @@ def test_files_that_are_gone_cost_the_picture_and_not_the_program(tmp_path):
     for name in FILES:
         (tmp_path / name).unlink()
     with pytest.raises(OSError, match="cannot be read"):
-        catalogue.read_picture("0")
+        catalogue.read_picture(row("0"))
 
 
 def test_fashion_mnist_is_known_by_its_labels(tmp_path, monkeypatch):
@@ -167,7 +172,7 @@ def test_fashion_mnist_is_known_by_its_labels(tmp_path, monkeypatch):
     (tmp_path / NAMES_FILE).unlink()
     digest = hashlib.sha256((np.arange(TRAIN) % 3).astype(np.uint8).tobytes()).hexdigest()
     monkeypatch.setattr("components.ingest.idx._FASHION_MNIST", digest)
-    assert list(open_catalogue(str(tmp_path)).read_table())[1:4] == [
+    assert lines_of(open_catalogue(str(tmp_path)))[1:4] == [
         b"0,T-shirt/top\n",
         b"1,Trouser\n",
         b"2,Pullover\n",

@@ -353,16 +353,16 @@ def test_progress_counts_every_row(faulty, tmp_path):
 
 
 def empty_table(folder):
-    write_catalogue(folder, [], {})
+    write_catalogue(folder, [], {"0": b""})
     (folder / "styles.csv").write_bytes(b"")
 
 
 def header_only(folder):
-    write_catalogue(folder, [], {})
+    write_catalogue(folder, [], {"0": b""})
 
 
 def no_article_type(folder):
-    write_catalogue(folder, ["1,Topwear"], {}, header="id,subCategory")
+    write_catalogue(folder, ["1,Topwear"], {"0": b""}, header="id,subCategory")
 
 
 def no_images(folder):
@@ -379,7 +379,9 @@ def not_a_zip(folder):
 
 
 def nothing_usable(folder):
-    write_catalogue(folder, [*good_rows(3), "9,Men,Accessories,Bags,Backpacks,Black,Summer,2012,Casual,Bag"], {})
+    write_catalogue(
+        folder, [*good_rows(3), "9,Men,Accessories,Bags,Backpacks,Black,Summer,2012,Casual,Bag"], {"0": b""}
+    )
 
 
 @pytest.mark.parametrize(
@@ -388,7 +390,7 @@ def nothing_usable(folder):
         (empty_table, "styles.csv is empty"),
         (header_only, "has a header and no rows"),
         (no_article_type, "there is no column 'articleType'"),
-        (no_images, "no folder images/"),
+        (no_images, "there is styles.csv, but no picture"),
         (nothing, "there is no such file or folder"),
         (not_a_zip, "cannot be read as a zip"),
         (nothing_usable, r"none of its 4 rows became an example \(3 missing picture, 1 unmapped\)"),
@@ -459,6 +461,6 @@ def test_stock_components_read_the_examples_and_the_cache_sees_a_changed_catalog
 
 
 def test_a_refused_catalogue_keeps_its_message_through_tfx(tmp_path):
-    data = write_catalogue(tmp_path / "catalogue", [], {}, header="id,gender")
+    data = write_catalogue(tmp_path / "catalogue", [], {"0": b""}, header="id,gender")
     with pytest.raises(CatalogueError, match="there is no column"):
         run_pipeline(data, tmp_path)

@@ -11,6 +11,7 @@ from components.ingest.labels import taxonomy_of, taxonomy_of_values
 from components.ingest.settings import Labels
 from components.transform.taxonomy import NO_LABEL, Taxonomy
 from tests.data.faults import write_good_catalogue
+from tests.data.tables import lines_of
 
 ROWS = Counter({"Shirts": 50, "Tops": 30, "Tshirts": 30, "Heels": 8, "Flats": 4, "Ipad": 1})
 
@@ -100,5 +101,5 @@ def test_contradictions_are_refused(settings, said) -> None:
 def test_a_catalogue_is_counted_as_ingest_reads_it(tmp_path) -> None:
     write_good_catalogue(tmp_path, 12)
     taxonomy = taxonomy_of(labels(), tmp_path)
-    types = {line.split(b",")[4].decode() for line in list(open_catalogue(str(tmp_path)).read_table())[1:]}
+    types = {line.split(b",")[4].decode() for line in lines_of(open_catalogue(str(tmp_path)))[1:]}
     assert set(taxonomy.classes) == types

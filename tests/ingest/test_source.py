@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import socket
 import time
@@ -13,13 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components.errors import CatalogueError
-from components.ingest import source
+from components.ingest import files
 from components.ingest.catalogue import open_catalogue
 from components.ingest.faults import Fault, Reason
 from components.ingest.judge import read_checked
 from components.ingest.settings import Picture
-from components.ingest.table import Row
+from components.ingest.table import Row, read_rows
 from tests.data.faults import HEADER, draw, encode, good_rows, write_catalogue, write_good_catalogue, zipped
+from tests.data.tables import lines_of
+
+
+def row(product: str) -> Row:
+    return Row(2, product, {}, None, ())
+
 
 LAYOUTS = ["folder", "nested folder", "zip", "nested zip"]
 
@@ -35,9 +42,9 @@ def laid_out(layout, tmp_path, count=3):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_table_and_pictures_are_found_in_every_layout(layout, tmp_path):
     catalogue = open_catalogue(str(laid_out(layout, tmp_path)))
-    assert list(catalogue.read_table()) == [f"{line}\n".encode() for line in (HEADER, *good_rows(3))]
-    assert catalogue.read_picture("1002") == encode(draw(seed=2))
-    assert catalogue.read_picture("9999") is None
+    assert lines_of(catalogue) == [f"{line}\n".encode() for line in (HEADER, *good_rows(3))]
+    assert catalogue.read_picture(row("1002")) == encode(draw(seed=2))
+    assert catalogue.read_picture(row("9999")) is None
 
 
 @pytest.mark.parametrize("layout", ["folder", "zip"])
@@ -47,17 +54,17 @@ def test_pictures_with_other_suffixes_are_found_after_jpg(layout, tmp_path):
         (folder / "images" / name).write_bytes(name.encode())
     path = folder if layout == "folder" else zipped(folder, tmp_path / "c.zip")
     catalogue = open_catalogue(str(path))
-    assert [catalogue.read_picture(each) for each in "123"] == [b"jpg", b"2.jpeg", b"3.png"]
+    assert [catalogue.read_picture(row(each)) for each in "123"] == [b"jpg", b"2.jpeg", b"3.png"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_catalogue_can_be_sent_to_another_worker_and_read_by_many_threads(layout, tmp_path):
     catalogue = open_catalogue(str(laid_out(layout, tmp_path, count=20)))
-    catalogue.read_picture("1000")
+    catalogue.read_picture(row("1000"))
     sent = pickle.loads(pickle.dumps(catalogue))
-    ids = [str(1000 + number % 20) for number in range(400)]
+    rows = [row(str(1000 + number % 20)) for number in range(400)]
     with ThreadPoolExecutor(8) as threads:
-        found = list(threads.map(sent.read_picture, ids))
+        found = list(threads.map(sent.read_picture, rows))
     assert found == [encode(draw(seed=number % 20)) for number in range(400)]
 
 
@@ -66,7 +73,7 @@ def test_the_outermost_table_of_a_zip_is_the_catalogue(tmp_path):
     copy = folder / "copy"
     write_catalogue(copy, ["7"], {"7": b""})
     catalogue = open_catalogue(str(zipped(folder, tmp_path / "catalogue.zip")))
-    assert len(list(catalogue.read_table())) == 3
+    assert len(lines_of(catalogue)) == 3
 
 
 @pytest.mark.parametrize("layout", ["folder", "zip"])
@@ -93,28 +100,29 @@ def test_a_link_to_nowhere_is_a_missing_picture(tmp_path):
     folder = write_good_catalogue(tmp_path / "catalogue", 1)
     os.symlink(tmp_path / "nowhere", folder / "images" / "5.jpg")
     catalogue = open_catalogue(str(folder))
-    assert catalogue.read_picture("5") is None
+    assert catalogue.read_picture(row("5")) is None
     assert catalogue.digest()
 
 
 @pytest.mark.parametrize("layout", ["folder", "zip"])
 def test_an_oversized_file_is_not_read_into_memory(layout, tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "_MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(files, "_MOST_BYTES", 1 << 20)
     folder = write_catalogue(tmp_path / "catalogue", [], {"1": bytes((1 << 20) + 1), "2": bytes(1 << 20)})
     path = folder if layout == "folder" else zipped(folder, tmp_path / "c.zip")
     catalogue = open_catalogue(str(path))
     with pytest.raises(OSError, match="larger than 1 MiB"):
-        catalogue.read_picture("1")
-    assert len(catalogue.read_picture("2")) == 1 << 20
+        catalogue.read_picture(row("1"))
+    assert len(catalogue.read_picture(row("2"))) == 1 << 20
 
 
 def test_copies_of_a_catalogue_and_threads_read_the_directory_of_a_zip_once(tmp_path, monkeypatch):
-    catalogue = open_catalogue(str(laid_out("zip", tmp_path)))
+    path = laid_out("zip", tmp_path)
     opened, real = [], zipfile.ZipFile
     monkeypatch.setattr(zipfile, "ZipFile", lambda path: (opened.append(path), time.sleep(0.05), real(path))[2])
+    catalogue = open_catalogue(str(path))
     copies = [pickle.loads(pickle.dumps(catalogue)) for _ in range(4)]
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda number: copies[number % 4].read_picture("1000"), range(16)))
+        found = list(pool.map(lambda number: copies[number % 4].read_picture(row("1000")), range(16)))
     assert set(found) == {encode(draw(seed=0))}
     assert len(opened) == 1
 
@@ -129,8 +137,8 @@ def test_a_damaged_member_of_a_zip_costs_only_its_own_picture(tmp_path):
     path.write_bytes(content)
     catalogue = open_catalogue(str(path))
     with pytest.raises(OSError, match=r"."):
-        catalogue.read_picture("1000")
-    assert catalogue.read_picture("1001") == encode(draw(seed=1))
+        catalogue.read_picture(row("1000"))
+    assert catalogue.read_picture(row("1001")) == encode(draw(seed=1))
 
 
 @pytest.fixture
@@ -169,9 +177,11 @@ def test_what_is_no_file_among_the_pictures_is_a_fault_of_its_row(kind, tmp_path
     ODD[kind]("7.jpg")
     catalogue = open_catalogue(str(folder))
     assert catalogue.digest()
-    found = read_checked(Row(2, "7", {}, None, ()), catalogue, Picture())
+    found = read_checked(row("7"), catalogue, Picture())
     assert isinstance(found, Fault)
-    assert found.reason == (Reason.MISSING_PICTURE if kind == "link to nowhere" else Reason.UNREADABLE_PICTURE)
+    assert found.reason == (
+        Reason.MISSING_PICTURE if kind in ("link to nowhere", "folder") else Reason.UNREADABLE_PICTURE
+    )
 
 
 @pytest.mark.usefixtures("prompt")
@@ -192,7 +202,7 @@ def test_what_is_no_file_in_the_place_of_a_part_of_a_catalogue_is_refused_at_onc
     if (name, kind) == ("images", "folder"):
         (tmp_path / name).rmdir()
     with pytest.raises(CatalogueError):
-        list(open_catalogue(name if name == "catalogue" else str(tmp_path)).read_table())
+        list(read_rows(open_catalogue(name if name == "catalogue" else str(tmp_path)), ()))
 
 
 # The parts of a data set in the layout of MNIST, with one picture of two by two pixels.
@@ -211,7 +221,7 @@ def test_a_line_without_an_end_is_refused_by_number_and_not_read_into_memory(lay
     catalogue = open_catalogue(str(path))
     tracemalloc.start()
     with pytest.raises(CatalogueError, match=r"styles\.csv: line 5 is longer than 1 MiB"):
-        list(catalogue.read_table())
+        list(read_rows(catalogue, ()))
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
 
@@ -266,12 +276,12 @@ def zip_without_table(tmp_path):
     ("build", "rule"),
     [
         (nothing, "there is no such file or folder"),
-        (empty_folder, "there is no styles.csv"),
-        (no_images, "no folder images/ beside it"),
+        (empty_folder, "there is no styles.csv and no other table in it"),
+        (no_images, "there is styles.csv, but no picture"),
         (text_file, "cannot be read as a zip"),
         (cut_zip, "cannot be read as a zip"),
-        (zip_without_images, "no folder images/ beside it"),
-        (zip_without_table, "there is no styles.csv"),
+        (zip_without_images, "there is styles.csv, but no picture"),
+        (zip_without_table, "there is no styles.csv and no other table in it"),
     ],
 )
 def test_what_is_no_catalogue_is_refused_with_path_rule_and_remedy(build, rule, tmp_path):
@@ -280,7 +290,7 @@ def test_what_is_no_catalogue_is_refused_with_path_rule_and_remedy(build, rule, 
         open_catalogue(str(path))
     assert str(refusal.value).startswith(str(path))
     assert rule in str(refusal.value)
-    assert "Give the folder or the zip that holds styles.csv and images/." in str(refusal.value)
+    assert re.search(r"Give (the folder|a folder, a zip)|download it again\.$", str(refusal.value))
 
 
 def test_a_table_that_breaks_off_inside_a_zip_is_refused(tmp_path):
@@ -293,4 +303,4 @@ def test_a_table_that_breaks_off_inside_a_zip_is_refused(tmp_path):
     content[middle : middle + 20] = bytes(20)
     path.write_bytes(content)
     with pytest.raises(CatalogueError, match=r"styles\.csv: cannot be read"):
-        list(open_catalogue(str(path)).read_table())
+        list(read_rows(open_catalogue(str(path)), ()))

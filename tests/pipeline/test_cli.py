@@ -91,8 +91,8 @@ def test_recipes_lists_each_with_what_it_is_about() -> None:
         ("--root file", 2, "file: cannot write here (File exists). Name another folder with --root"),
         ("--data nowhere", 3, "nowhere: there is no such file or folder."),
         ("--data file", 3, "file: cannot be read as a zip (File is not a zip file)."),
-        ("--data no_table", 3, "no_table: there is no styles.csv in it."),
-        ("--data no_images", 3, "no_images: there is styles.csv, but no folder images/ beside it."),
+        ("--data no_table", 3, "no_table: there is no styles.csv and no other table in it."),
+        ("--data no_images", 3, "no_images: there is styles.csv, but no picture."),
     ],
 )
 def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(

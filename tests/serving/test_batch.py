@@ -304,7 +304,7 @@ def test_model_that_cannot_be_used_is_named(tmp_path, make, answer):
 
 def test_empty_table_and_foreign_folder_are_refused(model, tmp_path):
     with pytest.raises(CatalogueError, match="has a header and no rows"):
-        run(write_catalogue(tmp_path / "empty", [], {}), model, tmp_path / "out")
+        run(write_catalogue(tmp_path / "empty", [], {"0": b""}), model, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(Exception, match="holds no batch of answers"):
