@@ -3,6 +3,7 @@
 import click
 
 from pipeline.commands.batch import batch
+from pipeline.commands.inspect import inspect
 from pipeline.commands.kubeflow import compile_, node, verdict
 from pipeline.commands.models import models
 from pipeline.commands.predict import embed, predict
@@ -14,7 +15,7 @@ from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
 COMMANDS = {
-    "Train": (run, retrain, recipes, catalogue),
+    "Train": (inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, results),
     "Serve": (serve, models),
     "Ask": (predict, embed, batch),
@@ -38,7 +39,8 @@ def main() -> None:
 
     \b
       fashion run                                   try it on a drawn catalogue
-      fashion run --recipe six_class --data DIR     your catalogue: styles.csv + images/
+      fashion inspect DIR --draft mine              your catalogue: what is in it, and a recipe for it
+      fashion run --recipe mine/recipe.yaml --data DIR
       fashion report --open                         look at its report
       fashion serve                                 answer over REST and gRPC
       fashion predict IMAGE                         what is in this picture?

@@ -132,7 +132,7 @@ def open_tables(source: Source, needed: Collection[str]) -> list[Table]:
     Raises:
         CatalogueError: one cannot be read or is empty, none has the columns, or those that do have different ones.
     """
-    opened = [table for name in source.tables() for table in _open(source, name, needed)]
+    opened = open_every_table(source, needed)
     usable = [table for table in opened if not lacking(table.names, table.columns, needed)]
     first = usable[0] if usable else opened[0]
     check_columns(first.place, first.names, first.columns, needed, source.layout)
@@ -143,6 +143,11 @@ def open_tables(source: Source, needed: Collection[str]) -> list[Table]:
                 f"in the recipe, as catalogue.table; or {DRAFT}"
             )
     return usable
+
+
+def open_every_table(source: Source, needed: Collection[str] = ()) -> list[Table]:
+    """Opens all of a catalogue's tables, whatever columns they have; see `open_tables`."""
+    return [table for name in source.tables() for table in _open(source, name, needed)]
 
 
 def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]:

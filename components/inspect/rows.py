@@ -1,0 +1,112 @@
+"""What becomes of a catalogue's rows, as ingest reads them, and whether their pictures are there."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+from components.features import ID
+from components.ingest.faults import Fault, Reason
+from components.ingest.formats import open_tables
+from components.ingest.source import Catalogue
+from components.ingest.table import VARIANT_ROWS, read_rows
+from components.ingest.values import Missing, clean, product_id
+from components.inspect.pictures import PictureCounts
+from components.inspect.roles import LABELS
+from components.transform.taxonomy import Taxonomy, load_taxonomy
+
+_EXAMPLES = 3
+
+
+@dataclass
+class Rows:
+    """What became of the rows, as ingest reads them.
+
+    Attributes:
+        products: how many can be used, as far as the table says.
+        faults: how many cannot, by reason.
+        examples: of each reason the first rows, a sentence each.
+        repaired: how many repairs by kind.
+        variants: rows that only tell of a product's variants.
+        labels: role to how many products have each value.
+        classes: taxonomy to how many products are in each of its classes; of taxonomies whose columns there are.
+        contradictory: ids of rows that stand twice and differ in a label.
+    """
+
+    products: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    repaired: Counter[str] = field(default_factory=Counter)
+    variants: int = 0
+    labels: dict[str, Counter[str]] = field(default_factory=dict)
+    classes: dict[str, Counter[str]] = field(default_factory=dict)
+    contradictory: list[str] = field(default_factory=list)
+
+    @property
+    def all(self) -> int:
+        """Rows of the table, those of variants aside."""
+        return self.products + self.faults.total()
+
+
+def count_rows(catalogue: Catalogue, label: str | None) -> tuple[Rows, PictureCounts]:
+    """Reads the rows as ingest does, and finds the pictures of each by name.
+
+    Args:
+        catalogue: whose rows.
+        label: the role that classes are likely to come from.
+
+    Raises:
+        CatalogueError: the table cannot be read to its end.
+    """
+    rows, counts, taxonomies, passed = Rows(), PictureCounts(), _taxonomies(), Counter[str]()
+    twice: set[str] = set()
+    for row in read_rows(catalogue, [label] if label else (), passed=passed):
+        if isinstance(row, Fault):
+            rows.faults[row.reason] += 1
+            if row.reason == Reason.DUPLICATE_ID:
+                twice.add(row.id)
+            if rows.faults[row.reason] <= _EXAMPLES:
+                rows.examples.setdefault(row.reason, []).append(row.detail)
+            continue
+        rows.products += 1
+        rows.repaired.update(row.repaired)
+        for role in LABELS:
+            if role in row.fields:
+                rows.labels.setdefault(role, Counter())[row.fields[role]] += 1
+        for taxonomy in taxonomies:
+            rows.classes.setdefault(taxonomy.name, Counter()).update(filter(None, [taxonomy.class_of(row.fields)]))
+        pictures = catalogue.picture_names(row)
+        counts.matched += bool(pictures)
+        counts.further += max(0, len(pictures) - 1)
+        if not pictures and len(counts.without) < _EXAMPLES:
+            counts.without.append((row.id, catalogue.near_misses(row)))
+    rows.variants = passed[VARIANT_ROWS]
+    if twice:
+        rows.contradictory = _contradictory(catalogue, twice)
+    return rows, counts
+
+
+def _contradictory(catalogue: Catalogue, twice: Collection[str]) -> list[str]:
+    """Those of some ids whose rows differ in a label."""
+    missing, labels = Missing(catalogue.layout.missing), defaultdict[tuple[str, str], set[str]](set)
+    for table in open_tables(catalogue, ()):
+        places = {role: table.columns[role].index for role in (ID, *LABELS) if role in table.columns}
+        own, width = places.pop(ID), len(table.names)
+        for record in table.records(partial(_has_width, width)):
+            cell = clean(record.values[own]) if _has_width(width, record.values) else ""
+            if (product := product_id(cell) or "") in twice:
+                values = {role: clean(record.values[place]) for role, place in places.items()}
+                for role, value in values.items():
+                    labels[product, role] |= set() if value in missing else {value}
+    return sorted({product for (product, _), values in labels.items() if len(values) > 1})
+
+
+def _has_width(width: int, values: Sequence[str]) -> bool:
+    return len(values) == width
+
+
+def _taxonomies() -> list[Taxonomy]:
+    folder = Path(str(resources.files("schema"))) / "taxonomies"
+    return [load_taxonomy(path.stem) for path in sorted(folder.glob("*.yaml"))]
