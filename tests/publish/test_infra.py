@@ -14,6 +14,9 @@ from pydantic import ValidationError
 from components.errors import PublishError
 from components.infra.settings import Serving
 from components.publish.store import model_digest
+from serving.server.config import Options
+from serving.server.limits import Limits
+from tests.contract.endpoint import running
 from tests.publish.infra import NAME, TAXONOMY, local_server, product, without_weights
 from tests.publish.infra import model as model
 from tests.publish.infra import records as records
@@ -29,7 +32,6 @@ def test_image_without_a_version_is_refused(image):
         Serving(image=image)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "name", "tags", "digests"),
     [
@@ -50,7 +52,6 @@ def test_image_reaches_the_stock_runners_whole(image, name, tags, digests):
         assert [binary.image for binary in parse_serving_binaries(spec)] == [image]
 
 
-@pytest.mark.slow
 def test_image_does_not_matter_to_the_local_server():
     from components.infra.component import serving_spec
 
@@ -61,20 +62,16 @@ def test_image_does_not_matter_to_the_local_server():
 def tried(tmp_path, records):
     """Tries a model as an orchestrator does; returns the blessing."""
     from tfx.types import standard_artifacts
+    from tfx.types.channel import Channel
     from tfx.utils import proto_utils
 
     from components.infra.component import ServingValidator, infra_node
 
-    def channel(kind):
-        from tfx import v1 as tfx
-
-        return tfx.dsl.Channel(type=kind)
-
     def run(model_dir, approved=True, accuracy=0.0, more=(), **settings):
         node = infra_node(
-            model=channel(standard_artifacts.Model),
-            model_blessing=channel(standard_artifacts.ModelBlessing),
-            examples=channel(standard_artifacts.Examples),
+            model=Channel(type=standard_artifacts.Model),
+            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
+            examples=Channel(type=standard_artifacts.Examples),
             name=NAME,
             taxonomy=TAXONOMY,
             accuracy=accuracy,
@@ -99,6 +96,32 @@ def tried(tmp_path, records):
         return blessing
 
     return run
+
+
+class Here:
+    """The local server in a thread of this process: it answers as one that was started, and there at once."""
+
+    def __init__(self, model_path, spec):
+        self._server = running(model_path.parents[1], Limits(), Options())
+
+    def WaitUntilRunning(self, deadline):
+        self._endpoint = self._server.__enter__()
+
+    def GetEndpoint(self):
+        return self._endpoint.grpc
+
+    def GetLogs(self):
+        return ""
+
+    def Stop(self):
+        self._server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    from components.infra import component
+
+    monkeypatch.setattr(component, "start", Here)
 
 
 def write_split(folder, records):
@@ -201,14 +224,15 @@ def test_model_that_no_server_can_serve_is_not_blessed_and_the_reason_is_kept(tr
     assert "what the container wrote" in caplog.text
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("labels", "accuracy", "reason"),
     [
-        (
+        pytest.param(
             LABELS[::-1],
             0.0,
             "serving_default: picture 0: label is eyewear, which is not the most probable class",
+            marks=pytest.mark.slow,
         ),
         (
             LABELS,
@@ -225,7 +249,7 @@ def test_model_that_names_other_classes_than_the_gate_judged_is_not_blessed(trie
     assert set(contents(tmp_path / "blessing")) == {"INFRA_NOT_BLESSED"}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("here")
 def test_model_that_breaks_the_contract_is_not_blessed(tried, tmp_path):
     broken = save_toy(tmp_path / "toy", "embed", lambda tf, answer: {"embedding": answer["embedding"] * 3})
     blessing = tried(broken)
@@ -235,6 +259,7 @@ def test_model_that_breaks_the_contract_is_not_blessed(tried, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("here")
 def test_picture_that_even_the_gate_could_not_judge_is_skipped_and_counted(tried, model):
     blessing = tried(model, more=[product(b"", number=9)])
     assert blessing.get_int_custom_property("blessed") == 1
