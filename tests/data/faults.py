@@ -1,7 +1,10 @@
 """Builds catalogues with everything that can be wrong with one."""
 
+import functools
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,9 +60,28 @@ def animated(form: str = "GIF") -> bytes:
     return encode(draw(), form, save_all=True, append_images=[draw(seed=20)])
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@functools.cache
 def vast_png() -> bytes:
-    """A PNG of some hundred kB that would decode to 432 MB."""
-    return encode(Image.new("RGB", (12_000, 12_000), "red"), "PNG")
+    """A PNG of some hundred kB that would decode to 432 MB; a twelfth of its rows is packed, and repeated."""
+    side, parts = 12_000, 12
+    rows = (b"\0" + b"\xff\0\0" * side) * (side // parts)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
+    check = functools.reduce(lambda value, part: zlib.adler32(part, value), [rows] * parts, 1)
+    content = b"\x78\x9c" + packed * parts + b"\x03\0" + struct.pack(">I", check)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+
+
+def vast_gif() -> bytes:
+    """A small GIF that announces 400 million pixels."""
+    small = encode(draw(), "GIF")
+    return small[:6] + struct.pack("<HH", 20_000, 20_000) + small[10:]
 
 
 def pictures() -> dict[str, bytes | None]:

@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx import v1 as tfx
+from tfx.components import StatisticsGen
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
-from tfx.orchestration.metadata import Metadata
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.orchestration.metadata import Metadata, sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import Examples
 
 from components import features, progress
@@ -430,9 +432,9 @@ def run_pipeline(data: Path, root: Path) -> list[mlmd.Execution]:
     example_gen = CatalogueExampleGen(
         data=str(data), digest=open_catalogue(str(data)).digest(), settings="{}", taxonomy=TAXONOMY
     )
-    statistics = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
-    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.db"))
-    pipeline = tfx.dsl.Pipeline(
+    statistics = StatisticsGen(examples=example_gen.outputs["examples"])
+    connection = sqlite_metadata_connection_config(str(root / "metadata.db"))
+    pipeline = Pipeline(
         "ingest",
         str(root / "artifacts"),
         components=[example_gen, statistics],
@@ -440,7 +442,7 @@ def run_pipeline(data: Path, root: Path) -> list[mlmd.Execution]:
         metadata_connection_config=connection,
         beam_pipeline_args=BEAM,
     )
-    tfx.orchestration.LocalDagRunner().run(pipeline)
+    LocalDagRunner().run(pipeline)
     with Metadata(connection) as metadata:
         return metadata.store.get_executions_by_type(example_gen.type)
 

@@ -16,7 +16,7 @@ from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.settings import Picture
 from serving.decode import decode_pictures, decode_trusted
 from tests import HOUSE
-from tests.data.faults import draw, encode, sixteen_bits, transparent
+from tests.data.faults import chunk, draw, encode, sixteen_bits, transparent
 
 SETTINGS = Picture()
 CASES = HOUSE.parent / "shared" / "cases" / "pictures"
@@ -59,10 +59,6 @@ def segment(marker: int, content: bytes) -> bytes:
 def jpeg_with(*segments: bytes) -> bytes:
     whole = encode(smooth(), quality=95)
     return whole[:2] + b"".join(segments) + whole[2:]
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def png_with(added: bytes, image: Image.Image | None = None, last: bool = False) -> bytes:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import OutputArtifact
 from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.pipeline import Pipeline
 from tfx.types.standard_artifacts import String
 
 from components.errors import FashionError
@@ -41,7 +41,7 @@ def test_run_that_failed_remembers_its_experiment_and_why(
 ) -> None:
     _fault.append(fault)
     paths = Paths(tmp_path / "data", tmp_path)
-    pipeline = tfx.dsl.Pipeline(
+    pipeline = Pipeline(
         "six_class-abc",
         str(paths.artifacts),
         components=[Failing().with_id("train")],
