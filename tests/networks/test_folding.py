@@ -37,7 +37,13 @@ def assert_alike(one: keras.Model, other: keras.Model) -> None:
 
 @pytest.mark.parametrize(
     ("backbone", "left"),
-    [("efficientnet_lite0", 0), ("efficientnet_b0", 0), ("resnet18", 0), ("cnn", 0), ("densenet201", None)],
+    [
+        ("efficientnet_lite0", 0),
+        ("efficientnet_b0", 0),
+        ("resnet18", 0),
+        ("cnn", 0),
+        pytest.param("densenet201", None, marks=pytest.mark.slow),
+    ],
 )
 def test_a_folded_network_answers_the_same(backbone: str, left: int | None) -> None:
     network = shaken(pooled_trunk(Model(backbone=backbone, weights="none"), SIZE))

@@ -1,11 +1,12 @@
 """The `fashion` command before anything heavy is loaded: help, listings, and what it says to mistaken users."""
 
 import functools
-import shutil
+import json
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -16,9 +17,9 @@ from components.errors import AnswerError, FashionError
 from pipeline import cli
 from pipeline.recipe import recipe_names
 from pipeline.stages import STAGES
+from tests.conftest import Place
 
 HEAVY = {"apache_beam", "keras", "numpy", "pandas", "PIL", "pydantic", "rich", "tensorflow", "tfx"}
-SECONDS = 5  # TFX alone takes longer to import: who answers faster has not imported it, even on a busy machine
 
 
 def test_help_answers_in_a_second_and_imports_nothing_it_does_not_need() -> None:
@@ -73,44 +74,81 @@ def test_recipes_lists_each_with_what_it_is_about() -> None:
     assert max(map(len, lines)) <= 80
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        ("--recipe six_clas", 2, "recipe 'six_clas': there is none; did you mean 'six_class'?"),
-        ("--recipe mine.yaml", 2, "recipe mine.yaml: there is no such file"),
-        ("--set picture.sise=96", 2, "quickstart.yaml: picture.sise: unknown key; did you mean 'size'?"),
-        ("--set model.weights=no_images", 6, "model.weights: no_images is not a published model"),
-        ("--set picture.size=big", 2, "quickstart.yaml: picture.size: 'big' should be a valid integer"),
-        ("--set gate.recall=95", 2, "quickstart.yaml: gate.recall: 95 should be less than or equal to 1"),
-        ("--set gate.recall", 2, "--set gate.recall: give it as key=value"),
-        ("--set labels.taxonomy=none_such", 2, "taxonomy 'none_such': there is none"),
-        ("--from trian", 2, "--from trian: there is no such stage; did you mean 'train'? known: ingest, schema"),
-        ("--to the_end", 2, "--to the_end: there is no such stage; known: ingest, schema"),
-        ("--from train --to gate", 2, "--from train --to gate: train comes after gate; the order is ingest, schema"),
-        ("--root file/below", 2, "file/below: cannot write here (Not a directory). Name another folder with --root"),
-        ("--root file", 2, "file: cannot write here (File exists). Name another folder with --root"),
-        ("--data nowhere", 3, "nowhere: there is no such file or folder."),
-        ("--data file", 3, "file: cannot be read as a zip (File is not a zip file)."),
-        ("--data no_table", 3, "no_table: there is no styles.csv and no other table in it."),
-        ("--data no_images", 3, "no_images: there is styles.csv, but no picture."),
-    ],
-)
-def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(
-    place, bare_catalogue, arguments: str, code: int, said: str
-) -> None:
-    place.environment()
+MISTAKES = [
+    ("--recipe six_clas", 2, "recipe 'six_clas': there is none; did you mean 'six_class'?"),
+    ("--recipe mine.yaml", 2, "recipe mine.yaml: there is no such file"),
+    ("--set picture.sise=96", 2, "quickstart.yaml: picture.sise: unknown key; did you mean 'size'?"),
+    ("--set model.weights=no_images", 6, "model.weights: no_images is not a published model"),
+    ("--set picture.size=big", 2, "quickstart.yaml: picture.size: 'big' should be a valid integer"),
+    ("--set gate.recall=95", 2, "quickstart.yaml: gate.recall: 95 should be less than or equal to 1"),
+    ("--set gate.recall", 2, "--set gate.recall: give it as key=value"),
+    ("--set labels.taxonomy=none_such", 2, "taxonomy 'none_such': there is none"),
+    ("--from trian", 2, "--from trian: there is no such stage; did you mean 'train'? known: ingest, schema"),
+    ("--to the_end", 2, "--to the_end: there is no such stage; known: ingest, schema"),
+    ("--from train --to gate", 2, "--from train --to gate: train comes after gate; the order is ingest, schema"),
+    ("--root file/below", 2, "file/below: cannot write here (Not a directory). Name another folder with --root"),
+    ("--root file", 2, "file: cannot write here (File exists). Name another folder with --root"),
+    ("--data nowhere", 3, "nowhere: there is no such file or folder."),
+    ("--data file", 3, "file: cannot be read as a zip (File is not a zip file)."),
+    ("--data no_table", 3, "no_table: there is no styles.csv and no other table in it."),
+    ("--data no_images", 3, "no_images: there is styles.csv, but no picture."),
+]
+# One process imports what every command needs; each mistake is made in a fork of it.
+FORKS = """
+import json, os, sys
+import pipeline.run
+from pipeline.cli import main
+for number, words in enumerate(json.loads(sys.argv[1])):
+    if not os.fork():
+        for descriptor, name in enumerate(("out", "err"), start=1):
+            os.dup2(os.open(f"../{number}.{name}", os.O_WRONLY | os.O_CREAT), descriptor)
+        code = 1
+        try:
+            main(["run", *words])
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(100 if {"tensorflow", "tfx"} & set(sys.modules) else code)
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory) -> tuple[Path, dict[str, tuple[int, str, str]]]:
+    """Makes all mistakes: where, and for each the exit code and what was printed for people and as errors."""
+    place = Place(tmp_path_factory.mktemp("mistakes"))
+    environment = place.environment()
     (place.work / "file").write_text("no zip")
-    (place.work / "no_table" / "images").mkdir(parents=True)
-    (place.work / "no_images").mkdir()
-    shutil.copy(bare_catalogue / "styles.csv", place.work / "no_images")
-    words = arguments.split()
-    run = place.fashion("run", *words, *([] if "--data" in words else ["--data", bare_catalogue]))
-    assert (run.code, run.out) == (code, "")
-    assert run.err.count("\n") == 1
-    assert run.err.startswith("fashion: ")
-    assert said in run.err
-    assert run.seconds < SECONDS
-    assert not (place.work / "runs").exists()
+    for folder in ("no_table/images", "no_images", "catalogue/images"):
+        (place.work / folder).mkdir(parents=True)
+    (place.work / "catalogue" / "images" / "1.jpg").touch()
+    for folder in ("no_images", "catalogue"):
+        (place.work / folder / "styles.csv").write_text("id\n")
+    given = [each.split() for each, *_ in MISTAKES]
+    words = json.dumps([[*each, *([] if "--data" in each else ["--data", "catalogue"])] for each in given])
+    run = subprocess.run(
+        [sys.executable, "-c", FORKS, words],
+        cwd=place.work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = [[(place.folder / f"{n}.{name}").read_text() for name in ("out", "err")] for n in range(len(MISTAKES))]
+    codes = map(int, run.stdout.split())
+    return place.work, {row[0]: (code, *each) for row, code, each in zip(MISTAKES, codes, printed, strict=True)}
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), MISTAKES)
+def test_a_mistake_is_told_in_one_line_before_tfx_is_loaded(mistakes, arguments: str, code: int, said: str) -> None:
+    folder, ends = mistakes
+    ended, out, err = ends[arguments]
+    assert (ended, out) == (code, "")
+    assert err.count("\n") == 1
+    assert err.startswith("fashion: ")
+    assert said in err
+    assert not (folder / "runs").exists()
 
 
 def test_all_mistakes_in_a_recipe_are_told_at_once(place) -> None:

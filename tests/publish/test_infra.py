@@ -32,6 +32,7 @@ def test_image_without_a_version_is_refused(image):
         Serving(image=image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("image", "name", "tags", "digests"),
     [
