@@ -148,6 +148,7 @@ def test_every_round_has_a_seed_of_its_own() -> None:
     assert [case(), case(), case()] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_features_cached_once_give_the_notebooks_network_the_same_answers() -> None:
     import tensorflow as tf
 
