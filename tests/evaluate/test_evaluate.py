@@ -173,6 +173,13 @@ JUDGED: list[tuple[str, Confusion, Confusion | None, Gate, list[str]]] = [
         ["eyewear does not occur in the test split"],
     ),
     (
+        "absent class that is predicted under an open gate",
+        [[20, 0, 0], [0, 19, 1], [0, 0, 0]],
+        None,
+        OPEN,
+        ["eyewear does not occur in the test split"],
+    ),
+    (
         "never predicted class under an open gate",
         [[20, 0, 0], [0, 20, 0], [20, 0, 0]],
         None,

@@ -13,6 +13,7 @@ from components.ingest.settings import Picture
 from components.networks.settings import Model
 from components.train import strategy
 from components.train.calibration import best_temperature, read_calibration
+from components.train.features import FEATURES, open_split
 from components.train.fit import Diverged, fit
 from components.train.job import Job
 from components.train.settings import Finetune
@@ -20,7 +21,7 @@ from components.train.strategy import make_strategy
 from components.train.trainer import TrainerConfig, make_job, run_fn
 from pipeline.summary import _trained
 from tests.train.small import SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
-from tests.train.test_calibration import scaled
+from tests.train.test_calibration import scaled, softmax
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
 
@@ -48,6 +49,16 @@ def test_returned_network_has_the_best_loss_of_all_epochs_on_eval(fitted):
     job, network = fitted
     losses = [float(row["val_loss"]) for stage in ("head", "finetune") for row in history(job.work, stage)]
     assert loss_of(network, job.eval_pictures) == pytest.approx(min(losses), abs=1e-4)
+
+
+def test_head_that_is_kept_has_the_best_loss_of_its_epochs_on_eval(fitted):
+    job, _ = fitted
+    features = open_split(job, FEATURES, "eval")
+    with np.load(job.work / "head.npz") as saved:
+        loss, kernel, bias = (saved[name] for name in ("loss", "0", "1"))
+    answered = softmax(features.values[0] @ kernel + bias)[np.arange(len(features.labels)), features.labels]
+    assert -np.log(answered).mean() == pytest.approx(loss, abs=1e-4)
+    assert loss == pytest.approx(min(float(row["val_loss"]) for row in history(job.work, "head")))
 
 
 def test_confidences_are_scaled_by_eval_and_no_answer_changes(fitted):
