@@ -84,6 +84,10 @@ def inspect_catalogue(data: Path, layout: Layout = DEFAULT_LAYOUT) -> Inspection
     first = tables[0]
     contents = _contents(tables, catalogue.layout, Pictures(names, "", lambda _: False))
     uses = find_uses(contents, first.columns)
+    if sum(content.name in content.values for content in contents) > 1:
+        raise CatalogueError(
+            f"{first.place}: its first row is a product, {listed(first.names)}. Put one above that names the columns."
+        )
     if all(use.role != ID for use in uses):
         raise CatalogueError(
             f"{first.place}: none of its columns {listed(first.names)} can be the ids: all values are different "
@@ -93,7 +97,7 @@ def inspect_catalogue(data: Path, layout: Layout = DEFAULT_LAYOUT) -> Inspection
     catalogue = open_catalogue(str(data), layout)
     labels = {use.role: content.values for use, content in zip(uses, contents, strict=True) if use.role}
     rows, counts = count_rows(catalogue, best_label(labels))
-    counts.files = len(names)
+    counts.files = len(names) or counts.matched
     look_at(counts, names, catalogue.read_file)
     place = ", ".join(table.place for table in tables)
     return Inspection(str(data), catalogue, place, first.describe(), contents, uses, layout, rows, counts)

@@ -22,6 +22,15 @@ _VARIANTS = (
     "hauptartikel",
 )  # fmt: skip
 _MOST_VARIANTS = 100
+# What the values of columns are that nobody would learn kinds of products from, in English, German and French.
+_VALUES = {
+    "gender": "men women male female boys girls unisex kids herren damen frauen männer mädchen jungen kinder "
+    "homme femme",
+    "season": "summer winter spring fall autumn sommer herbst frühling frühjahr été hiver printemps automne",
+    "baseColour": "black white blue red green grey gray yellow brown pink purple orange beige gold silver navy schwarz "
+    "weiß weiss blau rot grün gelb grau braun rosa violett lila silber noir blanc bleu rouge vert jaune gris",
+}
+_NO_KINDS = ("brand", "vendor", "marke", "hersteller", "manufacturer", "supplier", "material", "size", "grosse", "tags")
 _HALF, _NEARLY_ALL = 0.5, 0.98
 
 
@@ -51,18 +60,21 @@ def find_uses(contents: Sequence[Content], named: Mapping[str, Column]) -> list[
     """
     roles = {role: contents[column.index] for role, column in named.items()}
     free = [content for content in contents if content.present and content not in roles.values()]
-    for role, find in ((PICTURE, _picture), (ID, _id), (NAME, _name), (None, _label)):
+    for role, find in ((PICTURE, _picture), (ID, _id), (NAME, _name)):
         if found := find(free, roles):
-            role = role or next(kind for kind in _KINDS if kind not in roles or not is_label(roles[kind]))
             roles[role] = found
             free = [content for content in free if content is not found]
+    roles |= _labels(free, roles)
     owners = {id(content): role for role, content in roles.items()}
+    if ID in roles:  # names of pictures can be both
+        owners[id(roles[ID])] = ID
     uses = []
     for index, content in enumerate(contents):
-        role = owners.get(id(content))
-        own = role is not None and role in named and named[role].index == index
-        reasons = ([named[role].reason] if role and own else []) + [_reason(content, role)]
-        uses.append(Use(content.name, role, "; ".join(filter(None, reasons)), own))
+        own = owners.get(id(content))
+        name = named.get(own) if own else None
+        by_name = name is not None and name.index == index
+        reasons = [name.reason, _reason(content, own)] if name and by_name else [_reason(content, own)]
+        uses.append(Use(content.name, own, "; ".join(reasons), by_name))
     return uses
 
 
@@ -112,12 +124,24 @@ def _name(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | No
     return max(texts, key=lambda content: content.distinct, default=None)
 
 
-def _label(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | None:
-    """The column with most classes, where no name says which; one that few rows have a value in is none."""
+def _labels(free: Sequence[Content], roles: Mapping[str, Content]) -> dict[str, Content]:
+    """The column of kinds, where no name says which: that with most values, colours and the like aside; and those."""
     if any(role in roles and is_label(roles[role]) for role in _KINDS):
-        return None
+        return {}
     fitting = [content for content in free if is_label(content) and content.present >= _HALF * content.rows]
-    return max(fitting, key=lambda content: len(content.values), default=None)
+    found = {role: content for content in fitting for role, words in _VALUES.items() if _share(content, words) >= _HALF}
+    kinds = [content for content in fitting if content not in found.values() and plain(content.name) not in _NO_KINDS]
+    best = max(kinds, key=lambda content: len(content.values), default=None)
+    free_kind = next(role for role in _KINDS if role not in roles or not is_label(roles[role]))
+    found = {role: content for role, content in found.items() if role not in roles}
+    return found | ({free_kind: best} if best else {})
+
+
+def _share(content: Content, words: str) -> float:
+    """In how many rows the value is, or holds, one of some words."""
+    known = set(words.split())
+    fitting = (rows for value, rows in content.values.items() if not known.isdisjoint(value.casefold().split()))
+    return sum(fitting) / max(content.present, 1)
 
 
 def _reason(content: Content, role: str | None) -> str:

@@ -85,7 +85,8 @@ def test_columns_that_no_one_knows_by_name_are_told_by_their_values(shops, tmp_p
     inspection = inspect_catalogue(shop)
     assert inspection.roles["id"] == "c1"
     assert inspection.roles["productDisplayName"] == "c10"
-    assert inspection.roles[plan_of(inspection).column] in ("c5", "c6")  # most values that repeat
+    assert inspection.roles[plan_of(inspection).column] == "c5"  # most values that repeat, and no colours
+    assert inspection.roles["baseColour"] == "c6"
     assert (
         inspection.pictures.matched == 98
     )  # without a column that is the year, the row with stray commas is ambiguous
@@ -191,3 +192,24 @@ def test_tables_as_shops_export_them_are_understood(shops, tmp_path, table):
     assert inspection.rows.products >= (58 if "comma" in table.stem else 60)
     assert inspection.roles["articleType"] == "articleType"
     assert inspection.pictures.matched == inspection.rows.products
+
+
+def test_of_several_tables_that_with_the_products_is_taken(shops, tmp_path):
+    shop = tmp_path / "shop"
+    shutil.copytree(shops / "kaggle", shop)
+    (shop / "styles.csv").rename(shop / "articles.csv")
+    (shop / "customers.csv").write_text("customer,age\n" + "".join(f"{n},{n % 40}\n" for n in range(200)))
+    inspection = inspect_catalogue(shop)
+    assert (inspection.layout.table, inspection.rows.products) == ("articles.csv", 100)
+    write_draft(inspection, tmp_path / "mine", SCHEMA)
+    assert load_layout(tmp_path / "mine" / "catalogue.yaml").table == "articles.csv"
+
+
+def test_a_table_without_names_of_columns_is_refused(shops, tmp_path):
+    shop = tmp_path / "shop"
+    shutil.copytree(shops / "kaggle", shop)
+    _, _, rest = (shop / "styles.csv").read_text().partition("\n")
+    (shop / "styles.csv").write_text(rest)
+    shown = said(shop)
+    assert shown.exit_code == 3
+    assert "first row is a product" in shown.output
