@@ -21,7 +21,7 @@ from components.inspect.pictures import PictureCounts, find_template, look_at
 from components.inspect.roles import Use, best_label, find_uses, find_variants
 from components.inspect.rows import Rows, count_rows
 
-_FIRST_ROWS, _HALF = 1_000, 0.5
+_FIRST_ROWS, _MOST_LABELS, _HALF = 1_000, 1_000, 0.5
 
 
 @dataclass
@@ -63,9 +63,11 @@ class Inspection:
         """Everything but values of single rows, as JSON holds it."""
         columns = [asdict(use) | {"values": len(content.values), "missing": content.rows - content.present}
                    for use, content in zip(self.uses, self.contents, strict=True)]  # fmt: skip
+        labels = {role: dict(counts.most_common(_MOST_LABELS)) for role, counts in self.rows.labels.items()}
         pictures = {**vars(self.pictures), "sizes": [self.pictures.median] if self.pictures.sizes else []}
+        rows, layout = vars(self.rows) | {"labels": labels}, self.layout.model_dump()
         return {"data": self.data, "table": self.table, "dialect": dict(self.dialect), "columns": columns,
-                "rows": vars(self.rows), "pictures": pictures, "layout": self.layout.model_dump()}  # fmt: skip
+                "rows": rows, "pictures": pictures, "layout": layout}  # fmt: skip
 
 
 def inspect_catalogue(data: Path, layout: Layout = DEFAULT_LAYOUT) -> Inspection:

@@ -213,3 +213,13 @@ def test_a_table_without_names_of_columns_is_refused(shops, tmp_path):
     shown = said(shop)
     assert shown.exit_code == 3
     assert "first row is a product" in shown.output
+
+
+def test_a_drafts_limits_leave_room_for_what_is_missing_now(shops, tmp_path):
+    shop = tmp_path / "shop"
+    shutil.copytree(shops / "kaggle", shop)
+    for path in sorted((shop / "images").iterdir())[:20]:
+        path.unlink()
+    write_draft(inspect_catalogue(shop), tmp_path / "mine", SCHEMA)
+    limits = load_recipe(str(tmp_path / "mine" / "recipe.yaml")).validation
+    assert 0.21 < limits.quarantine < limits.class_quarantine < 0.6
