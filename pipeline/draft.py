@@ -5,19 +5,14 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from components.errors import RecipeError
 from components.inspect.inspection import Inspection
-from components.inspect.roles import best_label
+from components.inspect.plan import Plan, plan_of
 
 CATALOGUE, SCHEMA, RECIPE = "catalogue.yaml", "schema.pbtxt", "recipe.yaml"
 
-_SMALL = 5_000
-# Of so many products of a class none is in eval, or none in test, once in four thousand runs or less.
-ENOUGH, _ENOUGH_OF_MANY = 40, 100
-_FEWER = (20, 10, 5, 3, 2, 1)
 # As quickstart and sub_category train, which were measured on few and on many products.
 _SHORT = (
     "head: {epochs: 40, learning_rate: 3e-3, patience: 8, views: 2}",
@@ -29,56 +24,6 @@ _LONG = (
     "finetune: {epochs: 5, learning_rate: 3e-4, unfreeze_from: block4, views: 2}",
 )  # fmt: skip
 _MARK = re.compile(r"# Draft ([0-9a-f]{12}) ")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a draft says of the classes.
-
-    Attributes:
-        column: our name of the label's column.
-        classes: those that can be trained and tested, with their products.
-        others: those that are too small.
-        minimum: `labels.minimum`.
-        certain: whether chance leaves no class without products in a split.
-    """
-
-    column: str
-    classes: Mapping[str, int]
-    others: Mapping[str, int]
-    minimum: int
-    certain: bool
-
-    @property
-    def products(self) -> int:
-        """How many are in the classes."""
-        return sum(self.classes.values())
-
-    @property
-    def small(self) -> bool:
-        """Whether they are few: splits are larger shares then, and training is shorter."""
-        return self.products < _SMALL
-
-
-def plan_of(inspection: Inspection) -> Plan:
-    """Chooses the column of the labels, and how many products a class needs.
-
-    Raises:
-        RecipeError: no column has two values that repeat.
-    """
-    column = best_label(inspection.rows.labels)
-    if column is None:
-        raise RecipeError(
-            f"{inspection.data}: no column holds classes, a few values that repeat. Add one to {inspection.table} that "
-            "says what each product is."
-        )
-    counts = inspection.rows.labels[column]
-    first = ENOUGH if counts.total() < _SMALL else _ENOUGH_OF_MANY
-    minimum = next(n for n in (first, *_FEWER) if n == 1 or sum(rows >= n for rows in counts.values()) >= 2)
-    ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    classes = {name: rows for name, rows in ordered.items() if rows >= minimum}
-    others = {name: rows for name, rows in ordered.items() if rows < minimum}
-    return Plan(column, classes, others, minimum, minimum == first)
 
 
 def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool = False) -> list[Path]:

@@ -13,7 +13,7 @@ from components.inspect.contents import Content
 LABELS = get_args(LabelColumn)
 # By which roles a shop's assortment is best told apart: by what a product is, before whom or what it is for.
 _BEST_LABELS = ("articleType", "subCategory", "masterCategory", "usage", "gender", "season", "baseColour")
-_KINDS = _BEST_LABELS[:3]
+KINDS = _BEST_LABELS[:3]
 _MOST_CLASSES = 500
 # What shops call the column whose value all sizes and colours of a product share.
 _VARIANTS = (
@@ -30,7 +30,7 @@ _VALUES = {
     "baseColour": "black white blue red green grey gray yellow brown pink purple orange beige gold silver navy schwarz "
     "weiß weiss blau rot grün gelb grau braun rosa violett lila silber noir blanc bleu rouge vert jaune gris",
 }
-_NO_KINDS = ("brand", "vendor", "marke", "hersteller", "manufacturer", "supplier", "material", "size", "grosse", "tags")
+_NOKINDS = ("brand", "vendor", "marke", "hersteller", "manufacturer", "supplier", "material", "size", "grosse", "tags")
 _HALF, _NEARLY_ALL = 0.5, 0.98
 
 
@@ -126,13 +126,13 @@ def _name(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | No
 
 def _labels(free: Sequence[Content], roles: Mapping[str, Content]) -> dict[str, Content]:
     """The column of kinds, where no name says which: that with most values, colours and the like aside; and those."""
-    if any(role in roles and is_label(roles[role]) for role in _KINDS):
+    if any(role in roles and is_label(roles[role]) for role in KINDS):
         return {}
     fitting = [content for content in free if is_label(content) and content.present >= _HALF * content.rows]
     found = {role: content for content in fitting for role, words in _VALUES.items() if _share(content, words) >= _HALF}
-    kinds = [content for content in fitting if content not in found.values() and plain(content.name) not in _NO_KINDS]
+    kinds = [content for content in fitting if content not in found.values() and plain(content.name) not in _NOKINDS]
     best = max(kinds, key=lambda content: len(content.values), default=None)
-    free_kind = next(role for role in _KINDS if role not in roles or not is_label(roles[role]))
+    free_kind = next(role for role in KINDS if role not in roles or not is_label(roles[role]))
     found = {role: content for role, content in found.items() if role not in roles}
     return found | ({free_kind: best} if best else {})
 

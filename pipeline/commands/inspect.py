@@ -72,7 +72,8 @@ def inspect(data: Path, draft: Path | None, force: bool, layout: Path | None, as
 def _write(inspection: "Inspection", folder: Path, force: bool) -> list[Path]:
     import tempfile
 
-    from pipeline.draft import plan_of, write_draft
+    from components.inspect.plan import plan_of
+    from pipeline.draft import write_draft
     from pipeline.view import quiet
 
     column = plan_of(inspection).column  # refused before TensorFlow is loaded
@@ -104,7 +105,7 @@ def _table(inspection: "Inspection") -> Iterator[Any]:
 
 
 def _labels(inspection: "Inspection") -> Iterator[Any]:
-    from pipeline.draft import ENOUGH
+    from components.inspect.plan import ENOUGH
 
     labels = {role: counts for role, counts in inspection.rows.labels.items() if len(counts) > 1}
     if not labels:
@@ -146,6 +147,9 @@ def _faults(inspection: "Inspection") -> Iterator[Any]:
 
 
 def _next(inspection: "Inspection", fits: list["Fit"], written: list[Path]) -> Iterator[Any]:
+    from components.errors import RecipeError
+    from components.inspect.plan import plan_of
+
     data = inspection.data
     if written:
         for path in written:
@@ -161,4 +165,10 @@ def _next(inspection: "Inspection", fits: list["Fit"], written: list[Path]) -> I
     else:
         obstacles = dict.fromkeys(fit.obstacle for fit in fits if fit.obstacle)
         yield f"No recipe of the project takes it as it is: {next(iter(obstacles))}."
-    yield f"A recipe of its own: fashion inspect {data} --draft DIR"
+    try:
+        plan = plan_of(inspection)
+    except RecipeError as error:
+        yield str(error)
+    else:
+        what = f"{len(plan.classes):,} classes of {inspection.roles[plan.column]}, {plan.products:,} products"
+        yield f"A recipe of its own for {what}: fashion inspect {data} --draft DIR"

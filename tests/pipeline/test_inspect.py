@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from click.testing import CliRunner, Result
 from components.errors import RecipeError
 from components.ingest.settings import load_layout
 from components.inspect.inspection import Inspection, inspect_catalogue
+from components.inspect.plan import plan_of
 from pipeline import cli
 from pipeline.advice import fits_of
-from pipeline.draft import plan_of, write_draft
+from pipeline.draft import write_draft
 from pipeline.experiment import read_experiment
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
@@ -127,7 +130,7 @@ def test_the_recipes_of_the_project_fit_kaggles_vocabulary_alone(inspections):
 def test_what_is_printed_fits_and_names_the_next_command(shops, shape):
     shown = said(shops / shape)
     assert shown.exit_code == 0, shown.output
-    assert f"fashion inspect {shops / shape} --draft DIR" in shown.output
+    assert f": fashion inspect {shops / shape} --draft DIR" in shown.output
     assert "99 of 100 products have one" in shown.output
 
 
@@ -223,3 +226,15 @@ def test_a_drafts_limits_leave_room_for_what_is_missing_now(shops, tmp_path):
     write_draft(inspect_catalogue(shop), tmp_path / "mine", SCHEMA)
     limits = load_recipe(str(tmp_path / "mine" / "recipe.yaml")).validation
     assert 0.21 < limits.quarantine < limits.class_quarantine < 0.6
+
+
+def test_a_draft_learns_what_products_are_as_finely_as_most_of_them_allow(inspections):
+    few, many = Counter({f"type {n}": 10 for n in range(40)}), Counter(Tops=200, Shoes=150, Bags=50)
+    for labels, column in (
+        ({"articleType": few, "subCategory": many, "gender": Counter(Men=200, Women=200)}, "subCategory"),
+        ({"articleType": many, "subCategory": many}, "articleType"),
+        ({"articleType": few, "subCategory": few}, "articleType"),
+        ({"gender": many}, "gender"),
+    ):
+        rows = replace(inspections["kaggle"].rows, labels=labels)
+        assert plan_of(replace(inspections["kaggle"], rows=rows)).column == column
