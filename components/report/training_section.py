@@ -8,7 +8,7 @@ from pathlib import Path
 from components.ingest.settings import Picture
 from components.networks.profiles import LOGITS, PROFILES, part_of, read_unfreeze
 from components.networks.settings import Model
-from components.report.facts.training import Block, Epoch, Network, Stage, TrainingFacts
+from components.report.facts.training import Block, Epoch, Network, Phase, TrainingFacts
 from components.report.facts.verdict import StageTime
 from components.report.reading import Reading
 from components.train.calibration import read_calibration
@@ -26,14 +26,14 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
         reading.miss("training", "everything", "The run ended before train did.")
         return None
     pictures = None if reading.uses is None else int(reading.uses.sum())
-    stages = reading.attempt("training", "epochs", lambda: read_stages(folder, train, pictures)) or ()
-    if not any(stage.seconds for stage in stages):
+    phases = reading.attempt("training", "epochs", lambda: read_phases(folder, train, pictures)) or ()
+    if not any(phase.seconds for phase in phases):
         reading.miss("training", "throughput", "Training did not record how long its epochs took.")
-    dropped = any(stage.name == "finetune" and not stage.kept for stage in stages)
+    dropped = any(phase.name == "finetune" and not phase.kept for phase in phases)
     kept = train.model_copy(update={"finetune": None}) if dropped else train
     scaled = reading.attempt("training", "calibration", lambda: read_calibration(folder))
     return TrainingFacts(
-        stages,
+        phases,
         _network(reading, kept),
         seconds_of(reading.sources.stages),
         train.calibrate,
@@ -41,19 +41,19 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
     )
 
 
-def read_stages(folder: Path, train: Train, pictures: int | None) -> tuple[Stage, ...]:
+def read_phases(folder: Path, train: Train, pictures: int | None) -> tuple[Phase, ...]:
     """Reads a ModelRun artifact.
 
     Args:
-        folder: where it lies; one CSV for each stage, one line for each epoch.
+        folder: where it lies; one CSV for each phase, one line for each epoch.
         train: the recipe's settings.
         pictures: that an epoch trains on; None if not known.
     """
-    stages = {"head": train.head, "finetune": train.finetune}
-    planned = {name: stage.epochs if stage else None for name, stage in stages.items()}
+    phases = {"head": train.head, "finetune": train.finetune}
+    planned = {name: phase.epochs if phase else None for name, phase in phases.items()}
     epochs = {name: _read_epochs(folder / f"{name}.csv") for name in planned}
     kept = kept_phase({name: [epoch.val_loss for epoch in rows] for name, rows in epochs.items()})
-    return tuple(_stage(name, rows, planned[name], name == kept, pictures) for name, rows in epochs.items() if rows)
+    return tuple(_phase(name, rows, planned[name], name == kept, pictures) for name, rows in epochs.items() if rows)
 
 
 def seconds_of(stages: Sequence[StageTime]) -> float | None:
@@ -108,9 +108,9 @@ def _part(variable: str, known: tuple[str, ...]) -> str:
 
 
 def _trained(part: str, model: Model, train: Train) -> tuple[str, ...]:
-    """The stages that train a part, or some of it."""
+    """The phases that train a part, or some of it."""
     if part == "head":
-        return tuple(name for name, stage in (("head", train.head), ("finetune", train.finetune)) if stage)
+        return tuple(name for name, phase in (("head", train.head), ("finetune", train.finetune)) if phase)
     unfrozen = _unfrozen(model, train)
     if isinstance(unfrozen, int):  # layers, counted from the end; how far down they reach is not told by their names
         unfrozen = PROFILES[model.backbone].parts[-1:]
@@ -140,11 +140,11 @@ def _optional(figure: float | None) -> float | None:
     return None if figure is None or math.isnan(figure) else figure
 
 
-def _stage(name: str, epochs: tuple[Epoch, ...], planned: int | None, kept: bool, pictures: int | None) -> Stage:
+def _phase(name: str, epochs: tuple[Epoch, ...], planned: int | None, kept: bool, pictures: int | None) -> Phase:
     times = [epoch.seconds for epoch in epochs if epoch.seconds is not None]
     complete = len(times) == len(epochs)
     best = best_epoch([epoch.val_loss for epoch in epochs])
-    return Stage(
+    return Phase(
         name=name,
         epochs=epochs,
         planned=planned,

@@ -38,7 +38,7 @@ from components.report.facts.quality import (
     Similar,
     SliceQuality,
 )
-from components.report.facts.training import Block, Epoch, Network, Stage, TrainingFacts
+from components.report.facts.training import Block, Epoch, Network, Phase, TrainingFacts
 from components.report.facts.verdict import Baseline, ProvenanceFacts, Reason, StageTime, Use, VerdictFacts
 
 HOSTILE = "<script>alert(1)</script></script><!--\"'&amp;{{7*7}}"
@@ -222,9 +222,9 @@ class _Maker:
             Block("head", 7_686, ("head", "finetune")),
         )
         return TrainingFacts(
-            stages=(
-                Stage("head", epochs(20), 100, 17, kept=False, seconds=66.0, images_per_second=913.0),
-                Stage("finetune", epochs(5), 8, 5, kept=True, seconds=301.0, images_per_second=87.0),
+            phases=(
+                Phase("head", epochs(20), 100, 17, kept=False, seconds=66.0, images_per_second=913.0),
+                Phase("finetune", epochs(5), 8, 5, kept=True, seconds=301.0, images_per_second=87.0),
             ),
             network=Network(
                 "efficientnet_b0", "imagenet", 160, 1280, blocks, reference=PROFILES["efficientnet_b0"].reference

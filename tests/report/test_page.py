@@ -72,10 +72,10 @@ def of_training(facts: RunFacts) -> Iterator[str]:
     assert training.network is not None
     yield duration(training.seconds)
     yield from map(whole, (training.network.parameters, *(block.parameters for block in training.network.blocks)))
-    for stage in training.stages:
-        yield from (duration(stage.seconds), whole(stage.images_per_second), str(stage.planned))
-        yield f"epoch {stage.chosen}, of {len(stage.epochs)} trained"
-        for epoch in stage.epochs:
+    for phase in training.phases:
+        yield from (duration(phase.seconds), whole(phase.images_per_second), str(phase.planned))
+        yield f"epoch {phase.chosen}, of {len(phase.epochs)} trained"
+        for epoch in phase.epochs:
             yield from map(percent, (epoch.accuracy, epoch.val_accuracy))
             yield from map(number, (epoch.loss, epoch.val_loss, epoch.learning_rate))
 
@@ -249,7 +249,7 @@ OPTIONAL = {
 }
 LISTS = {
     "data": ("classes", "quarantined", "unmapped", "repaired", "columns", "histograms", "sizes", "notes"),
-    "training": ("stages",),
+    "training": ("phases",),
     "quality": ("pairs", "curves", "coverage", "slices"),
     "pictures": ("sure", "edge", "worst", "similar"),
     "provenance": ("stages",),
@@ -292,10 +292,10 @@ def test_a_run_of_which_nothing_is_known_still_has_a_page_and_a_card(tmp_path: P
 def test_a_diverged_training_is_drawn(tmp_path: Path) -> None:
     full = _small()
     assert full.training is not None
-    stage = full.training.stages[0]
-    lost = dataclasses.replace(stage.epochs[-1], loss=float("nan"), val_loss=float("inf"))
-    stages = (dataclasses.replace(stage, epochs=(*stage.epochs[:-1], lost)),)
-    page = written(dataclasses.replace(full, training=dataclasses.replace(full.training, stages=stages)), tmp_path)
+    phase = full.training.phases[0]
+    lost = dataclasses.replace(phase.epochs[-1], loss=float("nan"), val_loss=float("inf"))
+    phases = (dataclasses.replace(phase, epochs=(*phase.epochs[:-1], lost)),)
+    page = written(dataclasses.replace(full, training=dataclasses.replace(full.training, phases=phases)), tmp_path)
     assert page.script("figures")["figures"]["training-loss"]["data"][0]["y"][-1] is None
 
 

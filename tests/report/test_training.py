@@ -1,4 +1,4 @@
-"""What a report says of the training: its stages, how fast they were and what they trained."""
+"""What a report says of the training: its phases, how fast they were and what they trained."""
 
 import csv
 from pathlib import Path
@@ -23,18 +23,18 @@ def write_epochs(file: Path, losses: list[float], **more: list[float]) -> None:
 def test_the_stage_kept_is_the_one_that_reached_the_lower_loss(tmp_path, finetune, kept):
     write_epochs(tmp_path / "head.csv", [0.9, 0.5, 0.6])
     write_epochs(tmp_path / "finetune.csv", finetune)
-    stages = training.read_stages(tmp_path, Train(), 100)
-    assert [stage.name for stage in stages] == ["head", "finetune"]
-    assert [stage.name for stage in stages if stage.kept] == [kept]
-    assert stages[0].chosen == 2
-    assert stages[0].images_per_second is None
+    phases = training.read_phases(tmp_path, Train(), 100)
+    assert [phase.name for phase in phases] == ["head", "finetune"]
+    assert [phase.name for phase in phases if phase.kept] == [kept]
+    assert phases[0].chosen == 2
+    assert phases[0].images_per_second is None
 
 
 def test_throughput_and_learning_rate_are_told_where_training_recorded_them(tmp_path):
     write_epochs(tmp_path / "head.csv", [0.9, 0.5], learning_rate=[0.01, 0.005], seconds=[4.0, 1.0])
-    [stage] = training.read_stages(tmp_path, Train(), 100)
-    assert (stage.seconds, stage.images_per_second) == (5, 40)
-    assert [epoch.learning_rate for epoch in stage.epochs] == [0.01, 0.005]
+    [phase] = training.read_phases(tmp_path, Train(), 100)
+    assert (phase.seconds, phase.images_per_second) == (5, 40)
+    assert [epoch.learning_rate for epoch in phase.epochs] == [0.01, 0.005]
 
 
 def test_blocks_hold_every_parameter_and_say_which_stage_trains_them():

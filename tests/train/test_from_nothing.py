@@ -1,4 +1,4 @@
-"""Training without pretrained weights: one stage, all of the network, its batch norms with it."""
+"""Training without pretrained weights: one phase, all of the network, its batch norms with it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ FROM_NOTHING = Train(
 
 
 @pytest.mark.slow
-def test_network_from_nothing_learns_in_one_stage_with_its_batch_norms(data, tmp_path):
+def test_network_from_nothing_learns_in_one_phase_with_its_batch_norms(data, tmp_path):
     mixed = FROM_NOTHING.model_copy(update={"augment": PLAIN.model_copy(update={"mixup": 0.1, "erase": 0.25})})
     job = replace(job_of(data, tmp_path, mixed), model=SMALL)
     network = fit(job)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.report.training_section import read_stages
+from components.report.training_section import read_phases
 from components.train.history import best_epoch, kept_phase, mend_history, read_history
 from components.train.settings import Train
 from pipeline.summary import _trained
@@ -66,9 +66,9 @@ def test_console_and_report_name_the_epochs_and_the_phase_that_are_in_the_model(
     if finetune:
         write(tmp_path, "finetune", finetune)
     assert _trained(tmp_path) == said
-    stages = read_stages(tmp_path, Train(), None)
-    assert [stage.chosen for stage in stages] == chosen
-    assert [stage.name for stage in stages if stage.kept] == [kept]
+    phases = read_phases(tmp_path, Train(), None)
+    assert [phase.chosen for phase in phases] == chosen
+    assert [phase.name for phase in phases if phase.kept] == [kept]
 
 
 def test_a_loss_that_is_no_number_is_never_the_best() -> None:

@@ -50,14 +50,14 @@ def drawn(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def steps(recipe: Recipe, trunk: keras.Model, head: keras.Model) -> list[float]:
-    """Losses of two steps of the recipe's last stage, from the place that it unfreezes."""
+    """Losses of two steps of the recipe's last phase, from the place that it unfreezes."""
     train = recipe.train
-    stage = train.finetune or train.head
+    phase = train.finetune or train.head
     if train.finetune:
         set_trainable_from(trunk, recipe.model.backbone, train.finetune.unfreeze_from, batch_norm=train.head is None)
     pictures, labels = drawn(trunk.input_shape[1])
     network = training_network(trunk, head, changes(train.augment, train.seed))
-    compile_network(network, train, stage, 2, make_loss(train, labels, CLASSES))
+    compile_network(network, train, phase, 2, make_loss(train, labels, CLASSES))
     network.run_eagerly = True  # for two steps a graph is not worth its while
     batches = tf.data.Dataset.from_tensors((pictures, np.eye(CLASSES, dtype=np.float32)[labels])).repeat(2)
     return [network.train_on_batch(*batch)[0] for batch in batches.apply(mixing(train.augment, train.seed))]

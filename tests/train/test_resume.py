@@ -60,7 +60,7 @@ def resumed(folder: Path) -> list[Progress]:
 
 
 @pytest.mark.slow
-def test_training_killed_in_each_stage_goes_on_from_there_and_ends_as_well(own_data):
+def test_training_killed_in_each_phase_goes_on_from_there_and_ends_as_well(own_data):
     work = own_data / "work"
     killed(own_data, "features eval", 30)
     assert names(work) == {"features-train.npy", "features-eval.partial"}

@@ -19,15 +19,15 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of training.
+class Phase:
+    """One phase of training.
 
     Attributes:
         name: "head" or "finetune".
         epochs: in order.
         planned: epochs that the recipe allows; None where it is not known.
         chosen: number of the epoch with the lowest validation loss; None where every loss was no number.
-        kept: whether its weights are the model's: a later stage that does no better is dropped.
+        kept: whether its weights are the model's: a later phase that does no better is dropped.
         seconds: all epochs together, if recorded.
         images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
     """
@@ -48,7 +48,7 @@ class Block:
     Attributes:
         name: "stem", "block1" … "block7", "top", "pool", "head".
         parameters: numbers in it.
-        trained: the stages that train it; empty where it stays as pretrained.
+        trained: the phases that train it; empty where it stays as pretrained.
     """
 
     name: str
@@ -91,14 +91,14 @@ class TrainingFacts:
     """How training went.
 
     Attributes:
-        stages: those that ran.
+        phases: those that ran.
         network: None where it could not be read.
         seconds: the whole of it; None where it is not known, or an earlier run did it.
         calibrated: whether confidences were scaled on the eval split; None where that is not known.
         scaling: how, and what that rests on; None where they were not, or that was not recorded.
     """
 
-    stages: tuple[Stage, ...]
+    phases: tuple[Phase, ...]
     network: Network | None
     seconds: float | None
     calibrated: bool | None = None

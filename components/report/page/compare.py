@@ -123,9 +123,9 @@ def _class_counts(a: RunFacts, b: RunFacts) -> Iterator[Row]:
 
 
 def _training(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    stages = [{stage.name: stage for stage in run.training.stages} if run.training else {} for run in (a, b)]
-    for name in dict.fromkeys([*stages[0], *stages[1]]):
-        one, other = (of.get(name) for of in stages)
+    phases = [{phase.name: phase for phase in run.training.phases} if run.training else {} for run in (a, b)]
+    for name in dict.fromkeys([*phases[0], *phases[1]]):
+        one, other = (of.get(name) for of in phases)
         chosen = [of.chosen if of else None for of in (one, other)]
         yield _counts(f"{name}, chosen epoch", chosen[0], chosen[1])
         reached = [

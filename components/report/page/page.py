@@ -72,7 +72,7 @@ def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
         plots["histograms"] = [data.histogram(measure) for measure in facts.data.histograms]
         plots["drift"] = [data.drift(facts.data.drift)] if facts.data.drift else []
     if facts.training:
-        plots["training"] = [*training.learning_curves(facts.training.stages)] if facts.training.stages else []
+        plots["training"] = [*training.learning_curves(facts.training.phases)] if facts.training.phases else []
     if facts.quality:
         plots.update(_quality_plots(facts.quality))
     return plots
