@@ -141,9 +141,9 @@ def _finetuning(
     from components.networks.classifier import training_network
     from components.train.augment import changes
 
-    stage = _unfreeze(trunk, way)
+    phase = _unfreeze(trunk, way)
     network = training_network(trunk, head, changes(Augment(), 1))
-    _compile(network, stage)
+    _compile(network, phase)
     return partial(network.fit, batches, verbose=0)
 
 
@@ -154,32 +154,32 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
     from components.networks.layers import divide
     from components.train.features import CachedBatches, Features
 
-    stage = _unfreeze(trunk, "tail")
+    phase = _unfreeze(trunk, "tail")
     divided = divide(trunk)
     if divided is None:
-        raise ValueError(f"{trunk.name} has no frozen part below {stage.unfreeze_from}")
+        raise ValueError(f"{trunk.name} has no frozen part below {phase.unfreeze_from}")
     frozen, trained = divided
     values = np.concatenate([frozen(batch) for batch, _ in pictures.batches(_BATCH)])[np.newaxis].astype(np.float16)
     batches = CachedBatches(Features(values, pictures.labels), _CLASSES, _BATCH, seed=1)
     network = keras.Model(trained.input, head(trained.output))
-    _compile(network, stage)
+    _compile(network, phase)
     return partial(network.fit, batches, verbose=0, shuffle=False)
 
 
 def _unfreeze(trunk: "keras.Model", way: str) -> Finetune:
     from components.networks.backbones import set_trainable_from
 
-    stage = Finetune(unfreeze_from=_LOWEST[way], schedule="constant")
-    set_trainable_from(trunk, trunk.name, stage.unfreeze_from)  # a pooled trunk has its backbone's name
-    return stage
+    phase = Finetune(unfreeze_from=_LOWEST[way], schedule="constant")
+    set_trainable_from(trunk, trunk.name, phase.unfreeze_from)  # a pooled trunk has its backbone's name
+    return phase
 
 
-def _compile(network: "keras.Model", stage: Head | Finetune) -> None:
+def _compile(network: "keras.Model", phase: Head | Finetune) -> None:
     import keras
 
     from components.train.optimizer import compile_network
 
-    compile_network(network, Train(), stage, 1, keras.losses.CategoricalCrossentropy())
+    compile_network(network, Train(), phase, 1, keras.losses.CategoricalCrossentropy())
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from components.report.facts.jpeg import Jpeg
+from pydantic import Base64UrlBytes, Field
+
+Jpeg = Annotated[Base64UrlBytes, Field(description="a JPEG file, at most 160 pixels on its longer side")]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from components.evaluate.verdict import ClassFigures
-from components.report.facts.jpeg import Jpeg
+from components.report.facts.data import Jpeg
 
 
 @dataclass(frozen=True)
