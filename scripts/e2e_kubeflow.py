@@ -111,7 +111,7 @@ def refuses(site: Site) -> str:
 
 
 def recovers(site: Site) -> str:
-    """The Trainer's container is killed in the middle of its second stage."""
+    """The Trainer's container is killed in the middle of its second phase."""
     before, finished = site.models(), site.find("work/**/head.npz")
 
     def halfway() -> bool:
