@@ -25,8 +25,6 @@ from tfx.components.infra_validator import error_types
 from tfx.components.infra_validator.model_server_runners import base_runner
 
 from components.errors import PublishError
-from components.infra.names import JUDGED, Answer
-from components.infra.requests import Question
 from serving.contract import ContractBroken
 from serving.server.errors import ServingError
 
@@ -68,30 +66,7 @@ class ServedModel:
         request.model_spec.name, request.model_spec.signature_name = self._name, signature
         for name, values in inputs.items():
             request.inputs[name].CopyFrom(tf.make_tensor_proto(values, dtype=tf.string, shape=values.shape))
-        return self._predict(request)
-
-    def answer(self, question: Question) -> Answer:
-        """Asks about products, and holds the answer against what was asked: one row for each picture.
-
-        Raises:
-            ValidationFailed: it fails, or the rows are not as many.
-            JobAborted: it gave no answer.
-        """
-        request, rows = question
-        signature, began = str(request.model_spec.signature_name), time.monotonic()
-        try:
-            outputs = self._predict(request)
-        except ServingError as error:
-            raise error_types.ValidationFailed(f"{signature}: {error.code.name}: {error.message}") from error
-        seconds = time.monotonic() - began
-        outputs = {name: _texts(values) for name, values in outputs.items()}
-        answered = outputs.get("probabilities" if signature == JUDGED else "error", ())
-        if any(len(values) != len(rows) for values in (answered, *outputs.values())):
-            raise error_types.ValidationFailed(f"{signature}: {len(rows)} pictures get {len(answered)} answers")
-        return Answer(signature, rows, outputs, seconds)
-
-    def _predict(self, request: Any) -> dict[str, np.ndarray]:
-        answer = _call(self._service.Predict, request, request.model_spec.signature_name)
+        answer = _call(self._service.Predict, request, signature)
         return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
 
 
@@ -114,8 +89,6 @@ def served(runner: base_runner.BaseModelServerRunner, model: str, seconds: float
         with grpc.insecure_channel(runner.GetEndpoint()) as channel:
             _wait_until_loaded(model_service_pb2_grpc.ModelServiceStub(channel), model, deadline)
             yield ServedModel(model, channel)
-    except error_types.GracefulShutdown:
-        raise
     except error_types.DeadlineExceeded as error:
         _log(runner)
         raise PublishError(
@@ -162,10 +135,6 @@ def _call(method: Any, request: Any, title: str) -> Any:
         if error.code() in _NO_VERDICT:
             raise error_types.JobAborted(f"it gave no answer, {title}: {error.code().name}: {said}") from error
         raise ServingError(error.code(), said) from error
-
-
-def _texts(values: np.ndarray) -> np.ndarray:
-    return np.char.decode(values.astype(bytes), "utf-8", "replace") if values.dtype == object else values
 
 
 def _first_line(text: str | None) -> str:

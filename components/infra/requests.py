@@ -1,15 +1,20 @@
 """What a model server is asked before a model is published, and what it will replay whenever it loads that model."""
 
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
+import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.features import ID, IMAGE_BYTES
-from components.infra.names import JUDGED, choose
+from components.infra.names import JUDGED, Answer, choose
 from components.transform.taxonomy import Taxonomy
+from serving.contract import Model
+from serving.server.errors import ServingError
 
 WARMUP = "tf_serving_warmup_requests"  # in assets.extra/, where TensorFlow Serving looks for it
 
@@ -20,9 +25,6 @@ _INPUTS = {**SIGNATURES, JUDGED: _EXAMPLES}
 _ALONE = 16  # pictures that are asked about one by one as well
 _WARMUP_BYTES = 200_000
 _WARMUP_PICTURES = 4
-
-
-Question = tuple[predict_pb2.PredictRequest, range]  # and the pictures it is about, by position among all
 
 
 def read_records(files: Sequence[str], taxonomy: Taxonomy, count: int) -> tuple[list[bytes], list[str]]:
@@ -61,23 +63,43 @@ def picture_of(record: bytes) -> bytes:
     return tf.train.Example.FromString(record).features.feature[IMAGE_BYTES].bytes_list.value[0]
 
 
-def build_questions(model: str, records: Sequence[bytes], batch: int) -> Iterator[Question]:
+def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
     """Asks about real products: through each signature some one by one, then all in batches; at last what was judged.
 
-    TFX's own builder would send serialized examples to every signature, and only one by one.
-
     Args:
-        model: the name it is served under.
+        model: loaded somewhere.
         records: serialized tf.train.Examples with a picture, at least one.
         batch: most rows of a request.
+
+    Yields:
+        A whole answer to each request, with one row for each picture.
+
+    Raises:
+        ServingError: the model fails, or does not answer by row.
     """
     pictures = [picture_of(record) for record in records]
     alone = [range(at, at + 1) for at in range(min(_ALONE, len(records)))]
     together = [range(at, min(at + batch, len(records))) for at in range(0, len(records), batch)]
-    asked = [*itertools.product(SIGNATURES, (*alone, *together)), *itertools.product((JUDGED,), together)]
-    for signature, part in asked:
-        rows = (records if _INPUTS[signature] == _EXAMPLES else pictures)[part.start : part.stop]
-        yield _request(model, signature, rows, len(rows)), part
+    for signature, rows in (
+        *itertools.product(SIGNATURES, (*alone, *together)),
+        *itertools.product((JUDGED,), together),
+    ):
+        fed = (records if _INPUTS[signature] == _EXAMPLES else pictures)[rows.start : rows.stop]
+        began = time.monotonic()
+        try:
+            outputs = model.run(signature, {_INPUTS[signature]: np.array([*fed, None], object)[:-1]})
+        except ServingError as error:
+            raise ServingError(error.code, f"{signature}: {error.code.name}: {error.message}") from error
+        seconds = time.monotonic() - began
+        counts = {len(values) for values in outputs.values()} or {0}
+        if counts != {len(rows)}:
+            message = f"{signature}: {len(rows)} pictures get {min(counts)} answers"
+            raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
+        yield Answer(signature, rows, {name: _texts(values) for name, values in outputs.items()}, seconds)
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    return np.char.decode(values.astype(bytes), "utf-8", "replace") if values.dtype == object else values
 
 
 def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -> None:

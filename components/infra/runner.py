@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from tfx.components.infra_validator import error_types, serving_bins
-from tfx.components.infra_validator.model_server_runners import base_runner, kubernetes_runner, local_docker_runner
+from tfx.components.infra_validator.model_server_runners.base_runner import BaseModelServerRunner
+from tfx.components.infra_validator.model_server_runners.kubernetes_runner import KubernetesRunner
+from tfx.components.infra_validator.model_server_runners.local_docker_runner import LocalDockerRunner
+from tfx.proto import infra_validator_pb2 as proto
 
 import serving
 from components.errors import PublishError
+from components.infra.settings import Serving
 
+_POD_SPARE_SECONDS = 900  # for the requests, once the model is loaded; after that Kubernetes ends what was left behind
 _REMEDIES = {
     "docker": "Start Docker, or name in DOCKER_HOST where it listens",
     "kubernetes": "It can be used by tasks on Kubeflow alone, with KFP_POD_NAME and KFP_NAMESPACE in their environment",
 }
 
 
-class LocalRunner(base_runner.BaseModelServerRunner):
+class LocalRunner(BaseModelServerRunner):
     """The local model server in a process of its own, on the CPU; it ends with this process, however that ends."""
 
     def __init__(self, model_path: Path) -> None:
@@ -79,36 +84,46 @@ class LocalRunner(base_runner.BaseModelServerRunner):
         self._log.close()
 
 
-def start(model_path: Path, spec: Any) -> base_runner.BaseModelServerRunner:
+def start(model_path: Path, name: str, settings: Serving) -> BaseModelServerRunner:
     """Starts a server, without waiting until it runs.
 
     Args:
         model_path: a SavedModel in `<model>/<version>/`.
-        spec: ServingSpec; one without a platform means the local server.
+        name: the model, as clients call it.
+        settings: which server.
 
     Raises:
         PublishError: what starts containers is not there, or refuses.
     """
-    platform = spec.WhichOneof("serving_platform")
-    if platform is None:
+    if settings.runner == "local":
         local = LocalRunner(model_path)
         local.Start()
         return local
-    name, make = {
-        "local_docker": ("docker", local_docker_runner.LocalDockerRunner),
-        "kubernetes": ("kubernetes", kubernetes_runner.KubernetesRunner),
-    }[platform]
-    if name == "docker" and not spec.local_docker.client_base_url:
-        spec.local_docker.client_base_url = os.environ.get("DOCKER_HOST", "")
     # Whatever goes wrong here, in libraries with errors of many kinds, is about the machine and not about the model.
     try:
+        spec = serving_spec(name, settings)
         [binary] = serving_bins.parse_serving_binaries(spec)
-        runner = make(model_path=str(model_path), serving_binary=binary, serving_spec=spec)
+        kind = LocalDockerRunner if settings.runner == "docker" else KubernetesRunner
+        runner = kind(model_path=str(model_path), serving_binary=binary, serving_spec=spec)
         runner.Start()
     except Exception as error:
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise PublishError(
-            f"serving.runner is {name}, which started no server: {why}. {_REMEDIES[name]}; or try the model "
-            "in the local server, with --set serving.runner=local. Nothing was published."
+            f"serving.runner is {settings.runner}, which started no server: {why}. {_REMEDIES[settings.runner]}; or "
+            "try the model in the local server, with --set serving.runner=local. Nothing was published."
         ) from error
     return runner
+
+
+def serving_spec(name: str, settings: Serving) -> Any:
+    """Puts the settings of a server in a container into the words of TFX's runners."""
+    spec = proto.ServingSpec(model_name=name)
+    if settings.runner == "docker":
+        spec.local_docker.client_base_url = os.environ.get("DOCKER_HOST", "")
+    else:
+        spec.kubernetes.active_deadline_seconds = settings.timeout + _POD_SPARE_SECONDS
+    by_digest = "@" in settings.image
+    image, _, version = settings.image.rpartition("@" if by_digest else ":")
+    spec.tensorflow_serving.image_name = image
+    (spec.tensorflow_serving.digests if by_digest else spec.tensorflow_serving.tags).append(version)
+    return spec

@@ -44,7 +44,7 @@ def test_image_without_a_version_is_refused(image):
 def test_image_reaches_the_stock_runners_whole(image, name, tags, digests):
     from tfx.components.infra_validator.serving_bins import parse_serving_binaries
 
-    from components.infra.component import serving_spec
+    from components.infra.runner import serving_spec
 
     for runner in ("docker", "kubernetes"):
         spec = serving_spec(NAME, Serving(runner=runner, image=image))
@@ -54,34 +54,29 @@ def test_image_reaches_the_stock_runners_whole(image, name, tags, digests):
 
 
 def test_image_does_not_matter_to_the_local_server():
-    from components.infra.component import serving_spec
+    assert key(Serving()) == key(Serving(image="other:1"))
+    assert key(Serving(runner="docker")) != key(Serving(runner="docker", image="other:1"))
 
-    assert serving_spec(NAME, Serving()) == serving_spec(NAME, Serving(image="other:1"))
+
+def key(settings, accuracy=0.0):
+    """The parameters of the graph's node."""
+    from tfx.types import Channel
+    from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+
+    from components.infra.component import infra_node
+
+    channels = (Channel(type=kind) for kind in (Model, ModelBlessing, Examples))
+    return infra_node(*channels, NAME, TAXONOMY, accuracy, settings).exec_properties
 
 
 @pytest.fixture
 def tried(tmp_path, records):
     """Tries a model as an orchestrator does; returns the blessing."""
     from tfx.types import standard_artifacts
-    from tfx.types.channel import Channel
-    from tfx.utils import proto_utils
 
-    from components.infra.component import ServingValidator, infra_node
+    from components.infra.component import ServingValidator
 
     def run(model_dir, approved=True, accuracy=0.0, more=(), **settings):
-        node = infra_node(
-            model=Channel(type=standard_artifacts.Model),
-            model_blessing=Channel(type=standard_artifacts.ModelBlessing),
-            examples=Channel(type=standard_artifacts.Examples),
-            name=NAME,
-            taxonomy=TAXONOMY,
-            accuracy=accuracy,
-            settings=Serving(**settings),
-        )
-        parameters = {
-            name: proto_utils.proto_to_json(value) if hasattr(value, "DESCRIPTOR") else value
-            for name, value in node.spec.exec_properties.items()
-        }
         model, verdict = standard_artifacts.Model(), standard_artifacts.ModelBlessing()
         examples, blessing = standard_artifacts.Examples(), standard_artifacts.InfraBlessing()
         model.uri, examples.uri, blessing.uri = (str(tmp_path / name) for name in ("trained", "examples", "blessing"))
@@ -90,10 +85,9 @@ def tried(tmp_path, records):
         examples.split_names = '["train", "eval", "test"]'
         write_split(tmp_path / "examples" / "Split-test", [*records, *more])
         (tmp_path / "blessing").mkdir()
-        executor_class = ServingValidator.EXECUTOR_SPEC.executor_class
-        context = executor_class.Context(tmp_dir=str(tmp_path / "tmp"), unique_id="1")
         inputs = {"model": [model], "model_blessing": [verdict], "examples": [examples]}
-        executor_class(context).Do(inputs, {"blessing": [blessing]}, parameters)
+        parameters = key(Serving(**settings), accuracy)
+        ServingValidator.EXECUTOR_SPEC.executor_class().Do(inputs, {"blessing": [blessing]}, parameters)
         return blessing
 
     return run
@@ -102,8 +96,8 @@ def tried(tmp_path, records):
 class Here:
     """The local server in a thread of this process: it answers as one that was started, and there at once."""
 
-    def __init__(self, model_path, spec):
-        self._server = running(model_path.parents[1], Limits(), Options())
+    def __init__(self, model_dir, name, settings):
+        self._server = running(model_dir.parents[1], Limits(), Options())
 
     def WaitUntilRunning(self, deadline):
         self._endpoint = self._server.__enter__()
@@ -156,7 +150,6 @@ def test_model_that_the_local_server_serves_is_blessed_with_its_warmup(tried, mo
     assert set(contents(tmp_path / "blessing")) == {"INFRA_BLESSED", "tf_serving_warmup_requests"}
     assert blessing.get_string_custom_property("digest") == model_digest(model)
     assert contents(tmp_path / "trained" / "Format-Serving") == contents(model)
-    assert contents(tmp_path / "tmp") == {}
     published = Path(shutil.copytree(model, tmp_path / "published"))
     shutil.copy(tmp_path / "blessing" / "tf_serving_warmup_requests", published / "assets.extra")
     servable = Servable(published)
@@ -292,7 +285,7 @@ def test_missing_container_platform_is_one_clear_error(tried, model, tmp_path, m
         tried(model, runner=runner)
     assert str(caught.value).endswith("with --set serving.runner=local. Nothing was published.")
     assert "\n" not in str(caught.value)
-    assert contents(tmp_path / "tmp") == {}
+    assert contents(tmp_path / "blessing") == {}
 
 
 @pytest.mark.slow

@@ -45,11 +45,11 @@ class Running:
 
 def asked(runner, records, seconds=20.0):
     from components.infra.client import served
-    from components.infra.requests import build_questions
+    from components.infra.requests import ask
 
     try:
         with served(runner, NAME, seconds) as loaded:
-            return [loaded.answer(question) for question in build_questions(NAME, records, 32)]
+            return list(ask(loaded, records, 32))
     finally:
         assert runner.stopped == 1
 
