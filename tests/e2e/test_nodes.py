@@ -21,7 +21,7 @@ def trained(house: House, beginnings: dict[tuple[str, str], Ended]) -> tuple[str
     for node in ("validate", "gate", "transform"):
         assert house.run("monday", node).code == 0
     killed = house.start("monday", "train")
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 1200
     while not any(len(file.read_text().splitlines()) > 2 for file in (house.root / "work").rglob("finetune.csv")):
         assert killed.process.is_alive(), killed.end()
         assert time.monotonic() < deadline
