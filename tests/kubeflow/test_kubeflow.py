@@ -77,17 +77,27 @@ def a_node(name: str, *before: SimpleNamespace, makes: str = "Examples") -> Simp
     return SimpleNamespace(id=name, upstream_nodes=before, outputs={"made": SimpleNamespace(type_name=makes)})
 
 
-@pytest.fixture
-def graph(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
+def small_graph() -> dict[str, SimpleNamespace]:
     """A graph that is quicker to make than the real one, with a component that the real one does not have."""
     ingest = a_node("ingest")
     gate = a_node("gate", ingest, makes="DataVerdict")
     colours = a_node("colour_report", ingest)
     train = a_node("train", ingest, gate, makes="Model")
     publish = a_node("publish", train, makes="PushedModel")
-    nodes = {node.id: node for node in (ingest, gate, colours, train, publish)}
-    monkeypatch.setattr(compiler, "read_graph", lambda recipe: nodes)
-    return nodes
+    return {node.id: node for node in (ingest, gate, colours, train, publish)}
+
+
+@pytest.fixture
+def graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "read_graph", lambda recipe: small_graph())
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """Of the recipe as it is. To compile takes a second: KFP looks through all modules at every setting of a task."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "read_graph", lambda recipe: small_graph())
+        return compiled(tmp_path_factory.mktemp("package"))
 
 
 def compiled(folder: Path, *overrides: str, cluster: Cluster = CLUSTER) -> Package:
@@ -96,8 +106,7 @@ def compiled(folder: Path, *overrides: str, cluster: Cluster = CLUSTER) -> Packa
     return Package(out.read_text())
 
 
-def test_every_node_is_a_task_after_those_it_depends_on(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_every_node_is_a_task_after_those_it_depends_on(package: Package) -> None:
     edges = {name.replace("-", "_"): set(task.get("dependentTasks", ())) for name, task in package.tasks.items()}
     assert edges == {
         "ingest": set(),
@@ -112,8 +121,7 @@ def test_every_node_is_a_task_after_those_it_depends_on(tmp_path: Path, graph) -
     assert {package.container(task)["image"] for task in [*package.tasks, "verdict"]} == {IMAGE}
 
 
-def test_all_tasks_of_a_run_share_its_id_and_parameters(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_all_tasks_of_a_run_share_its_id_and_parameters(package: Package) -> None:
     for task in [*package.tasks.values(), package.outer["verdict"]]:
         given = task["inputs"]["parameters"]
         # Kubeflow fills this in where it is the whole of a parameter, and only there.
@@ -137,14 +145,12 @@ def test_what_has_no_default_is_asked_for_when_it_is_submitted(tmp_path: Path, g
     assert parameters["root"]["defaultValue"] == "/data/runs"
 
 
-def test_kubeflows_cache_is_off(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_kubeflows_cache_is_off(package: Package) -> None:
     for task in [*package.tasks.values(), package.outer["verdict"]]:
         assert not task["cachingOptions"].get("enableCache", False)
 
 
-def test_failed_tasks_are_tried_again_with_growing_pauses_but_decisions_are_not(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_failed_tasks_are_tried_again_with_growing_pauses_but_decisions_are_not(package: Package) -> None:
     retried = {name: task.get("retryPolicy", {}).get("maxRetryCount", 0) for name, task in package.tasks.items()}
     assert retried == {"ingest": 2, "colour-report": 2, "train": 2, "gate": 0, "publish": 0}
     assert package.tasks["train"]["retryPolicy"]["backoffDuration"] == "60s"
@@ -171,8 +177,7 @@ def test_the_verdict_gets_what_the_recipe_asks_for_it(tmp_path: Path, graph) -> 
     assert package.container("ingest")["resources"]["resourceMemoryLimit"] == "8G"
 
 
-def test_the_verdict_comes_last_whatever_fails(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_the_verdict_comes_last_whatever_fails(package: Package) -> None:
     assert package.outer["verdict"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     assert package.outer["verdict"]["dependentTasks"] == ["exit-handler-1"]
     assert package.container("verdict")["command"] == ["fashion", "verdict"]
@@ -205,8 +210,7 @@ def test_a_tpu_is_asked_for_by_resource_and_labels(tmp_path: Path, graph) -> Non
     }
 
 
-def test_every_task_has_the_volume_and_the_password_from_its_secret(tmp_path: Path, graph) -> None:
-    package = compiled(tmp_path)
+def test_every_task_has_the_volume_and_the_password_from_its_secret(package: Package) -> None:
     for task in [*package.tasks, "verdict"]:
         given = package.kubernetes(task)
         [volume], [secret] = given["pvcMount"], given["secretAsEnv"]
@@ -228,8 +232,8 @@ def test_a_package_loads_in_kfp_and_is_a_pipeline_spec(tmp_path: Path, graph) ->
     assert spec.schema_version == "2.1.0"
 
 
-def test_a_package_changes_with_the_recipe_and_only_then(tmp_path: Path, graph) -> None:
-    first, again, other = compiled(tmp_path), compiled(tmp_path), compiled(tmp_path, "gate.recall=0.5")
+def test_a_package_changes_with_the_recipe_and_only_then(package: Package, tmp_path: Path, graph) -> None:
+    first, again, other = package, compiled(tmp_path), compiled(tmp_path, "gate.recall=0.5")
     assert first.text == again.text
     assert first.text != other.text
 
