@@ -1,12 +1,14 @@
 """Tells whether the values of a row stand in their columns, and puts them there where one reading fits."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from components.ingest.faults import Repair
 from components.ingest.records import Record
-from components.ingest.values import Missing, clean, product_id, year_of
+from components.ingest.values import Cells, product_id, year_of
 
+_DIGIT = re.compile(r"\d")
 _MOST_LABELS = 10_000  # different ones to keep in mind
 # In a wider table a row with too many values is not put in order: there would be too many ways to.
 _MOST_COLUMNS = 200
@@ -19,15 +21,19 @@ class IdShape:
     def __init__(self, ids: Sequence[str], grouped: bool) -> None:
         """Takes clean ids, and whether their digits are in groups."""
         self._grouped = grouped
-        self._digits = all(identity.isdigit() for text in ids if (identity := product_id(text, grouped)))
-        self._words = any(" " in text for text in ids)
+        self._known = [identity for text in ids if (identity := product_id(text, grouped))]
+        self._digits = all(map(str.isdigit, self._known))
+        self._numbered = all(map(_DIGIT.search, self._known))
+        self._marks = set("".join(self._known)) - set(filter(str.isalnum, "".join(self._known)))
 
     def fits(self, cell: str) -> bool:
-        """Whether a cell looks like one of them."""
-        if not self._words and " " in cell:
-            return False
+        """Whether a cell looks like one of them: of digits, with a digit, and no other marks than they have."""
         identity = product_id(cell, self._grouped)
-        return identity is not None and (identity.isdigit() or not self._digits)
+        if not identity or not self._known or identity.isdigit():
+            return bool(identity)
+        if self._digits or (self._numbered and not _DIGIT.search(identity)):
+            return False
+        return all(letter.isalnum() or letter in self._marks for letter in identity)
 
 
 @dataclass
@@ -42,7 +48,7 @@ class Alignment:
         labels: of the columns that say what a product is.
         separator: between two values.
         ids: what ids look like.
-        missing: what stands for no value.
+        cells: what those of the table say.
     """
 
     width: int
@@ -52,7 +58,7 @@ class Alignment:
     labels: Sequence[int]
     separator: str
     ids: IdShape
-    missing: Missing
+    cells: Cells
     _seen: set[tuple[str, ...]] = field(default_factory=set)
 
     @property
@@ -86,7 +92,7 @@ class Alignment:
     def year_stands_beside(self, values: Sequence[str]) -> bool:
         """Whether the value after the year's is one: a comma in front of it moved the values, and the last is lost."""
         beside = values[self.year + 1 : self.year + 2] if self.year is not None else []
-        return any(year_of(clean(value)) is not None for value in beside)
+        return any(year_of(self.cells[value]) is not None for value in beside)
 
     def _joined(self, values: Sequence[str]) -> list[str] | None:
         """Joins what separators without quotation marks have split, where one reading fits; None where none or several.
@@ -113,11 +119,8 @@ class Alignment:
         }
 
     def _fits(self, values: Sequence[str]) -> bool:
-        cell = clean(values[self.id])
-        if cell in self.missing or not self.ids.fits(cell):
-            return False
-        year = "" if self.year is None else clean(values[self.year])
-        return year in self.missing or year_of(year) is not None
+        year = "" if self.year is None else self.cells[values[self.year]]
+        return self.ids.fits(self.cells[values[self.id]]) and (not year or year_of(year) is not None)
 
     def _labels_in(self, values: Sequence[str]) -> tuple[str, ...]:
         # With their white space: after a comma in a text there is some, and where labels begin there is none.

@@ -14,9 +14,8 @@ from components.ingest.formats import Source, Table, open_tables
 from components.ingest.records import Record
 from components.ingest.settings import PICTURE, Layout
 from components.ingest.values import (
-    Missing,
+    Cells,
     are_grouped,
-    clean,
     explain_id,
     names_picture,
     pictures_in,
@@ -98,13 +97,13 @@ class _Products:
     """The products of all parts of a table."""
 
     def __init__(self, layout: Layout, needed: Collection[str], kept: Collection[str], passed: Counter[str]) -> None:
-        self._missing = Missing(layout.missing)
+        self._cells = Cells(layout.missing)
         self._needed, self._kept, self._passed = needed, kept, passed
         self._seen: set[str] = set()
         self._faulty: set[str] = set()
 
     def read(self, table: Table) -> Iterator[Row | Fault]:
-        columns = _Columns(table, self._needed, self._kept, self._missing)
+        columns = _Columns(table, self._needed, self._kept, self._cells)
         held: Row | None = None  # until the pictures of its variants, which follow it, are known
         for record in _records(table, columns):
             row = columns.row(record)
@@ -153,17 +152,16 @@ def _records(table: Table, columns: "_Columns") -> Iterator[Record]:
 class _Columns:
     """What stands where in a table."""
 
-    def __init__(self, table: Table, needed: Collection[str], kept: Collection[str], missing: Missing) -> None:
+    def __init__(self, table: Table, needed: Collection[str], kept: Collection[str], cells: Cells) -> None:
         names, roles = table.names, table.columns
-        self._table, self._missing, self.width = table, missing, len(names)
+        self._table, self._cells, self.width = table, cells, len(names)
         self._id, self._year = roles[ID].index, roles[YEAR].index if YEAR in roles else None
         places = {name: find_column(name, names, roles) for name in (*needed, *kept)}
         places |= {role: roles[role].index for role in TEXT_COLUMNS if role in roles}
         self._fields = [(name, index) for name, index in places.items() if index is not None]
         self._labels = {name for name in needed if name != NAME} or set(TEXT_COLUMNS)
         self._pictures = [*([roles[PICTURE].index] if PICTURE in roles else []), *further_pictures(names, roles)]
-        cells = [clean(row[self._id]) for row in table.header.rows if len(row) > self._id]
-        ids = [cell for cell in cells if cell not in missing]
+        ids = [text for row in table.header.rows if len(row) > self._id and (text := cells[row[self._id]])]
         self._grouped = are_grouped(ids)
         said = {roles[role].index for role in COLUMNS if role in roles and role != NAME}
         self.alignment = Alignment(
@@ -174,7 +172,7 @@ class _Columns:
             labels=[index for name, index in self._fields if name in needed and name != NAME],
             separator=table.separator,
             ids=IdShape(ids, self._grouped),
-            missing=missing,
+            cells=cells,
         )
 
     @property
@@ -193,17 +191,16 @@ class _Columns:
             detail = f"has {len(values)} values for {self.width} columns. {self.alignment.remedy}"
             cell = values[self._id].strip() if len(values) > self._id else ""
             return None if _is_total(values) else self._fault(record, cell, Reason.BAD_ROW, detail)
-        missing = self._missing
-        fields = {name: text for name, index in self._fields if (text := clean(values[index])) not in missing}
+        cells = self._cells
+        fields = {name: text for name, index in self._fields if (text := cells[values[index]])}
         if self._labels.isdisjoint(fields) and _is_total(values):
             return None
-        cell = clean(values[self._id])
-        identity = None if cell in missing else product_id(cell, self._grouped)
+        cell = cells[values[self._id]]
+        identity = product_id(cell, self._grouped)
         if identity is None:
-            cell = "" if cell in missing else cell
             return self._fault(record, cell, Reason.BAD_ID, f"{explain_id(cell)}.")
-        year, text = None, "" if self._year is None else clean(values[self._year])
-        if text not in missing:
+        year, text = None, "" if self._year is None else cells[values[self._year]]
+        if text:
             year = year_of(text)
             if year is None:
                 if self.alignment.year_stands_beside(values):
@@ -214,7 +211,7 @@ class _Columns:
             self.alignment.learn(values)
         names: tuple[str, ...] = ()
         if self._pictures:
-            names = pictures_in((clean(values[index]) for index in self._pictures), missing)
+            names = pictures_in(cells[values[index]] for index in self._pictures)
         elif identity != cell and names_picture(cell):
             names = (cell,)
         picture, *others = names or (None,)

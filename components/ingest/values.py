@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 PICTURE_SUFFIX = re.compile(r"\.(?:jpe?g|jfif|png|webp|avif|gif|bmp|tiff?|hei[cf])$", re.IGNORECASE)
 
 _MOST_ID_BYTES = 200
+_MOST_REMEMBERED = 10_000
 # Spaces that are not, and marks without width: they come with text from web pages and word processors.
 _SPACES = {0xA0: " ", 0x202F: " ", 0x2007: " ", 0x200B: None, 0x2060: None, 0xFEFF: None}
 _FORMULA = re.compile(r'="?([^"]*)"?')  # ="0012" keeps Excel from taking the zeros away
@@ -21,21 +22,26 @@ _YEAR = re.compile(
 _SEVERAL = re.compile(r"\s*[|;,\n]\s*")
 
 
-def clean(text: str) -> str:
-    """Returns a cell without surrounding white space, its spaces plain and its accents composed (NFC)."""
-    text = text.strip()
-    return text if text.isascii() else unicodedata.normalize("NFC", text.translate(_SPACES)).strip()
+class Cells(dict[str, str]):
+    """Looks cells up: what they say, "" where they hold no value. Remembers the first ones, as labels repeat.
 
+    White space around a text is taken away, blanks are made plain and accents composed (NFC).
+    """
 
-class Missing:
-    """Tells whether a cell holds no value."""
+    def __init__(self, missing: Iterable[str]) -> None:
+        """Takes the words that stand for no value."""
+        super().__init__()
+        self._missing = frozenset(word.strip().casefold() for word in missing)
 
-    def __init__(self, words: Iterable[str]) -> None:
-        self._words = frozenset(word.strip().casefold() for word in words) | {""}
-        self._longest = max(map(len, self._words))
-
-    def __contains__(self, text: str) -> bool:
-        return len(text) <= self._longest and text.casefold() in self._words
+    def __missing__(self, cell: str) -> str:
+        text = cell.strip()
+        if not text.isascii():
+            text = unicodedata.normalize("NFC", text.translate(_SPACES)).strip()
+        if text.casefold() in self._missing:
+            text = ""
+        if len(self) < _MOST_REMEMBERED:
+            self[cell] = text
+        return text
 
 
 def product_id(text: str, grouped: bool = False) -> str | None:
@@ -89,13 +95,13 @@ def names_picture(text: str) -> bool:
     return PICTURE_SUFFIX.search(_path_of(text)) is not None
 
 
-def pictures_in(cells: Iterable[str], missing: Missing) -> tuple[str, ...]:
-    """Returns the pictures that cells name, in their order; one cell may name several, e.g. between commas."""
+def pictures_in(cells: Iterable[str]) -> tuple[str, ...]:
+    """Returns the pictures that clean cells name, in their order; one cell may name several, e.g. between commas."""
     found: dict[str, None] = {}
-    for cell in cells:
+    for cell in filter(None, cells):
         parts = _SEVERAL.split(cell)
         found |= dict.fromkeys(parts if len(parts) > 1 and all(map(names_picture, parts)) else [cell])
-    return tuple(name for name in found if name not in missing)
+    return tuple(found)
 
 
 def _path_of(text: str) -> str:
