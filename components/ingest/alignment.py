@@ -24,7 +24,7 @@ class IdShape:
         self._known = [identity for text in ids if (identity := product_id(text, grouped))]
         self._digits = all(map(str.isdigit, self._known))
         self._numbered = all(map(_DIGIT.search, self._known))
-        self._marks = set("".join(self._known)) - set(filter(str.isalnum, "".join(self._known)))
+        self._marks = set("".join(self._known)) - {mark for mark in "".join(self._known) if mark.isalnum()}
 
     def fits(self, cell: str) -> bool:
         """Whether a cell looks like one of them: of digits, with a digit, and no other marks than they have."""

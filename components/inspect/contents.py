@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from components.ingest.pictures import Pictures
-from components.ingest.values import Missing, clean, names_picture, pictures_in, product_id
+from components.ingest.values import Cells, names_picture, pictures_in, product_id
 
 # Beyond so many different values a column is no longer counted: at a million rows ids would fill the memory.
 _MOST_VALUES = 200_000
@@ -60,17 +60,17 @@ class Content:
             self.values.update(values)
             self.rows += self.values.total() - before
 
-    def describe(self, missing: Missing, pictures: Pictures) -> None:
+    def describe(self, cells: Cells, pictures: Pictures) -> None:
         """Takes the missing values out, and looks at a sample of the others."""
-        for value in [value for value in self.values if clean(value) in missing]:
+        for value in [value for value in self.values if not cells[value]]:
             del self.values[value]
         step = max(1, len(self.values) // _SAMPLE)
-        sample = [clean(value) for value in islice(self.values, 0, step * _SAMPLE, step)]
+        sample = [cells[value] for value in islice(self.values, 0, step * _SAMPLE, step)]
         share = 1 / max(len(sample), 1)
         self.ids = share * sum(bool(pictures.by_id(product_id(value) or "").names) for value in sample)
         self.links = share * sum(map(names_picture, sample))
         self.files = (
-            share * sum(bool(pictures.by_paths(pictures_in([value], missing)).names) for value in sample)
+            share * sum(bool(pictures.by_paths(pictures_in([value])).names) for value in sample)
             if self.links
             else 0.0
         )
@@ -80,14 +80,14 @@ class Content:
 
 
 def read_contents(
-    names: Sequence[str], rows: Iterable[Sequence[str]], missing: Missing, pictures: Pictures
+    names: Sequence[str], rows: Iterable[Sequence[str]], cells: Cells, pictures: Pictures
 ) -> list[Content]:
     """Counts the values of each column; rows with too few or too many values are passed over.
 
     Args:
         names: of the columns, in order.
         rows: the table below its header.
-        missing: cells without a value.
+        cells: what those of the table say.
         pictures: what there is.
     """
     columns = [Content(name) for name in names]
@@ -96,5 +96,5 @@ def read_contents(
         for column, values in zip(columns, zip(*block, strict=True), strict=True):
             column.add(values)
     for column in columns:
-        column.describe(missing, pictures)
+        column.describe(cells, pictures)
     return columns

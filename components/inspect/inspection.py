@@ -15,7 +15,7 @@ from components.ingest.pictures import Pictures, is_picture
 from components.ingest.settings import DEFAULT_LAYOUT, PICTURE, Layout
 from components.ingest.source import Catalogue, ShopCatalogue
 from components.ingest.table import Row, read_rows
-from components.ingest.values import Missing
+from components.ingest.values import Cells
 from components.inspect.contents import Content, read_contents
 from components.inspect.pictures import PictureCounts, find_template, look_at
 from components.inspect.roles import Use, best_label, find_uses, find_variants
@@ -139,7 +139,7 @@ def _contents(tables: Sequence[Table], layout: Layout, pictures: Pictures, most:
     names = tables[0].names
     records = (record for table in tables for record in table.records(lambda values: len(values) == len(names)))
     rows = (record.values for record in islice(records, most))
-    return read_contents(names, rows, Missing(layout.missing), pictures)
+    return read_contents(names, rows, Cells(layout.missing), pictures)
 
 
 def _picture_names(catalogue: Catalogue) -> list[str]:

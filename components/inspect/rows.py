@@ -12,7 +12,7 @@ from components.ingest.faults import Fault, Reason
 from components.ingest.formats import open_tables
 from components.ingest.source import Catalogue
 from components.ingest.table import VARIANT_ROWS, read_rows
-from components.ingest.values import Missing, clean, product_id
+from components.ingest.values import Cells, product_id
 from components.inspect.pictures import PictureCounts
 from components.inspect.roles import LABELS
 from components.transform.taxonomy import Taxonomy, load_taxonomy
@@ -90,16 +90,16 @@ def count_rows(catalogue: Catalogue, label: str | None) -> tuple[Rows, PictureCo
 
 def _contradictory(catalogue: Catalogue, twice: Collection[str]) -> list[str]:
     """Those of some ids whose rows differ in a label."""
-    missing, labels = Missing(catalogue.layout.missing), defaultdict[tuple[str, str], set[str]](set)
+    cells, labels = Cells(catalogue.layout.missing), defaultdict[tuple[str, str], set[str]](set)
     for table in open_tables(catalogue, ()):
         places = {role: table.columns[role].index for role in (ID, *LABELS) if role in table.columns}
         own, width = places.pop(ID), len(table.names)
         for record in table.records(partial(_has_width, width)):
-            cell = clean(record.values[own]) if _has_width(width, record.values) else ""
+            cell = cells[record.values[own]] if _has_width(width, record.values) else ""
             if (product := product_id(cell) or "") in twice:
-                values = {role: clean(record.values[place]) for role, place in places.items()}
+                values = {role: cells[record.values[place]] for role, place in places.items()}
                 for role, value in values.items():
-                    labels[product, role] |= set() if value in missing else {value}
+                    labels[product, role] |= {value} if value else set()
     return sorted({product for (product, _), values in labels.items() if len(values) > 1})
 
 
