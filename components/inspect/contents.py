@@ -70,9 +70,7 @@ class Content:
         self.ids = share * sum(bool(pictures.by_id(product_id(value) or "").names) for value in sample)
         self.links = share * sum(map(names_picture, sample))
         self.files = (
-            share * sum(bool(pictures.by_paths(pictures_in([value])).names) for value in sample)
-            if self.links
-            else 0.0
+            share * sum(bool(pictures.by_paths(pictures_in([value])).names) for value in sample) if self.links else 0.0
         )
         self.numbers = share * sum(_NUMBER.fullmatch(value) is not None for value in sample)
         self.words = share * sum(len(value.split()) for value in sample)
