@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
-from pydantic import ValidationError
 
+from components.batch.settings import read_settings
 from components.batch.shards import ROWS_PER_SHARD, Batch, infer
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
 from components.ingest.catalogue import open_catalogue
-from components.ingest.settings import Picture
+from components.ingest.settings import Layout
 from components.ingest.table import read_rows
 from components.publish.store import model_digest
 from serving.disk import locked, replacing
@@ -49,7 +48,13 @@ class Outcome:
 
 
 def run_batch(
-    data: Path, model_dir: Path, out: Path, form: str, beam_args: Sequence[str], overwrite: bool = False
+    data: Path,
+    model_dir: Path,
+    out: Path,
+    form: str,
+    beam_args: Sequence[str],
+    overwrite: bool = False,
+    layout: Layout | None = None,
 ) -> Outcome:
     """Asks a model about every row of a catalogue.
 
@@ -58,13 +63,13 @@ def run_batch(
 
     Args:
         data: the catalogue, a folder or a zip.
-        model_dir: a SavedModel with the serving contract. The limits for pictures are taken from the recipe in its
-            `assets.extra`, if there is one.
+        model_dir: a SavedModel with the serving contract; see `read_settings`.
         out: the folder to make; `predictions-*-of-*.<form>` with one line for each row, in the table's order, and
             `summary.json`.
         form: csv, jsonl or parquet.
         beam_args: options of the Beam pipeline, e.g. `--runner=FnApiRunner`. Workers elsewhere have to see all folders.
         overwrite: whether an earlier batch in `out` is replaced.
+        layout: how to read the catalogue; None is as the model's recipe says.
 
     Raises:
         CatalogueError: the catalogue cannot be read, has no rows, or changed meanwhile.
@@ -74,16 +79,18 @@ def run_batch(
         raise AnswerError(
             f"{model_dir}: is no SavedModel (it has no saved_model.pb). Give a version that was published."
         )
-    catalogue = open_catalogue(str(data))
+    settings = read_settings(model_dir)
+    picture, layout = settings.picture, layout or settings.catalogue
+    catalogue = open_catalogue(str(data), layout)
     rows = sum(1 for _ in read_rows(catalogue, ()))
     if not rows:
         raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
-    picture = _picture_settings(model_dir)
     job = {
         "catalogue": catalogue.digest(),
         "model": model_digest(model_dir),
         "format": form,
         "picture": picture.model_dump(),
+        "layout": layout.model_dump(mode="json"),
         "rows_per_shard": ROWS_PER_SHARD,
         "code": code_digest("components.batch.job"),
     }
@@ -103,18 +110,6 @@ def run_batch(
                 raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
             _finish(batch, out, job, outcome, str(data))
     return outcome
-
-
-def _picture_settings(model_dir: Path) -> Picture:
-    recipe = model_dir / "assets.extra" / "recipe.yaml"
-    try:
-        return Picture.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8"))["picture"])
-    except FileNotFoundError:  # a model that was not published by the pipeline
-        return Picture()
-    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError, ValidationError) as error:
-        raise AnswerError(
-            f"{recipe}: cannot be read ({error}). Publish the model again, or remove the file."
-        ) from error
 
 
 def _earlier(out: Path, job: dict[str, Any], overwrite: bool) -> Outcome | None:

@@ -23,7 +23,13 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="A folder or zip with styles.csv and images/. Of the columns only `id` has to be there.",
+    help="A folder, zip or tar with a table and pictures. Of the columns only that with ids has to be there.",
+)
+@click.option(
+    "--catalogue",
+    "reading",
+    type=click.Path(path_type=Path),
+    help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
 )
 @click.option(
     "--model",
@@ -42,12 +48,12 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @click.option("--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]")
-def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: str) -> None:
+def batch(data: Path, reading: Path | None, model: Path, out: Path, form: str, overwrite: bool, beam: str) -> None:
     """Ask a model about every product of a catalogue.
 
-    --out gets files of about a thousand lines, one for each row of styles.csv in its order: row, id, label, confidence,
-    top labels and scores; for a row that cannot be answered the reason. summary.json holds the counts. The folder
-    appears when it is complete. A command that was stopped goes on where it was when it is given again.
+    --out gets files of about a thousand lines, one for each product of the table in its order: row, id, label,
+    confidence, top labels and scores; for one that cannot be answered the reason. summary.json holds the counts. The
+    folder appears when it is complete. A command that was stopped goes on where it was when it is given again.
 
     \b
       fashion batch --data shop/ --model runs/serving/six_class --out labels
@@ -59,15 +65,18 @@ def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: 
     """
     from rich.text import Text
 
+    from components.batch.settings import read_settings
     from components.errors import CatalogueError
     from components.ingest.catalogue import open_catalogue
+    from components.ingest.settings import load_layout
     from components.progress import listen
     from pipeline.paths import short
     from pipeline.view import RunView, quiet
 
     beam_args = _beam_args(beam)
-    open_catalogue(str(data))
     version = _version_of(model)
+    layout = load_layout(reading) if reading else read_settings(version).catalogue
+    open_catalogue(str(data), layout)
     out = Path(os.path.abspath(out))  # which `.` and `..` have a name in
     log = out.with_name(f"{out.name or 'batch'}.log")
     with quiet(log) as console:
@@ -84,7 +93,7 @@ def batch(data: Path, model: Path, out: Path, form: str, overwrite: bool, beam: 
             began = time.monotonic()
             view.started("batch")
             with listen(view.progress):
-                done = run_batch(data, version, out, form, beam_args, overwrite)
+                done = run_batch(data, version, out, form, beam_args, overwrite, layout)
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)

@@ -1,0 +1,38 @@
+"""What the recipe of a published model says of the catalogues that it is asked about."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.errors import AnswerError
+from components.ingest.settings import Layout, Picture
+
+
+class ModelSettings(BaseModel):
+    """The parts of a model's recipe that a batch takes.
+
+    Attributes:
+        picture: limits for pictures.
+        catalogue: how to read a catalogue.
+    """
+
+    picture: Picture = Picture()
+    catalogue: Layout = Layout()
+
+
+def read_settings(model_dir: Path) -> ModelSettings:
+    """Reads them from the recipe in a model's `assets.extra`; of a model without one they are the defaults.
+
+    Raises:
+        AnswerError: the recipe cannot be read.
+    """
+    recipe = model_dir / "assets.extra" / "recipe.yaml"
+    try:
+        return ModelSettings.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8")))
+    except FileNotFoundError:  # a model that was not published by the pipeline
+        return ModelSettings()
+    except (OSError, ValueError, TypeError, yaml.YAMLError, ValidationError) as error:
+        raise AnswerError(
+            f"{recipe}: cannot be read ({error}). Publish the model again, or remove the file."
+        ) from error
