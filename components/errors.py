@@ -59,6 +59,12 @@ class MetadataError(FashionError):
     passing = True
 
 
+class ClusterError(FashionError):
+    """Kubeflow Pipelines cannot be reached or refuses what is asked of it, or a run there did not succeed."""
+
+    exit_code = 9
+
+
 class AnswerError(FashionError):
     """Answers about pictures cannot be had from a model or a server, or cannot be written."""
 

@@ -1,7 +1,7 @@
 """What the Evaluator computes, and what a model must reach."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
@@ -16,6 +16,8 @@ from components.evaluate.figures import (
 )
 from components.evaluate.settings import Gate
 from components.features import LABEL
+
+Limits = Mapping[str, tuple[str, float]]  # figure to the bound of a threshold and its value
 
 
 def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
@@ -34,22 +36,21 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
         Metrics overall and by class, for all examples and sliced by gender and season. An example that lacks
         the feature of a slice is left out of that slice only.
     """
+    confusion = config_pb2.MetricConfig(
+        class_name="MultiClassConfusionMatrixAtThresholds",
+        # The highest probability counts, however low it is.
+        config=json.dumps({"name": CONFUSION, "thresholds": [0.0]}),
+    )
     overall = config_pb2.MetricsSpec(
         metrics=[
-            *(_figure(name, classes, gate, _overall_threshold(name, gate)) for name in (*OVERALL_FIGURES, REGRESSION)),
+            *_figures((*OVERALL_FIGURES, REGRESSION), _overall_limits(gate), classes, gate),
             config_pb2.MetricConfig(class_name="ExampleCount"),
-            config_pb2.MetricConfig(
-                class_name="MultiClassConfusionMatrixAtThresholds",
-                # The highest probability counts, however low it is.
-                config=json.dumps({"name": CONFUSION, "thresholds": [0.0]}),
-            ),
+            confusion,
         ]
     )
     by_class = config_pb2.MetricsSpec(
-        metrics=[
-            _figure(name, classes, gate, _class_threshold(name, gate))
-            for name in JUDGED_FIGURES  # the others of `CLASS_FIGURES` come with them
-        ],
+        # The others of `CLASS_FIGURES` come with these.
+        metrics=_figures(JUDGED_FIGURES, _class_limits(gate), classes, gate),
         binarize=config_pb2.BinarizationOptions(class_ids={"values": range(len(classes))}),
     )
     return config_pb2.EvalConfig(
@@ -69,48 +70,38 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
     )
 
 
-def _figure(
-    name: str, classes: Sequence[str], gate: Gate, threshold: config_pb2.MetricThreshold | None
-) -> config_pb2.MetricConfig:
+def _overall_limits(gate: Gate) -> Limits:
+    limits = {
+        "accuracy": ("lower_bound", gate.accuracy),
+        "macro_f1": ("lower_bound", gate.macro_f1),
+        "macro_auprc": ("lower_bound", gate.macro_auprc),
+        "ece": ("upper_bound", gate.ece),
+        REGRESSION: ("upper_bound", gate.regression + ROUNDING),
+    }
+    return {name: (bound, value) for name, (bound, value) in limits.items() if value is not None}
+
+
+def _class_limits(gate: Gate) -> Limits:
+    return {
+        "judged_recall": ("lower_bound", gate.recall),
+        "judged_precision": ("lower_bound", gate.precision),
+        REGRESSION: ("upper_bound", gate.class_regression + ROUNDING),
+    }
+
+
+def _figures(
+    names: Sequence[str], limits: Limits, classes: Sequence[str], gate: Gate
+) -> Iterator[config_pb2.MetricConfig]:
     code = code_digest("components.evaluate.metrics")
-    figure = config_pb2.MetricConfig(
-        class_name="Figure",
-        module="components.evaluate.metrics",
-        config=json.dumps({"name": name, "classes": len(classes), "gate": gate.model_dump(), "code": code}),
-    )
-    if threshold:
-        # A threshold that names no slice applies to each of them, and most classes are absent from some slice.
-        figure.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
-    return figure
-
-
-def _overall_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
-    match name:
-        case "accuracy":
-            return _at_least(gate.accuracy)
-        case "macro_f1" | "macro_auprc" if (least := getattr(gate, name)) is not None:
-            return _at_least(least)
-        case "ece" if gate.ece is not None:
-            return _at_most(gate.ece)
-        case "judged_regression":
-            return _at_most(gate.regression + ROUNDING)
-    return None
-
-
-def _class_threshold(name: str, gate: Gate) -> config_pb2.MetricThreshold | None:
-    match name:
-        case "judged_recall":
-            return _at_least(gate.recall)
-        case "judged_precision":
-            return _at_least(gate.precision)
-        case "judged_regression":
-            return _at_most(gate.class_regression + ROUNDING)
-    return None
-
-
-def _at_least(value: float) -> config_pb2.MetricThreshold:
-    return config_pb2.MetricThreshold(value_threshold={"lower_bound": {"value": value}})
-
-
-def _at_most(value: float) -> config_pb2.MetricThreshold:
-    return config_pb2.MetricThreshold(value_threshold={"upper_bound": {"value": value}})
+    for name in names:
+        figure = config_pb2.MetricConfig(
+            class_name="Figure",
+            module="components.evaluate.metrics",
+            config=json.dumps({"name": name, "classes": len(classes), "gate": gate.model_dump(), "code": code}),
+        )
+        if name in limits:
+            bound, value = limits[name]
+            threshold = config_pb2.MetricThreshold(value_threshold={bound: {"value": value}})
+            # A threshold that names no slice applies to each of them, and most classes are absent from some slice.
+            figure.per_slice_thresholds.add(slicing_specs=[config_pb2.SlicingSpec()], threshold=threshold)
+        yield figure

@@ -4,8 +4,9 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from components.evaluate.figures import SLICES
+from components.evaluate.figures import CLASS_FIGURES, OVERALL_FIGURES, PAIRED_FIGURES, SLICES
 from components.evaluate.record import Metric, Record, read_record
 from components.evaluate.sentences import Failure, failures_of
 from components.evaluate.settings import Gate
@@ -141,25 +142,17 @@ def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes:
     if record.ok != blessed:
         raise ValueError(f"{evaluation_dir} says {record.ok}, its blessing says {blessed}: they are not of one run")
     metrics, labels = record.slices.get((), {}), range(len(classes))
+    overall: dict[str, Any] = {name: metrics.get(Metric(name)) for name in OVERALL_FIGURES}
     verdict = Verdict(
         blessed=blessed,
         examples=int(metrics.get(Metric("example_count"), 0)),
-        accuracy=metrics.get(Metric("accuracy")),
-        loss=metrics.get(Metric("loss")),
-        macro_precision=metrics.get(Metric("macro_precision")),
-        macro_recall=metrics.get(Metric("macro_recall")),
-        macro_f1=metrics.get(Metric("macro_f1")),
-        macro_auprc=metrics.get(Metric("macro_auprc")),
         classes=tuple(_class_figures(metrics, label, name) for label, name in enumerate(classes)),
         confusion=tuple(tuple(record.confusion.get((i, j), 0) for j in labels) for i in labels),
         slices=tuple(_slice_figures(record)),
         failures=(),
         baseline_accuracy=metrics.get(Metric("accuracy", baseline=True)),
         gate=gate,
-        top5_accuracy=metrics.get(Metric("top5_accuracy")),
-        ece=metrics.get(Metric("ece")),
-        lost=_count(metrics.get(Metric("lost"))),
-        gained=_count(metrics.get(Metric("gained"))),
+        **overall | {name: _count(metrics.get(Metric(name))) for name in PAIRED_FIGURES},
     )
     verdict = dataclasses.replace(verdict, rare=_rare_classes(verdict))
     return dataclasses.replace(verdict, failures=failures_of(record.breaches, record.ok, verdict))
@@ -203,18 +196,10 @@ def _rare_classes(verdict: Verdict) -> RareClasses | None:
 
 
 def _class_figures(metrics: Mapping[Metric, float], label: int, name: str) -> ClassFigures:
-    return ClassFigures(
-        name=name,
-        precision=metrics.get(Metric("precision", label)),
-        recall=metrics.get(Metric("recall", label)),
-        f1=metrics.get(Metric("f1", label)),
-        auprc=metrics.get(Metric("auprc", label)),
-        support=int(metrics.get(Metric("support", label), 0)),
-        predicted=int(metrics.get(Metric("predicted", label), 0)),
-        baseline_recall=metrics.get(Metric("recall", label, baseline=True)),
-        lost=_count(metrics.get(Metric("lost", label))),
-        gained=_count(metrics.get(Metric("gained", label))),
-    )
+    figures: dict[str, Any] = {figure: metrics.get(Metric(figure, label)) for figure in CLASS_FIGURES}
+    figures |= {count: int(figures[count] or 0) for count in ("support", "predicted")}
+    figures |= {count: _count(metrics.get(Metric(count, label))) for count in PAIRED_FIGURES}
+    return ClassFigures(name, baseline_recall=metrics.get(Metric("recall", label, baseline=True)), **figures)
 
 
 def _count(number: float | None) -> int | None:

@@ -126,8 +126,3 @@ def set_trainable_from(trunk: keras.Model, backbone: str, where: str, *, batch_n
     for layer in trunk.layers:
         layer.trainable = layer.name in trained or layer.name.startswith(edgenet.PREFIX)
     return sum(math.prod(weight.shape) for weight in trunk.trainable_weights)
-
-
-def feature_width(trunk: keras.Model) -> int:
-    """The number of channels of a trunk's feature map."""
-    return int(trunk.output_shape[-1])

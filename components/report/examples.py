@@ -2,9 +2,9 @@
 
 import io
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 # Decoding all pictures of a large catalogue would take longer than the rest of the report.
 _MOST_DECODED = 4000
 _READ_AT_ONCE = 128
+# Of a table, each with its type.
+_COLUMNS: dict[str, Any] = {
+    "splits": str, "ids": str, "labels": np.int64, "hashes": str, "widths": np.int64, "heights": np.int64,
+    "sizes": np.int64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,8 @@ class Table:
 
     def take(self, rows: NDArray[np.intp]) -> "Table":
         """Some of the examples; brightness, which is not of all of them, stays as it is."""
-        return Table(
-            self.splits[rows],
-            self.ids[rows],
-            self.labels[rows],
-            self.hashes[rows],
-            self.widths[rows],
-            self.heights[rows],
-            self.sizes[rows],
-            self.brightness,
-            {name: values[rows] for name, values in self.texts.items()},
-        )
+        columns = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return replace(self, **columns, texts={name: values[rows] for name, values in self.texts.items()})
 
 
 def read_table(folder: Path, taxonomy: Taxonomy, count: int) -> Table:
@@ -78,37 +74,25 @@ def read_table(folder: Path, taxonomy: Taxonomy, count: int) -> Table:
         count: how many examples there are, so that those looked at for brightness are spread over all.
     """
     step = -(-count // _MOST_DECODED) or 1
-    columns: dict[str, list[object]] = {name: [] for name in ("split", "id", "hash", "width", "height", "size")}
+    rows: list[tuple[object, ...]] = []
     texts: dict[str, list[str]] = {name: [] for name in (*features.TEXT_COLUMNS, features.YEAR)}
-    labels: list[int] = []
     brightness: list[float] = []
     for split in SPLITS:
         for example in _examples(folder, split):
             picture = _bytes(example, features.IMAGE_BYTES)
-            if len(labels) % step == 0:
+            if len(rows) % step == 0:
                 brightness.append(_mean_grey(picture))
             row = {name: _bytes(example, name).decode("utf-8", "replace") for name in features.TEXT_COLUMNS}
-            labels.append(taxonomy.index_of(taxonomy.class_of({name: text for name, text in row.items() if text})))
+            label = taxonomy.index_of(taxonomy.class_of({name: text for name, text in row.items() if text}))
             row[features.YEAR] = _year(example)
             for name, text in row.items():
                 texts[name].append(text)
-            for name, value in (
-                ("split", split),
-                ("id", _bytes(example, features.ID).decode()),
-                ("hash", _bytes(example, features.PICTURE_HASH).decode()),
-                ("width", _whole(example, features.WIDTH)),
-                ("height", _whole(example, features.HEIGHT)),
-                ("size", len(picture)),
-            ):
-                columns[name].append(value)
+            product, digest = (_bytes(example, name).decode() for name in (features.ID, features.PICTURE_HASH))
+            width, height = (_whole(example, name) for name in (features.WIDTH, features.HEIGHT))
+            rows.append((split, product, label, digest, width, height, len(picture)))
+    columns = zip(*rows, strict=True) if rows else [()] * len(_COLUMNS)
     return Table(
-        splits=np.array(columns["split"], str),
-        ids=np.array(columns["id"], str),
-        labels=np.array(labels, np.int64),
-        hashes=np.array(columns["hash"], str),
-        widths=np.array(columns["width"], np.int64),
-        heights=np.array(columns["height"], np.int64),
-        sizes=np.array(columns["size"], np.int64),
+        **{name: np.array(values, kind) for (name, kind), values in zip(_COLUMNS.items(), columns, strict=True)},
         brightness=np.array(brightness, np.float64),
         texts={name: np.array(values, object) for name, values in texts.items()},
     )

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from components.errors import FashionError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
-from components.report import statistics
 from components.report.examples import Table, read_table, uses_by_label
 from components.report.facts import Gap, Section
 from components.report.predictions import Predictions, load_predictions, predict
 from components.report.sources import Sources
+from components.report.statistics import anomalies_of
 from components.tune.space import read_values, with_values
 from components.validate.gate import Anomaly, judge
 from components.validate.gate import Verdict as Judgement
@@ -96,23 +96,25 @@ class Reading:
         read = lambda: read_members((folder / MEMBERS_FILE).read_bytes()).select(table.ids.tolist())  # noqa: E731
         return self.attempt("data", "near-identical pictures", read)
 
+    def _read(
+        self, section: Section, part: str, stage: str, folder: Path | None, read: Callable[[Path], Part]
+    ) -> Part | None:
+        """Reads what a stage has left in a folder; None and a gap where it was not reached."""
+        if folder is None:
+            self.miss(section, part, f"The run ended before {stage} did.")
+            return None
+        return self.attempt(section, part, lambda: read(folder))
+
     @cached_property
     def uses(self) -> NDArray[np.int64] | None:
         """How often training uses examples of each class in an epoch."""
-        folder = self.folders.transformed
-        if folder is None:
-            self.miss("data", "classes after balancing", "The run ended before transform did.")
-            return None
-        return self.attempt("data", "classes after balancing", lambda: uses_by_label(folder, len(self.classes)))
+        read = partial(uses_by_label, classes=len(self.classes))
+        return self._read("data", "classes after balancing", "transform", self.folders.transformed, read)
 
     @cached_property
     def anomalies(self) -> list[Anomaly] | None:
         """What ExampleValidator found."""
-        folder = self.folders.anomalies
-        if folder is None:
-            self.miss("data", "anomalies", "The run ended before validate did.")
-            return None
-        return self.attempt("data", "anomalies", lambda: statistics.read_anomalies(folder))
+        return self._read("data", "anomalies", "validate", self.folders.anomalies, anomalies_of)
 
     @cached_property
     def judgement(self) -> Judgement | None:
@@ -157,11 +159,7 @@ class Reading:
     @cached_property
     def network(self) -> "ExportedNetwork | None":
         """The model, opened."""
-        folder = self.folders.model
-        if folder is None:
-            self.miss("quality", "answers of the model", "The run ended before train did.")
-            return None
-        return self.attempt("quality", "answers of the model", lambda: _open_network(folder))
+        return self._read("quality", "answers of the model", "train", self.folders.model, _open_network)
 
     @cached_property
     def predictions(self) -> Predictions | None:
@@ -173,10 +171,10 @@ class Reading:
         if network is None or examples is None or table is None:
             return None
         count = len(table.rows_of(TEST))
-        found = self.attempt("quality", "answers of the model", lambda: predict(network, examples, TEST, count))
-        if found is not None:
-            found.save(file)
-        return found
+        answers = self.attempt("quality", "answers of the model", lambda: predict(network, examples, TEST, count))
+        if answers is not None:
+            answers.save(file)
+        return answers
 
 
 def _open_network(folder: Path) -> "ExportedNetwork":

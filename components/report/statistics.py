@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.report.facts.data import AnomalyFacts, Drift, DriftFacts
-from components.validate.gate import Anomaly
+from components.validate.gate import Anomaly, read_anomalies
 
 _STATISTICS_FILE = "FeatureStats.pb"
 _ANOMALIES_FILE = "SchemaDiff.pb"
@@ -16,18 +16,10 @@ _ANOMALIES_FILE = "SchemaDiff.pb"
 _COLUMNS = ("masterCategory", "subCategory", "articleType", "gender", "season", "usage", "baseColour")
 
 
-def read_anomalies(folder: Path) -> list[Anomaly]:
+def anomalies_of(folder: Path) -> list[Anomaly]:
     """Reads an ExampleAnomalies artifact, split by split."""
-    found = []
-    for split, file in _of_splits(folder, _ANOMALIES_FILE):
-        written = anomalies_pb2.Anomalies.FromString(file.read_bytes())
-        entries = sorted(written.anomaly_info.items())
-        if written.HasField("dataset_anomaly_info"):
-            entries.append(("", written.dataset_anomaly_info))
-        for feature, info in entries:
-            severe = info.severity != anomalies_pb2.AnomalyInfo.WARNING
-            found.append(Anomaly(split, feature, severe, info.description or info.short_description))
-    return found
+    files = _of_splits(folder, _ANOMALIES_FILE)
+    return [anomaly for split, file in files for anomaly in read_anomalies(split, file.read_bytes())]
 
 
 def anomaly_facts(anomalies: list[Anomaly]) -> tuple[AnomalyFacts, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components import ExampleValidator, StatisticsGen
 from tfx.components.example_validator.executor import DEFAULT_FILE_NAME
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -23,7 +23,7 @@ from components.errors import DataRefused, RecipeError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.train.earlier import MEMBERS
 from components.validate.earlier import VERDICT_FILE, last_accepted
-from components.validate.gate import Anomaly, judge
+from components.validate.gate import Anomaly, judge, read_anomalies
 from components.validate.settings import Validation
 from components.validate.shares import Summary
 from components.validate.start import with_start
@@ -156,10 +156,4 @@ def _findings(artifact: ExampleAnomalies) -> Iterator[Anomaly]:
     for split in artifact_utils.decode_split_names(artifact.split_names):
         path = os.path.join(artifact_utils.get_split_uri([artifact], split), DEFAULT_FILE_NAME)
         with fileio.open(path, "rb") as file:
-            written = anomalies_pb2.Anomalies.FromString(file.read())
-        entries = list(written.anomaly_info.items())
-        if written.HasField("dataset_anomaly_info"):
-            entries.append(("", written.dataset_anomaly_info))
-        for feature, info in entries:
-            severe = info.severity != anomalies_pb2.AnomalyInfo.WARNING
-            yield Anomaly(split, feature, severe, info.description or info.short_description)
+            yield from read_anomalies(split, file.read())

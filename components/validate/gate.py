@@ -31,6 +31,19 @@ class Anomaly:
     finding: str
 
 
+def read_anomalies(split: str, content: bytes) -> Iterator[Anomaly]:
+    """Reads what ExampleValidator wrote about a split, a SchemaDiff.pb, by feature."""
+    from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+    written = anomalies_pb2.Anomalies.FromString(content)
+    entries = sorted(written.anomaly_info.items())
+    if written.HasField("dataset_anomaly_info"):
+        entries.append(("", written.dataset_anomaly_info))
+    for feature, info in entries:
+        severe = info.severity != anomalies_pb2.AnomalyInfo.WARNING
+        yield Anomaly(split, feature, severe, info.description or info.short_description)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the gate found, one sentence or two for each matter.

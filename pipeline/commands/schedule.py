@@ -166,7 +166,8 @@ def _list(server: "Server") -> None:
 
 
 def _connect(host: str, namespace: str | None, token_file: Path | None, **_: object) -> "Server":
-    from pipeline.kubeflow.cluster import Server, Token
+    from pipeline.kubeflow.cluster import Server
+    from pipeline.kubeflow.token import Token
 
     variable = "FASHION_KUBEFLOW_TOKEN"
     return Server(host, namespace, Token(token_file, os.environ.get(variable), variable))

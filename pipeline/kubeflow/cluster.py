@@ -1,16 +1,11 @@
 """A Kubeflow Pipelines server: how it is reached, and what its refusals and silences mean."""
 
-import base64
-import binascii
 import json
 import logging
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,7 +13,8 @@ import kfp
 import kfp_server_api
 import urllib3
 
-from components.errors import FashionError
+from components.errors import ClusterError
+from pipeline.kubeflow.token import Token
 
 POLL_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0  # a server that is being upgraded is away for minutes
@@ -38,61 +34,8 @@ Say = Callable[[str], None]
 Answer = TypeVar("Answer")
 
 
-class ClusterError(FashionError):
-    """Kubeflow Pipelines cannot be reached or refuses what is asked of it, or a run there did not succeed."""
-
-    exit_code = 9
-
-
 class Unavailable(ClusterError):
     """There was no answer now; there may be one later."""
-
-
-@dataclass(frozen=True)
-class Token:
-    """What a server knows us by.
-
-    Attributes:
-        file: holds a bearer token; read for every request, since Kubernetes renews the tokens that it mounts.
-        value: the token itself, where there is no file.
-        name: where it comes from, as errors call it.
-    """
-
-    file: Path | None = None
-    value: str | None = None
-    name: str = "--token-file"
-
-    def read(self) -> str | None:
-        """The token; None if there is none.
-
-        Raises:
-            ClusterError: its file cannot be read, or is empty.
-        """
-        if self.file is None:
-            return self.value
-        try:
-            text = self.file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ClusterError(f"--token-file {self.file}: cannot be read: {error}") from None
-        if not text:
-            raise ClusterError(f"--token-file {self.file}: is empty")
-        return text
-
-    def __str__(self) -> str:
-        if self.file is not None:
-            return f"the token in {self.file}"
-        return f"the token in {self.name}" if self.value else "a request without a token"
-
-    def expired(self) -> str:
-        """When it ran out, as words for an error, if it is a JSON web token that says so."""
-        try:
-            claims = (self.read() or "").split(".")[1]
-            ends = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
-            if ends < time.time():
-                return f"; it expired at {datetime.fromtimestamp(ends, UTC):%Y-%m-%d %H:%M} UTC"
-        except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-            pass
-        return ""
 
 
 class Server(kfp.Client):

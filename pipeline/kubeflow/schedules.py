@@ -4,8 +4,9 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from components.errors import ClusterError
 from components.reading import choices
-from pipeline.kubeflow.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
+from pipeline.kubeflow.cluster import ENDED, Say, Server, equal, pages, patiently, pause
 from pipeline.kubeflow.submit import Order, experiment_id, upload
 
 OURS = " (made by fashion schedule)"

@@ -9,7 +9,8 @@ from typing import Any
 
 import kfp_server_api
 
-from pipeline.kubeflow.cluster import ENDED, ClusterError, Say, Server, equal, pages, patiently, pause
+from components.errors import ClusterError
+from pipeline.kubeflow.cluster import ENDED, Say, Server, equal, pages, patiently, pause
 from pipeline.kubeflow.package import Package
 
 

@@ -15,7 +15,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from components.errors import RecipeError, WeightsError
 from components.networks import b0, lite0
-from components.networks.backbones import BACKBONES, build_trunk, feature_width, set_trainable_from
+from components.networks.backbones import BACKBONES, build_trunk, set_trainable_from
 from components.networks.profiles import PROFILES
 from components.networks.weights import published, torch_layout
 
@@ -248,4 +248,4 @@ def test_unknown_block_is_refused_with_the_nearest():
 def test_feature_map_is_a_thirty_second_of_the_picture(size):
     trunk = build_trunk("efficientnet_lite0", "none", size)
     assert trunk.output_shape == (None, -(-size // 32), -(-size // 32), 1280)
-    assert feature_width(trunk) == 1280
+    assert trunk.output_shape[-1] == 1280

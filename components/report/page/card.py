@@ -6,10 +6,9 @@ Mitchell et al. 2019, Model Cards for Model Reporting, https://arxiv.org/abs/181
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from components.report.facts import RunFacts
@@ -18,7 +17,6 @@ from components.report.page.findings import findings, suggested_threshold, weak_
 
 # What Markdown or HTML inside it would take for more than a character.
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&!()])")
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_card(facts: RunFacts) -> str:
@@ -46,12 +44,7 @@ def escaped(value: Any) -> Any:
 
 @cache
 def _environment() -> Environment:
-    jinja = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=False, finalize=escaped, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    for name in ("percent", "whole", "number", "score", "duration", "moment"):
-        jinja.filters[name] = getattr(formats, name)
+    jinja = formats.environment(finalize=escaped)
     jinja.filters["code"] = _code
     return jinja
 

@@ -2,6 +2,10 @@
 
 import base64
 import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 NONE = "–"  # what is not known
 
@@ -80,3 +84,14 @@ def parameters(count: int) -> str:
 def jpeg_uri(picture: bytes) -> str:
     """A JPEG as a URI that holds it."""
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def environment(**options: Any) -> Environment:
+    """Makes Jinja for the templates, with the formats of this module; a name that a template misspells is an error."""
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    jinja = Environment(
+        loader=templates, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
+    )  # fmt: skip
+    for form in (percent, points, whole, number, score, duration, moment, parameters, jpeg_uri):
+        jinja.filters[form.__name__] = form
+    return jinja

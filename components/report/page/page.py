@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from components.report.facts import RunFacts
 from components.report.facts.quality import QualityFacts
@@ -21,7 +21,6 @@ from components.report.page.plots import data, quality, training
 from components.report.page.plots.base import Plot, template
 
 PAGE_FILE, CARD_FILE = "index.html", "card.md"
-TEMPLATES = Path(__file__).parent / "templates"
 
 OUTCOMES = {
     "published": ("good", "✓", "Published"),
@@ -94,7 +93,7 @@ def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> 
     """
     plotly, style, script = _assets()
     figures = {"template": template(), "figures": {plot.id: plot.figure for plot in drawn}}
-    page = environment().get_template(name)
+    page = _environment().get_template(name)
     text = page.render(
         **context,
         style=style,
@@ -110,14 +109,8 @@ def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> 
 
 
 @cache
-def environment() -> Environment:
-    """Jinja for pages: text is escaped, a name that a template misspells is an error."""
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    for name in ("percent", "points", "whole", "number", "score", "duration", "moment", "parameters", "jpeg_uri"):
-        jinja.filters[name] = getattr(formats, name)
+def _environment() -> Environment:
+    jinja = formats.environment(autoescape=True)
     jinja.globals.update(OUTCOMES=OUTCOMES, shade=shade)
     return jinja
 
