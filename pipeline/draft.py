@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components.errors import RecipeError
+from components.ingest.columns import listed
 from components.inspect.inspection import Inspection
 from components.inspect.plan import Plan, plan_of
 
@@ -92,7 +93,7 @@ def _catalogue(inspection: Inspection) -> Iterator[str]:
     for use in used:
         yield f"  {f'{use.role}: {_quoted(use.column)}':{width}}  # {use.reason}"
     if unused := [use.column for use in inspection.uses if not use.role]:
-        yield from _comment(f"Not used: {', '.join(unused)}.")
+        yield from _comment(f"Not used: {listed(unused)}.")
     if layout.picture:
         yield "# Most pictures are called so."
         yield f"picture: {_quoted(layout.picture)}"

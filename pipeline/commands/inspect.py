@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.advice import Fit
 
 _WIDEST = 240
-_EXAMPLES = 3
+_EXAMPLES, _MOST_COLUMNS = 3, 60
 
 EXIT_CODES = """
 \b
@@ -99,9 +99,12 @@ def _grid(*headings: str, numbers: int = 0) -> Any:
 def _table(inspection: "Inspection") -> Iterator[Any]:
     yield ", ".join((inspection.table, *(f"{name} {value}" for name, value in inspection.dialect.items())))
     table = _grid("column", "is", "because")
-    for use in inspection.uses:
+    shown = [use for place, use in enumerate(inspection.uses) if use.role or place < _MOST_COLUMNS]
+    for use in shown:
         table.add_row(use.column, use.role or "–", use.reason)
     yield table
+    if len(shown) < len(inspection.uses):
+        yield f"and {len(inspection.uses) - len(shown):,} more columns"
 
 
 def _labels(inspection: "Inspection") -> Iterator[Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from components.errors import RecipeError
 from components.ingest.settings import load_layout
@@ -23,6 +24,7 @@ from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
 from pipeline.synthetic import write_catalogue
 from tests import HOUSE
+from tests.ingest.test_kinds import KINDS, ROWS
 
 CASES = HOUSE.parent / "shared" / "cases" / "tables"
 SHAPES = ("kaggle", "german", "shopify")
@@ -216,6 +218,21 @@ def test_a_table_without_names_of_columns_is_refused(shops, tmp_path):
     shown = said(shop)
     assert shown.exit_code == 3
     assert "first row is a product" in shown.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_table_that_ingest_reads_is_understood_and_drafted(tmp_path, kind):
+    content, shop = KINDS[kind], tmp_path / "shop"
+    (shop / "images").mkdir(parents=True)
+    (shop / "styles.csv").write_bytes(content)
+    for row in ROWS:
+        Image.new("RGB", (60, 80), "red").save(shop / "images" / f"{row['id']}.jpg")
+    inspection = inspect_catalogue(shop)
+    assert (inspection.rows.products, inspection.pictures.matched) == (len(ROWS), len(ROWS))
+    write_draft(inspection, tmp_path / "mine", SCHEMA)
+    experiment = read_experiment(load_recipe(str(tmp_path / "mine" / "recipe.yaml")), Paths(shop, tmp_path / "runs"))
+    assert experiment.taxonomy.classes == tuple(sorted({row["articleType"] for row in ROWS}))
+    assert said(shop).output.count("\n") < 90
 
 
 def test_a_drafts_limits_leave_room_for_what_is_missing_now(shops, tmp_path):
