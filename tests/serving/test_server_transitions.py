@@ -45,6 +45,22 @@ async def settled(loader, manager, *bases, expected):
     await until(lambda: sorted(loader.memory) == served(manager, *bases) == sorted(expected))
 
 
+def test_old_version_serves_until_the_new_one_is_loaded_and_is_unloaded_then(loader, bases):
+    one, _ = bases
+
+    async def scenario():
+        async with serving(configured(one), FAST) as manager:
+            with loader.held(one / "2") as begun:
+                publish(one, 2)
+                await begun
+                assert states(manager, "one") == {2: "LOADING", 1: "AVAILABLE"}
+                assert loader.memory == [one / "1"]
+            await until(lambda: states(manager, "one") == {2: "AVAILABLE", 1: "END"})
+            assert loader.memory == [one / "2"]
+
+    run(scenario)
+
+
 def test_reload_is_finished_and_frees_what_it_retires_though_its_caller_hangs_up(loader, bases):
     one, two = bases
 
