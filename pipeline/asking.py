@@ -1,121 +1,134 @@
-"""Asking a model about many pictures: which pictures, which model, how far it is and how it ended."""
+"""Asking a model about many pictures: which model, how far it is and how it ended."""
 
 import os
 import sys
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import click
 import fashion_client
-from fashion_client import Batches, Client, ClientError, Embedding, Prediction, SourceError, Timeouts
-from fashion_client.pictures import Source, read_file
+from fashion_client import Batches, Client, ClientError, Embedding, Prediction, Timeouts
+from fashion_client.pictures import Source
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import track
 
-from components.errors import AnswerError, CatalogueError
-from components.publish.store import model_digest, versions
-from pipeline.answers import Row, Writer, plain
+from components.answers.ask import ask, model_name
+from components.answers.files import Lines, Vectors
+from components.answers.inputs import Inputs, Pictures, Products
+from components.answers.rows import TOP, Format, Row
+from components.errors import AnswerError
+from components.publish.store import serving_version, versions
+
+SERVING = Path("runs/serving")
+
+Method = Callable[[Client, Iterable[Source]], Iterator[Prediction] | Iterator[Embedding]]
 
 _LISTED = 5  # errors, and files passed over, that are named at the end
-_SECONDS_BETWEEN_PLAIN_LINES = 15
-
-Answer = TypeVar("Answer", Prediction, Embedding)
+_PER_PLAIN_LINE = 1000  # pictures, where nobody looks at a terminal
 
 
 @dataclass(frozen=True)
-class Asked:
+class Choice:
     """Which model is asked, and how; None where nothing was said.
 
     Attributes:
         server: address of a server.
         model_name: of the model there, or below `model`.
-        model: a SavedModel, a folder of versions, or one of models.
+        model: a SavedModel, a folder of versions, or one of models; `SERVING` if not said.
         version: its number.
         label: its label on the server.
         batch_size: pictures in a request.
         timeout: seconds for a request.
     """
 
-    server: str | None
-    model_name: str | None
-    model: Path
-    version: int | None
-    label: str | None
-    batch_size: int
-    timeout: float
+    server: str | None = None
+    model_name: str | None = None
+    model: Path | None = None
+    version: int | None = None
+    label: str | None = None
+    batch_size: int = 32
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What there is to ask about: each picture once, and the files that are none by their suffix."""
+class Question:
+    """What is asked about, and who: one version, and its name as `identify` gives it."""
 
-    sources: tuple[Source, ...]
-    skipped: tuple[str, ...]
+    inputs: Inputs
+    choice: Choice
+    model: str
 
 
-def find_pictures(paths: Sequence[str]) -> Pictures:
-    """Lists the pictures that are named, and those in folders and zips.
+def open_question(images: Sequence[str], data: Path | None, **choice: Any) -> Question:
+    """Finds what to ask about, and which version answers, whatever is published meanwhile.
+
+    Args:
+        images: files, folders and zips; or else
+        data: a catalogue.
+        choice: attributes of a `Choice`.
 
     Raises:
-        CatalogueError: a path leads nowhere, or a folder or zip cannot be read or holds no picture.
+        CatalogueError: the pictures or the catalogue cannot be read.
+        AnswerError: there is no such model.
+        click.UsageError: the options do not go together.
     """
-    sources: dict[str, Source] = {}
-    skipped: list[str] = []
-    for path in paths:
-        if not os.path.exists(path):
-            raise CatalogueError(f"{path}: there is no such file or folder. Check the path.")
-        if os.path.isdir(path) or path.lower().endswith(".zip") or _is_zip(path):
-            try:
-                found = fashion_client.pictures_in(path)
-            except SourceError as error:
-                raise CatalogueError(str(error)) from error
-            sources.update((source.name, source) for source in found)
-            skipped.extend(found.skipped)
-        else:
-            sources[path] = Source(path, lambda path=path: read_file(path))  # type: ignore[misc]
-    return Pictures(tuple(sources.values()), tuple(skipped))
+    chosen = Choice(**choice)
+    if bool(images) == bool(data):
+        raise click.UsageError("Give pictures, or a catalogue with --data.")
+    if chosen.server is not None and chosen.model is not None:
+        raise click.UsageError("--server and --model: give one of them.")
+    if chosen.server is not None and chosen.model_name is None:
+        raise click.UsageError("--server: say with --model-name which of its models to ask.")
+    if chosen.server is None and chosen.label is not None:
+        raise click.UsageError("--model-label: only a server knows labels; give --server, or --model-version.")
+    pictures = None if data else Pictures(images)
+    chosen, model = identify(chosen)
+    return Question(pictures or Products(data or Path(), None if chosen.server else chosen.model), chosen, model)
 
 
-def _is_zip(path: str) -> bool:
-    return os.path.isfile(path) and zipfile.is_zipfile(path)
+def open_writer(question: Question, out: Path | None, form: str, answer: Sequence[str], top: int = TOP) -> Lines:
+    """Opens the file of answers, or the screen; see `Lines`, `Vectors` and `Format`."""
+    names = question.inputs.columns
+    if form == "npy" and out is not None:
+        return Vectors(out, Format("csv", names, ()), question.model)
+    return Lines(out or sys.stdout.buffer, Format(form, names, answer, top), question.model)
 
 
 @contextmanager
-def asking(asked: Asked) -> Iterator[Client]:
+def asking(choice: Choice) -> Iterator[Client]:
     """Connects to the server, or loads the model.
 
     Raises:
         AnswerError: there is no such model, or a question to it failed.
-        click.UsageError: what was asked for makes no sense.
+        click.UsageError: the choice makes no sense.
     """
     try:
-        try:
-            client = _client(asked)
-        except ValueError as error:  # of the address, or of version and label
-            raise click.UsageError(str(error)) from error
-        with client:
+        with _client(choice) as client:
             yield client
     except ClientError as error:
         raise AnswerError(str(error)) from error
 
 
-def _client(asked: Asked) -> Client:
-    if asked.server is not None:
+def _client(choice: Choice) -> Client:
+    if choice.server is None:
+        folder = find_model(choice.model or SERVING, choice.model_name, choice.version)
+        return _loaded(folder, Batches(rows=choice.batch_size, parallel=1))
+    try:
         return fashion_client.connect(
-            asked.server,
-            asked.model_name or "",
-            version=asked.version,
-            label=asked.label,
-            timeouts=Timeouts(connect=min(5.0, asked.timeout), read=asked.timeout, total=asked.timeout),
-            batches=Batches(rows=asked.batch_size),
+            choice.server,
+            choice.model_name or "",
+            version=choice.version,
+            label=choice.label,
+            timeouts=Timeouts(connect=min(5.0, choice.timeout), read=choice.timeout, total=choice.timeout),
+            batches=Batches(rows=choice.batch_size),
         )
-    folder = find_model(asked.model, asked.model_name, asked.version)
-    return _loaded(folder, Batches(rows=asked.batch_size, parallel=1))
+    except ValueError as error:  # of the address, or of version and label
+        raise click.UsageError(str(error)) from error
 
 
 def _loaded(folder: Path, batches: Batches) -> Client:
@@ -135,11 +148,11 @@ def _loaded(folder: Path, batches: Batches) -> Client:
         os.close(kept)
 
 
-def identify(asked: Asked) -> tuple[Asked, str]:
+def identify(choice: Choice) -> tuple[Choice, str]:
     """Finds out which version answers.
 
     Args:
-        asked: which model; a version need not be named.
+        choice: which model; a version need not be named.
 
     Returns:
         The same with that version, whatever is published meanwhile; and its name, which no other model has: as in
@@ -148,117 +161,91 @@ def identify(asked: Asked) -> tuple[Asked, str]:
     Raises:
         AnswerError, click.UsageError: see `asking`.
     """
-    if asked.server is None:
-        folder = find_model(asked.model, asked.model_name, asked.version)
-        name = "/".join(folder.resolve().parts[-2:])
-        return replace(asked, model=folder), f"{name}@{model_digest(folder)[:12]}"
-    with asking(asked) as client:
+    if choice.server is None:
+        folder = find_model(choice.model or SERVING, choice.model_name, choice.version)
+        return replace(choice, model=folder), model_name(folder)
+    with asking(choice) as client:
         known = client.metadata()
-    return replace(asked, version=known.version, label=None), f"{known.model}/{known.version}"
+    return replace(choice, version=known.version, label=None), f"{known.model}/{known.version}"
 
 
 def find_model(folder: Path, name: str | None, version: int | None) -> Path:
-    """Finds a SavedModel: `folder` itself, or the newest version of the one model below it.
+    """Finds a SavedModel: `folder` itself, or the version that serves of the one model below it.
 
     Args:
         folder: a SavedModel, a folder of versions, or a folder of such folders.
         name: of the model, where there are several.
-        version: its number, instead of the newest.
+        version: its number, instead of the one that is stable or else the newest.
 
     Raises:
         AnswerError: there is none, or it is not clear which.
     """
     if (folder / "saved_model.pb").is_file():
         return folder
-    stores = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
-    models = {store.name: found for store in stores if (found := versions(store))}
-    if not models:
+    folders = [folder, *sorted(folder.iterdir())] if folder.is_dir() else []
+    stores = {store.name: store for store in folders if versions(store)}
+    if not stores:
         raise AnswerError(
             f"{folder}: no model is published there. Publish one with 'fashion run', or give --model or --server."
         )
-    known = ", ".join(models)
-    if name is None and len(models) > 1:
+    known = ", ".join(stores)
+    if name is None and len(stores) > 1:
         raise AnswerError(f"{folder}: there are several models: {known}. Name one with --model-name.")
-    chosen = name if name is not None else next(iter(models))
-    if chosen not in models:
+    chosen = name if name is not None else next(iter(stores))
+    if chosen not in stores:
         raise AnswerError(f"{folder}: there is no model '{chosen}'. Known: {known}.")
-    found = models[chosen]
-    if version is not None and version not in found:
-        raise AnswerError(f"{folder}: {chosen} has no version {version}. Known: {', '.join(map(str, found))}.")
-    return found[max(found) if version is None else version]
+    there = versions(stores[chosen])
+    if version is not None and version not in there:
+        raise AnswerError(f"{folder}: {chosen} has no version {version}. Known: {', '.join(map(str, there))}.")
+    return there[version if version is not None else serving_version(stores[chosen].absolute()) or max(there)]
 
 
-def answer_all(
-    pictures: Pictures,
-    asked: Asked,
-    ask: Callable[[Client, Iterable[Source]], Iterator[Answer]],
-    row: Callable[[Answer], Row],
-    writer: Writer,
-    target: Path | None,
-) -> bool:
-    """Asks about all pictures that `writer` has no answer for yet, and writes the answers as they come.
+def answer_all(question: Question, method: Method, writer: Lines) -> bool:
+    """Asks about all inputs that `writer` has no answer for yet, and writes the answers as they come.
 
     Args:
-        pictures: what to ask about.
-        asked: which version of which model; if `writer` has all answers, it is not even loaded.
-        ask: `Client.predict_each` or `Client.embed_each`.
-        row: makes the columns of an answer, without `picture` and `error`.
-        writer: takes the answers.
-        target: where that is, None for the screen.
+        question: if `writer` has all answers, the model is not even loaded.
+        method: `Client.predict_each` or `Client.embed_each`.
+        writer: takes the answers, and is closed.
 
     Returns:
         Whether all were answered without an error.
 
     Raises:
         AnswerError: the model cannot be asked, or the answers cannot be written; those so far are.
-        click.UsageError: what was asked for makes no sense.
+        click.UsageError: the choice of a model makes no sense.
     """
-    began, failed, written = time.monotonic(), dict[str, str](), 0
-    left = [source for source in pictures.sources if plain(source.name) not in writer.pictures]
+    began, failed, written, inputs = time.monotonic(), list[str](), 0, list(question.inputs)
+    left = [each for each in inputs if tuple(map(str, each.name)) not in writer.done]
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    quiet = not console.is_terminal
     try:
-        with asking(asked) if left else nullcontext() as client:
-            for answer in _shown(ask(client, left), len(left), console) if client else ():
-                name, error = plain(answer.source), None if answer.error is None else plain(answer.error)
-                writer.write({**row(answer), "picture": name, "error": error})
+        with closing(writer), asking(question.choice) if left else nullcontext() as client:
+            rows = ask(question.inputs, left, partial(method, client), question.model) if client else ()
+            for row in track(rows, "asking", len(left), console=console, transient=True, disable=quiet):
+                writer.write(row)
                 written += 1
-                if error is not None:
-                    failed[name] = error
+                if row["error"] is not None:
+                    failed.append(describe(question.inputs, row))
+                if quiet and written % _PER_PLAIN_LINE == 0:
+                    console.print(f"{written:,} of {len(left):,} pictures")
     except AnswerError as fault:
         if not written:
             raise
-        again = " Give the same command again to go on." if target else ""
+        again = " Give the same command again to go on." if writer.path else ""
         raise AnswerError(f"{fault} {written:,} of {len(left):,} pictures were answered before.{again}") from fault
-    earlier = len(pictures.sources) - len(left)
-    console.print(_counts(len(left), len(failed), earlier, time.monotonic() - began, target))
-    _list(console, "error", [f"{name}: {error}" for name, error in failed.items()])
-    _list(console, "passed over, no picture by its suffix", pictures.skipped)
+    pictures = f"{len(left):,} {'picture' if len(left) == 1 else 'pictures'} in {time.monotonic() - began:.1f} s"
+    earlier = [f"{len(inputs) - len(left):,} were answered before"] * (len(left) < len(inputs))
+    parts = " · ".join([pictures, f"{len(failed):,} with an error", *earlier])
+    console.print(f"{writer.path}: {parts}" if writer.path else parts)
+    for what, lines in (("error", failed), ("passed over, no picture by its suffix", question.inputs.skipped)):
+        for line in lines[:_LISTED]:
+            console.print(f"  {what}: {line}")
+        if len(lines) > _LISTED:
+            console.print(f"  … and {len(lines) - _LISTED:,} more")
     return not failed
 
 
-def _counts(asked: int, failed: int, earlier: int, seconds: float, target: Path | None) -> str:
-    parts = [f"{asked:,} {'picture' if asked == 1 else 'pictures'} in {seconds:.1f} s", f"{failed:,} with an error"]
-    if earlier:
-        parts.append(f"{earlier:,} were answered before")
-    return f"{target}: {' · '.join(parts)}" if target else " · ".join(parts)
-
-
-def _list(console: Console, what: str, lines: Sequence[str]) -> None:
-    for line in lines[:_LISTED]:
-        console.print(f"  {what}: {line}")
-    if len(lines) > _LISTED:
-        console.print(f"  … and {len(lines) - _LISTED:,} more")
-
-
-def _shown(answers: Iterator[Answer], total: int, console: Console) -> Iterator[Answer]:
-    """Passes answers on, and shows on the way how far it is: a bar in a terminal, a line now and then in a log."""
-    columns = TextColumn("asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    last = time.monotonic()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        for number, answer in enumerate(answers, start=1):
-            yield answer
-            progress.advance(task)
-            if not console.is_terminal and time.monotonic() - last > _SECONDS_BETWEEN_PLAIN_LINES:
-                console.print(f"{number:,} of {total:,} pictures")
-                last = time.monotonic()
+def describe(inputs: Inputs, row: Row) -> str:
+    """A row's error, with what it is about."""
+    return f"{', '.join(str(row[column]) for column in inputs.columns)}: {row['error']}"

@@ -1,27 +1,26 @@
-"""A batch job as a whole: from a catalogue and a model to a folder of answers, which appears when it is complete."""
+"""A batch job as a whole: from inputs and a model to a folder of answers, which appears when it is complete."""
 
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from fashion_client import ClientError
 
-from components.batch.settings import read_settings
-from components.batch.shards import ROWS_PER_SHARD, Batch, infer
+from components.answers.ask import model_name
+from components.answers.files import alone, explained
+from components.answers.inputs import Inputs
+from components.answers.rows import TOP, Format
+from components.batch.shards import PER_SHARD, Batch, infer
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
-from components.ingest.catalogue import open_catalogue
-from components.ingest.settings import Layout
-from components.ingest.table import read_rows
-from components.publish.store import model_digest
-from serving.disk import locked, replacing
+from serving.disk import replacing
 
 SUMMARY_FILE = "summary.json"
 
@@ -30,108 +29,82 @@ _JOB_FILE = ".job.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a batch.
+    """How a batch ended: how many rows have each label, and each reason for having none, the most frequent first.
 
     Attributes:
-        rows: how many the table has; each has a line.
-        labels: label to how many rows have it, the most frequent first.
-        reasons: why rows have no label, to how many, the most frequent first.
-        resumed: rows that an earlier try had answered.
-        already: whether the very same answers were there; nothing was done then.
+        resumed: rows that an earlier try had answered: all, if the very same answers were there.
     """
 
     rows: int
     labels: dict[str, int]
     reasons: dict[str, int]
     resumed: int = 0
-    already: bool = False
 
 
 def run_batch(
-    data: Path,
+    inputs: Inputs,
     model_dir: Path,
     out: Path,
     form: str,
     beam_args: Sequence[str],
     overwrite: bool = False,
-    layout: Layout | None = None,
+    top: int = TOP,
 ) -> Outcome:
-    """Asks a model about every row of a catalogue.
+    """Asks a model about every input.
 
     Shards are written beside `out`, in a hidden folder that is renamed when all are there. A try that was stopped
-    leaves that folder, and the same call goes on with it: the same catalogue, model, format and code.
+    leaves that folder, and the same call goes on with it: the same inputs, model, format and code.
 
     Args:
-        data: the catalogue, a folder or a zip.
-        model_dir: a SavedModel with the serving contract; see `read_settings`.
-        out: the folder to make; `predictions-*-of-*.<form>` with one line for each row, in the table's order, and
+        inputs: what to ask about.
+        model_dir: a SavedModel with the serving contract.
+        out: the folder to make; `predictions-*-of-*.<form>` with one line for each input, in their order, and
             `summary.json`.
         form: csv, jsonl or parquet.
         beam_args: options of the Beam pipeline, e.g. `--runner=FnApiRunner`. Workers elsewhere have to see all folders.
         overwrite: whether an earlier batch in `out` is replaced.
-        layout: how to read the catalogue; None is as the model's recipe says.
+        top: how many classes are named.
 
     Raises:
-        CatalogueError: the catalogue cannot be read, has no rows, or changed meanwhile.
+        CatalogueError: the inputs cannot be read, there are none, or they changed meanwhile.
         AnswerError: the model cannot be used, or `out` cannot be written.
     """
-    if not (model_dir / "saved_model.pb").is_file():
-        raise AnswerError(
-            f"{model_dir}: is no SavedModel (it has no saved_model.pb). Give a version that was published."
-        )
-    settings = read_settings(model_dir)
-    picture, layout = settings.picture, layout or settings.catalogue
-    catalogue = open_catalogue(str(data), layout)
-    rows = sum(1 for _ in read_rows(catalogue, ()))
-    if not rows:
-        raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
-    job = {
-        "catalogue": catalogue.digest(),
-        "model": model_digest(model_dir),
+    job: dict[str, Any] = {
+        "inputs": inputs.digest(),
+        "model": model_name(model_dir),
         "format": form,
-        "picture": picture.model_dump(),
-        "layout": layout.model_dump(mode="json"),
-        "rows_per_shard": ROWS_PER_SHARD,
+        "top": top,
+        "per_shard": PER_SHARD,
         "code": code_digest("components.batch.job"),
     }
-    with _explained(out):
-        done = _earlier(out, job, overwrite)
-        if done:
-            return done
-        folder = out.parent / f".{out.name}.unfinished"
-        with locked(out.parent / f".{out.name}.lock", partial(_refuse, out)):
-            _begin(folder, job)
-            batch = Batch(catalogue, model_dir.absolute(), picture, form, folder.absolute(), rows)
-            resumed = batch.answered
-            _run(batch, beam_args)
-            labels, reasons = (dict(counted.most_common()) for counted in batch.counts().values())
-            outcome = Outcome(rows, labels, reasons, resumed)
-            if batch.answered != rows or catalogue.digest() != job["catalogue"]:
-                raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
-            _finish(batch, out, job, outcome, str(data))
+    with explained(out), alone(out):
+        if out.exists() and _is_there(out, job, overwrite):
+            summary = json.loads((out / SUMMARY_FILE).read_bytes())
+            return Outcome(summary["rows"], summary["labels"], summary["reasons"], summary["rows"])
+        folder = out.absolute().parent / f".{out.name}.unfinished"
+        _begin(folder, job)
+        rows = Format(form, inputs.columns, top=top)
+        batch = Batch(inputs, sum(1 for _ in inputs), model_dir.absolute(), job["model"], rows, folder)
+        resumed = batch.answered
+        _run(batch, beam_args)
+        outcome = _outcome(batch, resumed)
+        if outcome.rows != batch.count or inputs.digest() != job["inputs"]:
+            raise CatalogueError(f"{inputs}: changed while it was read. Run again when nobody writes to it.")
+        _finish(batch, out, job, outcome)
     return outcome
 
 
-def _earlier(out: Path, job: dict[str, Any], overwrite: bool) -> Outcome | None:
-    """What lies in `out` if it is what this job would make.
-
-    Raises:
-        AnswerError: something else lies there, and is not to be replaced.
-    """
-    if not out.exists():
-        return None
+def _is_there(out: Path, job: dict[str, Any], overwrite: bool) -> bool:
+    """Whether `out` holds what this job would make, and not something else that may be replaced."""
     try:
-        summary = json.loads((out / SUMMARY_FILE).read_bytes())
-        same = summary["job"] == job
+        same = bool(json.loads((out / SUMMARY_FILE).read_bytes())["job"] == job)
     except (OSError, ValueError, LookupError, TypeError):
         raise AnswerError(f"{out}: is there, and holds no batch of answers. Give another --out.") from None
-    if same:
-        return Outcome(summary["rows"], summary["labels"], summary["reasons"], already=True)
-    if not overwrite:
+    if not same and not overwrite:
         raise AnswerError(
             f"{out}: holds answers of another catalogue, model or format. Give --overwrite, or another --out."
         )
-    return None
+    return same
 
 
 def _begin(folder: Path, job: dict[str, Any]) -> None:
@@ -145,26 +118,32 @@ def _begin(folder: Path, job: dict[str, Any]) -> None:
 
 
 def _run(batch: Batch, beam_args: Sequence[str]) -> None:
-    """Runs the pipeline to its end.
-
-    Raises:
-        FashionError: raised by a step, unwrapped from what Beam puts around it.
-    """
+    """Runs the pipeline; what a step raises comes without what Beam puts around it."""
     try:
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             infer(pipeline, batch)
     except Exception as error:
         for cause in causes(error):
+            if isinstance(cause, ClientError):
+                raise AnswerError(str(cause)) from error
             if isinstance(cause, FashionError | OSError):
                 raise cause from error
         raise
 
 
-def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome, data: str) -> None:
+def _outcome(batch: Batch, resumed: int) -> Outcome:
+    labels, reasons = Counter[str](), Counter[str]()
+    for file in batch.files:
+        for row in batch.format.read(file):
+            (reasons if row["reason"] else labels)[row["reason"] or row["label"]] += 1
+    rows = labels.total() + reasons.total()
+    return Outcome(rows, dict(labels.most_common()), dict(reasons.most_common()), resumed)
+
+
+def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome) -> None:
     """Adds the summary, gives the folder its name, and then clears away what only a further try would have needed."""
-    about = {"data": data, "model": str(batch.model_dir), "rows": outcome.rows}
-    counts = {"labels": outcome.labels, "reasons": outcome.reasons}
-    (batch.folder / SUMMARY_FILE).write_text(json.dumps({**about, **counts, "job": job}, indent=2) + "\n")
+    about = {"data": str(batch.inputs), "model": str(batch.model_dir), **asdict(outcome), "job": job}
+    (batch.folder / SUMMARY_FILE).write_text(json.dumps(about, indent=2) + "\n")
     replaced = out.parent / f".{out.name}.replaced"
     shutil.rmtree(replaced, ignore_errors=True)
     if out.exists():
@@ -173,19 +152,3 @@ def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome, data
     shutil.rmtree(replaced, ignore_errors=True)
     for path in out.glob(".*"):
         path.unlink()
-
-
-def _refuse(out: Path, holder: str) -> None:
-    raise AnswerError(f"{out}: another batch is writing there ({holder}). Wait for it, or give another --out.")
-
-
-@contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    """Turns what the file system refuses into a AnswerError."""
-    try:
-        yield
-    except OSError as error:
-        raise AnswerError(
-            f"{error.filename or out}: {error.strerror or error}. Mend that, and give the same command again: "
-            "it goes on where it was."
-        ) from error

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from components.batch.answers import COLUMNS, REFUSED
+from components.answers.ask import REFUSED
+from components.answers.inputs import Products
+from components.answers.rows import Format
 from components.errors import AnswerError, CatalogueError, RecipeError
 from serving.disk import locked
 from tests import HOUSE
@@ -56,7 +58,7 @@ def model(tmp_path_factory) -> Path:
 def run(data: Path, model: Path, out: Path, form: str = "jsonl", **more):
     from components.batch.job import run_batch
 
-    return run_batch(data, model, out, form, LOCAL, **more)
+    return run_batch(Products(data, model), model, out, form, LOCAL, **more)
 
 
 def lines(out: Path, form: str = "jsonl"):
@@ -76,16 +78,11 @@ def lines(out: Path, form: str = "jsonl"):
 
 
 def _typed(row):
-    several = {name: row[name].split("|") if row[name] else [] for name in ("top_labels", "top_scores")}
-    return (
-        row
-        | several
-        | {
-            "row": int(row["row"]),
-            "confidence": float(row["confidence"]),
-            "top_scores": list(map(float, several["top_scores"])),
-        }
-    )
+    typed = {name: row[name] or None for name in ("reason", "error")} | {"row": int(row["row"])}
+    names = [("label", "confidence"), *((f"label_{place}", f"confidence_{place}") for place in range(2, 6))]
+    top = [{"label": row[label], "confidence": float(row[score])} for label, score in names if row[label]]
+    known = {name: row[name] for name in ("id", "model", "label")}
+    return typed | known | {"confidence": float(row["confidence"] or 0), "top": top}
 
 
 @pytest.fixture(scope="module")
@@ -101,21 +98,21 @@ def test_every_row_has_its_line_in_the_tables_order(faulty):
     identities, answers, outcome, _ = faulty
     assert [answer["row"] for answer in answers] == list(range(2, 2 + outcome.rows))
     assert {answer["id"] for answer in answers} >= {identity for identity in identities.values() if identity.isdigit()}
-    assert all(list(answer) == list(COLUMNS) for answer in answers)
+    assert all(tuple(answer) == Format("jsonl", ("row", "id")).columns for answer in answers)
 
 
 @pytest.mark.parametrize("fault", [*pictures(), "unmapped", "empty label", *REASONS])
 def test_row_has_a_label_or_the_reason_why_not(faulty, fault):
     identities, answers, _, _ = faulty
     answer = [answer for answer in answers if answer["id"] == identities[fault]][-1]
-    assert answer["reason"] == REASONS.get(fault, "")
+    assert answer["reason"] == REASONS.get(fault)
     if answer["reason"]:
         assert answer["error"].startswith(f"styles.csv, row {answer['row']}")
-        assert (answer["label"], answer["confidence"], answer["top_labels"]) == ("", 0.0, [])
+        assert (answer["label"], answer["confidence"], answer["top"]) == ("", 0.0, [])
     else:
-        assert answer["label"] == answer["top_labels"][0]
-        assert answer["confidence"] == answer["top_scores"][0] > 0
-        assert set(answer["top_labels"]) < set(LABELS)
+        assert answer["top"][0] == {"label": answer["label"], "confidence": answer["confidence"]}
+        assert answer["confidence"] > 0
+        assert {each["label"] for each in answer["top"]} < set(LABELS)
 
 
 def test_counts_are_those_of_the_lines(faulty):
@@ -140,8 +137,9 @@ def test_answers_are_those_of_the_model_in_process(faulty, model):
             continue
         alone = {name: value.numpy()[0] for name, value in ask(image_bytes=tf.constant([data])).items()}
         assert answer["label"] == alone["label"].decode()
-        assert answer["top_labels"] == [name.decode() for name in alone["top_labels"]]
-        np.testing.assert_allclose(answer["top_scores"], alone["top_scores"], rtol=0, atol=1e-5)
+        assert [each["label"] for each in answer["top"]] == [name.decode() for name in alone["top_labels"]]
+        scores = [each["confidence"] for each in answer["top"]]
+        np.testing.assert_allclose(scores, alone["top_scores"], rtol=0, atol=1e-5)
         asked += 1
     assert asked >= 20
 
@@ -151,15 +149,15 @@ def test_all_formats_say_the_same(faulty, model, form):
     _, answers, _, folder = faulty
     run(folder / "shop", model, folder / form, form)
     for left, right in zip(lines(folder / form, form), answers, strict=True):
-        numbers = {name: left.pop(name) for name in ("confidence", "top_scores")}
-        for name, value in numbers.items():
-            np.testing.assert_allclose(value, right[name], rtol=1e-6)
-        assert left == {name: value for name, value in right.items() if name not in numbers}
+        assert left == right | {
+            "confidence": pytest.approx(right["confidence"], abs=1e-6),
+            "top": [each | {"confidence": pytest.approx(each["confidence"], abs=1e-6)} for each in right["top"]],
+        }
 
 
 def test_shards_and_zip_change_nothing_but_the_files(faulty, model, tmp_path, monkeypatch):
     _, answers, _, folder = faulty
-    monkeypatch.setattr("components.batch.shards.ROWS_PER_SHARD", 7)
+    monkeypatch.setattr("components.batch.shards.PER_SHARD", 7)
     run(zipped(folder / "shop", tmp_path / "shop.zip", "nested/"), model, tmp_path / "out")
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     shards = -(-len(answers) // 7)
@@ -179,7 +177,7 @@ def test_picture_that_only_the_model_refuses_says_so(model, tmp_path):
 
 def test_only_the_id_has_to_be_in_the_table(model, tmp_path):
     run(write_catalogue(tmp_path / "shop", ["5"], {"5": encode(draw())}, header="id"), model, tmp_path / "out")
-    assert [answer["reason"] for answer in lines(tmp_path / "out")] == [""]
+    assert [answer["reason"] for answer in lines(tmp_path / "out")] == [None]
 
 
 def test_limits_for_pictures_are_those_of_the_models_recipe(model, tmp_path):
@@ -217,22 +215,22 @@ def test_stopped_batch_goes_on_where_it_was(model, tmp_path, monkeypatch):
     from components.batch import shards
 
     data, asked = write_good_catalogue(tmp_path / "shop", 20), []
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 5)
-    write = shards.WRITERS["jsonl"]
+    monkeypatch.setattr(shards, "PER_SHARD", 5)
+    write = Format.write
 
-    def stop_at_the_third(path, answers):
-        asked.append(answers[0].row)
+    def stop_at_the_third(form, file, answers):
+        asked.append(answers[0]["row"])
         if len(asked) == 3:
-            raise OSError(28, "No space left on device", str(path))
-        write(path, answers)
+            raise OSError(28, "No space left on device", file.name)
+        write(form, file, answers)
 
     with monkeypatch.context() as broken:
-        broken.setattr(shards, "WRITERS", {"jsonl": stop_at_the_third})
-        with pytest.raises(Exception, match=r"No space left on device\. Mend that, and give the same command again"):
+        broken.setattr(Format, "write", stop_at_the_third)
+        with pytest.raises(AnswerError, match=r"No space left on device\)\. What was written stays; .* again to go on"):
             run(data, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     asked.clear()
-    monkeypatch.setattr(shards, "WRITERS", {"jsonl": lambda path, rows: (asked.append(rows[0].row), write(path, rows))})
+    monkeypatch.setattr(Format, "write", lambda *given: (asked.append(given[2][0]["row"]), write(*given)))
     outcome = run(data, model, tmp_path / "out")
     assert (outcome.rows, outcome.resumed, len(asked)) == (20, 10, 2)
     assert [answer["row"] for answer in lines(tmp_path / "out")] == list(range(2, 22))
@@ -242,14 +240,10 @@ def test_stopped_batch_goes_on_where_it_was(model, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", ["model", "catalogue", "format"])
 def test_what_another_job_left_is_not_taken_over(model, tmp_path, monkeypatch, change):
-    from components.batch import shards
-
     data = write_good_catalogue(tmp_path / "shop", 6)
     with monkeypatch.context() as broken:
-        broken.setattr(
-            shards, "WRITERS", {"csv": lambda path, rows: path.write_text("of another job")} | {"jsonl": None}
-        )
-        broken.setattr("components.batch.job._finish", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(Format, "write", lambda form, file, rows: file.write(b"of another job"))
+        broken.setattr("components.batch.job._outcome", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(data, model, tmp_path / "out", "csv")
     if change == "model":
@@ -267,7 +261,7 @@ def test_same_batch_again_does_nothing(model, tmp_path):
     first = run(data, model, tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     again = run(data, model, tmp_path / "out")
-    assert again.already
+    assert again.resumed == again.rows
     assert (again.rows, again.labels) == (first.rows, first.labels)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
@@ -285,7 +279,7 @@ def test_other_answers_are_replaced_only_when_asked(model, tmp_path):
 
 def test_two_batches_do_not_write_to_one_place(model, tmp_path):
     data = write_good_catalogue(tmp_path / "shop", 1)
-    taken = pytest.raises(AnswerError, match=rf"another batch is writing there \(process {os.getpid()} on ")
+    taken = pytest.raises(AnswerError, match=rf"another command is writing it \(process {os.getpid()} on ")
     with locked(tmp_path / ".out.lock"), taken:
         run(data, model, tmp_path / "out")
 
@@ -306,25 +300,11 @@ def test_catalogue_that_changes_meanwhile_is_refused(model, tmp_path, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def no_model(folder):
-    folder.mkdir()
-    return folder
-
-
-def broken_model(folder):
-    (no_model(folder) / "saved_model.pb").write_bytes(b"not a graph")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("make", "answer"), [(no_model, r"is no SavedModel"), (broken_model, r"cannot be used \(.+\)\. Give a version")]
-)
-def test_model_that_cannot_be_used_is_named(tmp_path, make, answer):
-    from components.errors import AnswerError
-
-    data = write_good_catalogue(tmp_path / "shop", 1)
-    with pytest.raises(AnswerError, match=answer):
-        run(data, make(tmp_path / "model"), tmp_path / "out")
+def test_model_that_cannot_be_loaded_is_named(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"not a graph")
+    with pytest.raises(AnswerError, match=r"model: cannot be loaded: .+\. Give a model that was published"):
+        run(write_good_catalogue(tmp_path / "shop", 1), tmp_path / "model", tmp_path / "out")
 
 
 def test_empty_table_and_foreign_folder_are_refused(model, tmp_path):
@@ -339,7 +319,7 @@ def test_empty_table_and_foreign_folder_are_refused(model, tmp_path):
 
 @pytest.mark.parametrize(("labelled", "version"), [(None, "9"), ("7", "7")])
 def test_models_folder_stands_for_its_stable_or_highest_version(model, tmp_path, labelled, version):
-    from pipeline.commands.batch import _version_of
+    from pipeline.asking import find_model
     from serving.releases import Releases
 
     for name in ("7", "9"):
@@ -349,8 +329,9 @@ def test_models_folder_stands_for_its_stable_or_highest_version(model, tmp_path,
         releases.add("six_class", None)
         releases.promote("six_class", int(labelled), [7, 9])
         releases.write()
-    assert _version_of(tmp_path / "six_class") == tmp_path / "six_class" / version
-    assert _version_of(model) == model
+    assert find_model(tmp_path / "six_class", None, None) == tmp_path / "six_class" / version
+    assert find_model(tmp_path, None, None) == tmp_path / "six_class" / version
+    assert find_model(model, None, None) == model
 
 
 def test_command_shows_what_came_of_it(model, tmp_path):

@@ -65,6 +65,7 @@ def test_picture_that_cannot_be_answered_has_an_error_and_no_label_and_the_other
 def test_batch_inference_lists_what_the_model_refuses_and_labels_the_rest(folder) -> None:
     from components.batch.answers import REFUSED
     from components.batch.predict import Predictor
+
     from components.ingest.table import Row
 
     rows = [Row(number, str(number), fields={}, year=None, repaired=()) for number, _ in enumerate(PICTURES)]

@@ -38,6 +38,7 @@ def test_json_gives_one_object_a_line(server):
             "label": "class0",
             "confidence": 0.75,
             "top": [{"label": "class0", "confidence": 0.75}],
+            "reason": None,
             "error": None,
         },
         {
@@ -46,6 +47,7 @@ def test_json_gives_one_object_a_line(server):
             "label": "",
             "confidence": 0.0,
             "top": [],
+            "reason": "refused by the model",
             "error": "this is not a picture",
         },
     ]
@@ -57,10 +59,10 @@ def test_several_pictures_are_rows_on_the_screen_and_all_else_is_on_stderr(serve
     shown = asked("predict", "shop", *server, "--top", "2")
     assert shown.exit_code == 1
     assert shown.stdout.splitlines() == [
-        "picture,model,label,confidence,label_2,confidence_2,error",
-        f"{names[0]},tiny/3,class0,0.750000,other,0.250000,",
-        f"{names[1]},tiny/3,,,,,this is not a picture",
-        f"{names[2]},tiny/3,class2,0.750000,other,0.250000,",
+        "picture,model,label,confidence,label_2,confidence_2,reason,error",
+        f"{names[0]},tiny/3,class0,0.750000,other,0.250000,,",
+        f"{names[1]},tiny/3,,,,,refused by the model,this is not a picture",
+        f"{names[2]},tiny/3,class2,0.750000,other,0.250000,,",
     ]
     said = shown.stderr.splitlines()
     assert said[0].startswith("3 pictures in ")

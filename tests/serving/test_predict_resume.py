@@ -14,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.answers.files import Lines, Vectors
+from components.answers.rows import Format
 from components.errors import AnswerError
-from pipeline.answers import Lines, Vectors
-from pipeline.asking import Asked, identify
+from pipeline.asking import Choice, identify
 from tests.serving import fake_server
 from tests.serving.commands import ENVIRONMENT, asked, rows_of, shop, started
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
+
+NAMES = Format("csv", ("picture",), ())
+ANSWERED = {"model": "tiny/3", "reason": None, "error": None}
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -89,12 +93,12 @@ def test_answers_of_two_versions_are_never_mixed(server, behaviour, monkeypatch,
 
 
 def test_one_version_answers_all_whatever_is_published_meanwhile(server, tmp_path):
-    newest = Asked(server[1], "tiny", Path(), None, "canary", 32, 5.0)
+    newest = Choice(server[1], "tiny", Path(), None, "canary", 32, 5.0)
     assert identify(newest) == (dataclasses.replace(newest, version=3, label=None), "tiny/3")
     for version in ("1", "2"):
         (tmp_path / "tiny" / version).mkdir(parents=True)
         (tmp_path / "tiny" / version / "saved_model.pb").write_bytes(version.encode())
-    here = Asked(None, None, tmp_path, None, None, 32, 5.0)
+    here = Choice(None, None, tmp_path, None, None, 32, 5.0)
     pinned, name = identify(here)
     assert pinned.model == tmp_path / "tiny" / "2"
     assert name.startswith("tiny/2@")
@@ -161,11 +165,11 @@ def test_a_stopped_matrix_goes_on_where_it_was(server, bad, rows):
 
 
 def test_two_commands_do_not_write_one_file(tmp_path):
-    first = Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
+    first = Lines(tmp_path / "out.csv", NAMES, "tiny/3")
     with pytest.raises(AnswerError, match=rf"another command is writing it \(process {os.getpid()} on "):
-        Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3")
+        Lines(tmp_path / "out.csv", NAMES, "tiny/3")
     first.close()
-    Lines(tmp_path / "out.csv", "csv", ("picture", "error"), "tiny/3").close()
+    Lines(tmp_path / "out.csv", NAMES, "tiny/3").close()
 
 
 def test_matrix_and_names_that_do_not_belong_together_are_refused(server):
@@ -173,7 +177,7 @@ def test_matrix_and_names_that_do_not_belong_together_are_refused(server):
     asked("embed", "shop", *server, "--out", "vectors.npy")
     Path("vectors.npy").write_bytes(b"")
     with pytest.raises(AnswerError, match=r"fewer vectors than vectors\.pictures\.csv has pictures"):
-        Vectors(Path("vectors.npy"), "tiny/3")
+        Vectors(Path("vectors.npy"), NAMES, "tiny/3")
 
 
 def test_names_that_are_no_text_of_one_line_are_kept_apart_and_found_again(server, behaviour):
@@ -210,11 +214,11 @@ def test_full_disk_is_told_and_loses_nothing(server):
 
 def test_vectors_of_another_length_are_refused_and_what_is_there_stays(tmp_path):
     path = tmp_path / "vectors.npy"
-    first = Vectors(path, "tiny/3")
-    first.write({"picture": "a.jpg", "embedding": array("f", [1, 2, 3, 4]), "error": ""})
+    first = Vectors(path, NAMES, "tiny/3")
+    first.write(ANSWERED | {"picture": "a.jpg", "embedding": array("f", [1, 2, 3, 4])})
     first.close()
-    again = Vectors(path, "tiny/3")
+    again = Vectors(path, NAMES, "tiny/3")
     with pytest.raises(AnswerError, match=r"holds vectors of 4 numbers, not 2"):
-        again.write({"picture": "b.jpg", "embedding": array("f", [1, 2]), "error": ""})
+        again.write(ANSWERED | {"picture": "b.jpg", "embedding": array("f", [1, 2])})
     again.close()
     assert np.load(path).tolist() == [[1, 2, 3, 4]]

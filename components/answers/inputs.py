@@ -1,0 +1,154 @@
+"""What a model is asked about: pictures in files, folders and zips, or the products of a catalogue."""
+
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fashion_client
+import yaml
+from fashion_client import SourceError
+from fashion_client.pictures import Source, read_file
+from fashion_client.sources import Sources
+
+from components.errors import AnswerError, CatalogueError
+from components.ingest.faults import Fault, Reason
+from components.ingest.files import combined_digest
+from components.ingest.settings import Picture
+from components.ingest.table import read_rows
+
+_KNOWN_TO_MODELS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+
+class Input(NamedTuple):
+    """One picture to ask about: what its answer is named by, unlike any other, and what it is read from."""
+
+    name: tuple[object, ...]
+    item: Any
+
+
+class Pictures:
+    """Picture files, and those in folders and zips, each once. Can be pickled: they are listed again then.
+
+    Attributes:
+        columns: of a table of answers, those that name a picture.
+        skipped: files in the folders and zips that are no pictures by their suffix.
+    """
+
+    columns = ("picture",)
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Lists them.
+
+        Raises:
+            CatalogueError: a path leads nowhere, or a folder or zip cannot be read or holds no picture.
+        """
+        listed = [_listed(path) for path in paths]
+        self._paths, self.skipped = tuple(paths), sum((each.skipped for each in listed), ())
+        self._sources = {source.name: source for each in listed for source in each}
+
+    def __str__(self) -> str:
+        return ", ".join(self._paths)
+
+    def __reduce__(self) -> tuple[type["Pictures"], tuple[tuple[str, ...]]]:
+        return Pictures, (self._paths,)
+
+    def __iter__(self) -> Iterator[Input]:
+        return (Input((plain(name),), name) for name in self._sources)
+
+    def read(self, item: str) -> bytes | Fault:
+        """Returns a picture's bytes as they are, or why it cannot be read."""
+        try:
+            return self._sources[item].read()
+        except OSError as error:
+            return Fault(0, item, Reason.UNREADABLE_PICTURE, f"cannot be read: {error.strerror or error}")
+
+    def digest(self) -> str:
+        """Returns hex digits that change when a picture is another one, by sizes and times of files."""
+        files = ((name, os.stat(name)) for name in (*self._paths, *self._sources) if os.path.isfile(name))
+        stamps = (f"{name}/{status.st_size}/{status.st_mtime_ns}" for name, status in files)
+        return combined_digest(map(os.fsencode, (*self._sources, *stamps)))
+
+
+class Products:
+    """The rows of a catalogue's table, in its order, with their pictures. Can be pickled. Attributes as of `Pictures`.
+
+    Pictures are checked as ingest does. The model then gets the bytes as they are, so that it answers as it would to
+    any client; pictures in a format that training data may have and servers do not take are converted.
+    """
+
+    columns = ("row", "id")
+    skipped = ()
+
+    def __init__(self, data: Path, model: Path | None = None) -> None:
+        """Opens a catalogue.
+
+        Args:
+            data: a folder or a zip.
+            model: a SavedModel; the limits for pictures are those of the recipe in its `assets.extra`, if it has one.
+
+        Raises:
+            CatalogueError: the catalogue cannot be read.
+            AnswerError: the recipe cannot be read.
+        """
+        from components.ingest.catalogue import open_catalogue
+
+        self._data, self._catalogue, self._limits = data, open_catalogue(str(data)), _limits(model)
+
+    def __str__(self) -> str:
+        return str(self._data)
+
+    def __iter__(self) -> Iterator[Input]:
+        row = None
+        for row in read_rows(self._catalogue, ()):
+            yield Input((row.row if isinstance(row, Fault) else row.number, plain(row.id)), row)
+        if row is None:
+            raise CatalogueError(
+                f"{self}: {self._catalogue.tables()[0]} has a header and no rows. Add a row for each product."
+            )
+
+    def read(self, item: Any) -> bytes | Fault:
+        """Returns the picture of a row, or what is wrong with the row or its picture."""
+        from components.ingest.judge import read_checked
+
+        content = item if isinstance(item, Fault) else read_checked(item, self._catalogue, self._limits)
+        if isinstance(content, Fault):
+            return content
+        data, checked = content
+        return data if data.startswith(_KNOWN_TO_MODELS) else checked.data
+
+    def digest(self) -> str:
+        """Returns hex digits that change when the catalogue does."""
+        return self._catalogue.digest()
+
+
+Inputs = Pictures | Products
+
+
+def plain(name: str) -> str:
+    """A name or message as valid text of one line: file systems and tables allow more."""
+    return name.encode("utf-8", "backslashreplace").decode().replace("\r", "\\r").replace("\n", "\\n")
+
+
+def _listed(path: str) -> Sources:
+    if not os.path.exists(path):
+        raise CatalogueError(f"{path}: there is no such file or folder. Check the path.")
+    is_zip = path.lower().endswith(".zip") or (os.path.isfile(path) and zipfile.is_zipfile(path))
+    if not is_zip and not os.path.isdir(path):
+        return Sources((Source(path, partial(read_file, path)),))
+    try:
+        return fashion_client.pictures_in(path)
+    except SourceError as error:
+        raise CatalogueError(str(error)) from error
+
+
+def _limits(model: Path | None) -> Picture:
+    recipe = model / "assets.extra" / "recipe.yaml" if model else None
+    if recipe is None or not recipe.exists():  # a server's model, or one that was not published by the pipeline
+        return Picture()
+    try:
+        return Picture.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8"))["picture"])
+    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
+        raise AnswerError(f"{recipe}: cannot be read ({error}). Publish the model again, or remove it.") from error
