@@ -22,6 +22,7 @@ from components.answers.files import Lines, Vectors
 from components.answers.inputs import Inputs, Pictures, Products
 from components.answers.rows import TOP, Format, Row
 from components.errors import AnswerError
+from components.ingest.settings import load_layout
 from components.publish.store import serving_version, versions
 
 SERVING = Path("runs/serving")
@@ -64,12 +65,15 @@ class Question:
     model: str
 
 
-def open_question(images: Sequence[str], data: Path | None, **choice: Any) -> Question:
+def open_question(
+    images: Sequence[str], data: Path | None, reading: Path | None = None, **choice: Any
+) -> Question:
     """Finds what to ask about, and which version answers, whatever is published meanwhile.
 
     Args:
         images: files, folders and zips; or else
         data: a catalogue.
+        reading: the file that says how to read it; None is as the model's recipe says.
         choice: attributes of a `Choice`.
 
     Raises:
@@ -80,6 +84,8 @@ def open_question(images: Sequence[str], data: Path | None, **choice: Any) -> Qu
     chosen = Choice(**choice)
     if bool(images) == bool(data):
         raise click.UsageError("Give pictures, or a catalogue with --data.")
+    if reading and not data:
+        raise click.UsageError("--catalogue says how to read a catalogue: give that with --data.")
     if chosen.server is not None and chosen.model is not None:
         raise click.UsageError("--server and --model: give one of them.")
     if chosen.server is not None and chosen.model_name is None:
@@ -88,7 +94,9 @@ def open_question(images: Sequence[str], data: Path | None, **choice: Any) -> Qu
         raise click.UsageError("--model-label: only a server knows labels; give --server, or --model-version.")
     pictures = None if data else Pictures(images)
     chosen, model = identify(chosen)
-    return Question(pictures or Products(data or Path(), None if chosen.server else chosen.model), chosen, model)
+    layout = load_layout(reading) if reading else None
+    folder = None if chosen.server else chosen.model
+    return Question(pictures or Products(data or Path(), folder, layout), chosen, model)
 
 
 def open_writer(question: Question, out: Path | None, form: str, answer: Sequence[str], top: int = TOP) -> Lines:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import fashion_client
-import yaml
 from fashion_client import SourceError
 from fashion_client.pictures import Source, read_file
 from fashion_client.sources import Sources
 
-from components.errors import AnswerError, CatalogueError
+from components.answers.settings import read_settings
+from components.errors import CatalogueError
 from components.ingest.faults import Fault, Reason
 from components.ingest.files import combined_digest
-from components.ingest.settings import Picture
+from components.ingest.settings import Layout
 from components.ingest.table import read_rows
 
 _KNOWN_TO_MODELS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
@@ -82,12 +82,13 @@ class Products:
     columns = ("row", "id")
     skipped = ()
 
-    def __init__(self, data: Path, model: Path | None = None) -> None:
+    def __init__(self, data: Path, model: Path | None = None, layout: Layout | None = None) -> None:
         """Opens a catalogue.
 
         Args:
-            data: a folder or a zip.
+            data: a folder, a zip or a tar.
             model: a SavedModel; the limits for pictures are those of the recipe in its `assets.extra`, if it has one.
+            layout: how to read the catalogue; None is as that recipe says.
 
         Raises:
             CatalogueError: the catalogue cannot be read.
@@ -95,7 +96,9 @@ class Products:
         """
         from components.ingest.catalogue import open_catalogue
 
-        self._data, self._catalogue, self._limits = data, open_catalogue(str(data)), _limits(model)
+        settings = read_settings(model)
+        self._data, self._limits = data, settings.picture
+        self._catalogue = open_catalogue(str(data), layout or settings.catalogue)
 
     def __str__(self) -> str:
         return str(self._data)
@@ -120,8 +123,8 @@ class Products:
         return data if data.startswith(_KNOWN_TO_MODELS) else checked.data
 
     def digest(self) -> str:
-        """Returns hex digits that change when the catalogue does."""
-        return self._catalogue.digest()
+        """Returns hex digits that change when the catalogue does, or how it is read."""
+        return combined_digest([self._catalogue.digest().encode(), self._catalogue.layout.model_dump_json().encode()])
 
 
 Inputs = Pictures | Products
@@ -142,13 +145,3 @@ def _listed(path: str) -> Sources:
         return fashion_client.pictures_in(path)
     except SourceError as error:
         raise CatalogueError(str(error)) from error
-
-
-def _limits(model: Path | None) -> Picture:
-    recipe = model / "assets.extra" / "recipe.yaml" if model else None
-    if recipe is None or not recipe.exists():  # a server's model, or one that was not published by the pipeline
-        return Picture()
-    try:
-        return Picture.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8"))["picture"])
-    except (OSError, ValueError, TypeError, LookupError, yaml.YAMLError) as error:
-        raise AnswerError(f"{recipe}: cannot be read ({error}). Publish the model again, or remove it.") from error

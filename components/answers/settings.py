@@ -10,7 +10,7 @@ from components.ingest.settings import Layout, Picture
 
 
 class ModelSettings(BaseModel):
-    """The parts of a model's recipe that a batch takes.
+    """The parts of a model's recipe that asking about a catalogue takes.
 
     Attributes:
         picture: limits for pictures.
@@ -21,12 +21,14 @@ class ModelSettings(BaseModel):
     catalogue: Layout = Layout()
 
 
-def read_settings(model_dir: Path) -> ModelSettings:
-    """Reads them from the recipe in a model's `assets.extra`; of a model without one they are the defaults.
+def read_settings(model_dir: Path | None) -> ModelSettings:
+    """Reads them from the recipe in a model's `assets.extra`; of a server's, or one without a recipe, the defaults.
 
     Raises:
         AnswerError: the recipe cannot be read.
     """
+    if model_dir is None:
+        return ModelSettings()
     recipe = model_dir / "assets.extra" / "recipe.yaml"
     try:
         return ModelSettings.model_validate(yaml.safe_load(recipe.read_text(encoding="utf-8")))

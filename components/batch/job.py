@@ -123,9 +123,12 @@ def _run(batch: Batch, beam_args: Sequence[str]) -> None:
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
             infer(pipeline, batch)
     except Exception as error:
-        for cause in causes(error):
+        chain = list(causes(error))
+        for cause in chain:
             if isinstance(cause, ClientError):
-                raise AnswerError(str(cause)) from error
+                # The first one that was raised: Beam writes the name of its step into those around it.
+                first = next(each for each in reversed(chain) if isinstance(each, ClientError))
+                raise AnswerError(str(first)) from error
             if isinstance(cause, FashionError | OSError):
                 raise cause from error
         raise

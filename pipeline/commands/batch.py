@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pipeline.commands import Command
-from pipeline.commands.predict import DATA, IMAGES, MODEL, MODEL_NAME, TOP_CLASSES, VERSION
+from pipeline.commands.predict import DATA, IMAGES, MODEL, MODEL_NAME, READING, TOP_CLASSES, VERSION
 
 EXIT_CODES = """
 \b
@@ -23,6 +23,7 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 @click.command(cls=Command, epilog=EXIT_CODES)
 @IMAGES
 @DATA
+@READING
 @MODEL_NAME
 @MODEL
 @VERSION

@@ -26,7 +26,13 @@ IMAGES = click.argument("images", nargs=-1, metavar="[IMAGE...]")
 DATA = click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Ask about a catalogue instead: a folder or zip with styles.csv and images/. Of its columns it needs `id`.",
+    help="Ask about a catalogue instead: a folder, zip or tar with a table and pictures. It needs a column of ids.",
+)
+READING = click.option(
+    "--catalogue",
+    "reading",
+    type=click.Path(path_type=Path),
+    help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
 )
 MODEL = click.option(
     "--model",
@@ -45,6 +51,7 @@ TOP_CLASSES = click.option(
 _OPTIONS = (
     IMAGES,
     DATA,
+    READING,
     click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500."),
     MODEL_NAME,
     MODEL,
