@@ -65,9 +65,7 @@ class Question:
     model: str
 
 
-def open_question(
-    images: Sequence[str], data: Path | None, reading: Path | None = None, **choice: Any
-) -> Question:
+def open_question(images: Sequence[str], data: Path | None, reading: Path | None = None, **choice: Any) -> Question:
     """Finds what to ask about, and which version answers, whatever is published meanwhile.
 
     Args:
