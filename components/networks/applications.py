@@ -99,8 +99,8 @@ def _by_first(pattern: str, names: dict[str, str] | None = None) -> Parts:
     def parts(layers: Sequence[keras.layers.Layer]) -> Iterator[str]:
         part = "stem"
         for layer in layers:
-            if found := re.match(pattern, layer.name):
-                part = (names or {}).get(found[1], found[1])
+            if match := re.match(pattern, layer.name):
+                part = (names or {}).get(match[1], match[1])
             yield part
 
     return parts

@@ -75,8 +75,8 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
         doubt: share of each answer that is spread over all classes alike.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
-    seen = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
-    features = trunk(seen)
+    views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
+    features = trunk(views)
     answers = [head(features), features]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]

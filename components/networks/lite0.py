@@ -144,8 +144,8 @@ def _activate(x: keras.KerasTensor, norm: str, activation: str) -> keras.KerasTe
 
 def _packaged_checkpoint() -> Path:
     # Found without importing the package, which is only a carrier of the file.
-    found = importlib.util.find_spec(_PACKAGE)
-    folders = found.submodule_search_locations if found else None
+    package = importlib.util.find_spec(_PACKAGE)
+    folders = package.submodule_search_locations if package else None
     files = sorted(file for folder in folders or () for file in Path(folder).rglob("*.pth"))
     if not files:
         raise WeightsError(

@@ -86,8 +86,8 @@ def _module_of(layer: str) -> str | None:
     """The torchvision module with a layer's weights, None for a layer without."""
     if stem := re.fullmatch(r"stem_(conv|bn)", layer):
         return f"{stem[1]}1"
-    if not (found := re.fullmatch(r"conv(\d)_block(\d)_(\d)_(conv|bn)", layer)):
+    if not (match := re.fullmatch(r"conv(\d)_block(\d)_(\d)_(conv|bn)", layer)):
         return None
-    part, block, place, kind = found.groups()
+    part, block, place, kind = match.groups()
     module = f"{kind}{place}" if place != "0" else f"downsample.{0 if kind == 'conv' else 1}"
     return f"layer{int(part) - 1}.{int(block) - 1}.{module}"

@@ -108,9 +108,9 @@ def _start() -> keras.initializers.Initializer:
 
 
 def _module_of(layer: str) -> str | None:
-    if found := re.fullmatch(r"block(\d+)_(\w+)", layer):
-        module = _BLOCK_MODULES.get(found[2])
-        return module and f"blocks.{int(found[1]) - 1}.{module}"
+    if match := re.fullmatch(r"block(\d+)_(\w+)", layer):
+        module = _BLOCK_MODULES.get(match[2])
+        return module and f"blocks.{int(match[1]) - 1}.{module}"
     return _MODULES.get(layer)
 
 

@@ -17,13 +17,13 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Package to version, of those that make a difference; absent ones are left out."""
-    found = {}
+    installed = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> dict[str, str]:
@@ -58,5 +58,5 @@ def _accelerators() -> str:
     tf = sys.modules.get("tensorflow")
     if tf is None:  # nothing was asked of a model, and the import takes seconds
         return "not looked for"
-    found = [device.device_type for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
-    return ", ".join(found) or "none"
+    devices = [device.device_type for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
+    return ", ".join(devices) or "none"

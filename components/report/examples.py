@@ -100,13 +100,13 @@ def read_table(folder: Path, taxonomy: Taxonomy, count: int) -> Table:
 
 def pictures_of(folder: Path, ids: Collection[str], splits: Collection[str] = SPLITS) -> dict[str, bytes]:
     """The encoded pictures of some examples by id; those that are not in the splits are left out."""
-    found: dict[str, bytes] = {}
+    pictures: dict[str, bytes] = {}
     for split in splits:
-        for example in _examples(folder, split) if len(found) < len(ids) else ():
+        for example in _examples(folder, split) if len(pictures) < len(ids) else ():
             product = _bytes(example, features.ID).decode()
             if product in ids:
-                found[product] = _bytes(example, features.IMAGE_BYTES)
-    return found
+                pictures[product] = _bytes(example, features.IMAGE_BYTES)
+    return pictures
 
 
 def picture_batches(folder: Path, split: str, size: int) -> Iterator[tuple[list[str], list[bytes]]]:

@@ -75,28 +75,28 @@ class ExportedNetwork:
         return answers["probabilities"], self._signatures["embed"](image_bytes=pictures)["embedding"]
 
     def _answered(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found = self._imported(pictures, ("probabilities", "features"))
+        tensors = self._imported(pictures, ("probabilities", "features"))
         # Of a network with `test_time_flip` as many mirror images follow; its answers are the means.
         count = tf.shape(pictures)[0]
         probabilities, features = (
-            tf.reduce_mean(tf.reshape(each, (-1, count, tf.shape(each)[1])), axis=0) for each in found.values()
+            tf.reduce_mean(tf.reshape(tensor, (-1, count, tf.shape(tensor)[1])), axis=0) for tensor in tensors.values()
         )
         return probabilities, tf.math.l2_normalize(features, axis=1)
 
     def _explained(self, pictures: tf.Tensor) -> tf.Tensor:
-        found = self._imported(pictures, ("logits", "map"))
-        gradients = tf.gradients(tf.reduce_max(found["logits"], axis=1), found["map"])[0]
+        tensors = self._imported(pictures, ("logits", "map"))
+        gradients = tf.gradients(tf.reduce_max(tensors["logits"], axis=1), tensors["map"])[0]
         weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(weights * found["map"], axis=-1))
+        heat = tf.nn.relu(tf.reduce_sum(weights * tensors["map"], axis=-1))
         heat = heat[: tf.shape(pictures)[0]]  # and not of their mirror images
         return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
-    def _imported(self, pictures: tf.Tensor, wanted: Sequence[str]) -> dict[str, tf.Tensor]:
-        names = [self._names[name] for name in wanted]
+    def _imported(self, pictures: tf.Tensor, roles: Sequence[str]) -> dict[str, tf.Tensor]:
+        names = [self._names[name] for name in roles]
         tensors = tf.graph_util.import_graph_def(
             self._graph, input_map={self._input: pictures}, return_elements=names, name=""
         )
-        return dict(zip(wanted, tensors, strict=True))
+        return dict(zip(roles, tensors, strict=True))
 
 
 def _inside(operations: Sequence[Any]) -> tuple[dict[str, str], str]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.report.examples import Table, pictures_of
-from components.report.facts.quality import Answer, ConfusedPair, Neighbour, PictureFacts, Shown, Similar
+from components.report.facts.quality import Answer, ConfusedPair, Neighbour, PictureFacts, ProductAnswers, Similar
 from components.report.gradcam import overlay
 from components.report.reading import TEST, Reading
 from components.report.selection import Selection
@@ -18,7 +18,7 @@ _EXPLAINED_AT_ONCE = 8
 
 def shown_products(
     reading: Reading, selection: Selection, test: Table, probabilities: NDArray[np.float32]
-) -> dict[int, Shown]:
+) -> dict[int, ProductAnswers]:
     """Puts together what is shown of the selected examples; those whose picture cannot be decoded are left out.
 
     Args:
@@ -37,7 +37,7 @@ def shown_products(
         if picture is None:
             continue
         best = np.argsort(-probabilities[row], kind="stable")[:_ANSWERS]
-        shown[row] = Shown(
+        shown[row] = ProductAnswers(
             id=product,
             name=str(test.texts["productDisplayName"][row]),
             class_name=classes[test.labels[row]],
@@ -48,7 +48,7 @@ def shown_products(
     return shown
 
 
-def picture_facts(selection: Selection, shown: Mapping[int, Shown]) -> PictureFacts:
+def picture_facts(selection: Selection, shown: Mapping[int, ProductAnswers]) -> PictureFacts:
     """Makes the gallery of a selection."""
     return PictureFacts(
         sure=_there(selection.sure, shown),
@@ -66,7 +66,7 @@ def picture_facts(selection: Selection, shown: Mapping[int, Shown]) -> PictureFa
 
 
 def confused_pairs(
-    selection: Selection, classes: Sequence[str], shown: Mapping[int, Shown]
+    selection: Selection, classes: Sequence[str], shown: Mapping[int, ProductAnswers]
 ) -> tuple[ConfusedPair, ...]:
     """Returns the most frequent mistakes, with pictures."""
     return tuple(
@@ -75,7 +75,7 @@ def confused_pairs(
     )
 
 
-def _there(rows: Sequence[int], shown: Mapping[int, Shown]) -> tuple[Shown, ...]:
+def _there(rows: Sequence[int], shown: Mapping[int, ProductAnswers]) -> tuple[ProductAnswers, ...]:
     return tuple(shown[row] for row in rows if row in shown)
 
 

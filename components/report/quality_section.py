@@ -77,13 +77,13 @@ def _of_answers(labels: Labels, probabilities: Probabilities, classes: Sequence[
     """The same figures, of a model that was never evaluated."""
     from sklearn.metrics import confusion_matrix  # takes a second to import
 
-    found = figures(labels, probabilities, len(classes))
+    computed = figures(labels, probabilities, len(classes))
     rows = []
     for label, name in enumerate(classes):
-        row: dict[str, Any] = {figure: _number(values[label]) for figure, values in found.classes.items()}
+        row: dict[str, Any] = {figure: _number(values[label]) for figure, values in computed.classes.items()}
         rows.append(ClassFigures(name, **row | {count: int(row[count]) for count in ("support", "predicted")}))
     counts = confusion_matrix(labels, probabilities.argmax(axis=1), labels=range(len(classes)))
-    overall: dict[str, Any] = {name: _number(found.overall[name]) for name in _FIGURES}
+    overall: dict[str, Any] = {name: _number(computed.overall[name]) for name in _FIGURES}
     return QualityFacts(len(labels), classes=tuple(rows), confusion=tuple(map(tuple, counts.tolist())), **overall)
 
 

@@ -93,9 +93,9 @@ def judge(
     Returns:
         The verdict, with all problems and not only the first.
     """
-    found = sorted(anomalies, key=lambda anomaly: anomaly.feature)
+    ordered = sorted(anomalies, key=lambda anomaly: anomaly.feature)
     unused = {*TEXT_COLUMNS, YEAR}.difference(used)
-    grave = [anomaly for anomaly in found if anomaly.severe and anomaly.feature not in unused]
+    grave = [anomaly for anomaly in ordered if anomaly.severe and anomaly.feature not in unused]
     problems = [
         *_schema_breaches(grave, _remedy(settings.schema_file)),
         *quarantine_problems(summary, settings, os.path.join(lists, "quarantine.csv")),
@@ -103,7 +103,7 @@ def judge(
         *_empty_splits(summary),
         *_class_problems(summary, classes, os.path.join(lists, "unmapped.csv")),
     ]
-    lesser = (anomaly for anomaly in found if anomaly not in grave)
+    lesser = (anomaly for anomaly in ordered if anomaly not in grave)
     notes = [*_schema_breaches(lesser, "Neither labels nor splits depend on it."), *_shared(summary)]
     for fact, rule in _scarce_classes(summary, settings.class_minimum, classes):
         if settings.scarce == "refuse":

@@ -49,10 +49,10 @@ def results(roots: tuple[Path, ...], file: Path | None, record: Path | None, dat
         roots = (usual,)
     places = [Paths(root.absolute(), root.absolute(), database) for root in roots]
     records = read_records(places)
-    found = rows(read_record(record) | records if record else records)
-    table = as_markdown(found)
+    table_rows = rows(read_record(record) | records if record else records)
+    table = as_markdown(table_rows)
     if record:
-        write_record(found, record)
+        write_record(table_rows, record)
     if file is None:
         click.echo(table, nl=False)
     else:

@@ -115,8 +115,8 @@ class Server(kfp.Client):
             text = f"no connection within {TIMEOUT[0]:g} s"
         elif isinstance(reason, urllib3.exceptions.ProtocolError):
             text = f"the connection broke: {reason.args[-1]}"
-        asked = not isinstance(reason, urllib3.exceptions.ConnectTimeoutError)
-        doubt = " What was asked for may have been done all the same." if asked and method != "GET" else ""
+        connected = not isinstance(reason, urllib3.exceptions.ConnectTimeoutError)
+        doubt = " What was asked for may have been done all the same." if connected and method != "GET" else ""
         return Unavailable(f"{self.host} cannot be reached ({text}). Check --host and the network.{doubt}")
 
     def _refusal(self, method: str, url: str, error: Any) -> ClusterError:

@@ -132,8 +132,8 @@ def _refusal(database: Database, said: str, native: str) -> MetadataError | None
         (r'database "[^"]*" does not exist|Unknown database', "absent"),
         ("permission denied|denied for user", "right"),
     ):
-        if found := re.search(rf"[^\n]*(?:{pattern})[^\n]*", f"{native}\n{said}"):
-            return _server_error(database, re.sub(r".*(?:PostgreSQL error|FATAL): ", "", found[0]), kind)
+        if line := re.search(rf"[^\n]*(?:{pattern})[^\n]*", f"{native}\n{said}"):
+            return _server_error(database, re.sub(r".*(?:PostgreSQL error|FATAL): ", "", line[0]), kind)
     return None
 
 

@@ -26,11 +26,11 @@ def read_record(file: Path) -> Records:
         if not line:
             continue
         try:
-            told = json.loads(line)
-            if told.keys() == {"recipe", "reason"}:
-                failures[told["recipe"]] = told["reason"]
+            entry = json.loads(line)
+            if entry.keys() == {"recipe", "reason"}:
+                failures[entry["recipe"]] = entry["reason"]
             else:
-                results.append(_adapter().validate_python(told))
+                results.append(_adapter().validate_python(entry))
         except (ValueError, AttributeError) as error:
             problem = _first(error) if isinstance(error, ValidationError) else "it is not a JSON object"
             raise RecipeError(

@@ -191,7 +191,7 @@ def _result(run: Run, facts: Mapping[str, Any] | None, makers: Mapping[int, Stag
     of_class = [(each["recall"], each["name"]) for each in quality["classes"] if each["recall"] is not None]
     worst, worst_class = min(of_class, default=(None, ""))
     stages = [_maker(stage, makers) for stage in run.stages.values()]
-    footprints = [found for stage in stages if stage and (found := read_footprint(stage.parameters))]
+    footprints = [footprint for stage in stages if stage and (footprint := read_footprint(stage.parameters))]
     peaks = [footprint.peak_memory for footprint in footprints if footprint.peak_memory]
     trained = _maker(run.stages["train"], makers)
     return Result(

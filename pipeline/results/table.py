@@ -117,16 +117,16 @@ def _memory(peaks: Sequence[int | None]) -> str:
 
 
 def _machine(result: Result) -> str:
-    found = result.footprint
-    if found is None:
+    footprint = result.footprint
+    if footprint is None:
         return "–"
-    also = "" if found.accelerators == "none" else f", {found.accelerators}"
-    return f"{found.processor}, {found.cores} cores{also}"
+    also = "" if footprint.accelerators == "none" else f", {footprint.accelerators}"
+    return f"{footprint.processor}, {footprint.cores} cores{also}"
 
 
 def _commit(result: Result) -> str:
-    found = result.footprint
-    return f"{found.commit[:7]}{'+' if found.modified else ''}" if found and found.commit else "–"
+    footprint = result.footprint
+    return f"{footprint.commit[:7]}{'+' if footprint.modified else ''}" if footprint and footprint.commit else "–"
 
 
 def _joined(texts: Iterable[str]) -> str:

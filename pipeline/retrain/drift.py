@@ -178,9 +178,9 @@ def _column_moves(before: Path, now: Path, limits: Drift, file: Path) -> Iterato
     schema = tfdv.load_schema_text(str(file))
     _set_limits(schema, limits.columns)
     statistics = [tfdv.load_stats_binary(str(folder / _SPLIT / "FeatureStats.pb")) for folder in (now, before)]
-    found = tfdv.validate_statistics(statistics[0], schema, previous_statistics=statistics[1])
+    comparison = tfdv.validate_statistics(statistics[0], schema, previous_statistics=statistics[1])
     changes = {change.column: change for change in drift_between(before, now, "").columns}
-    for info in found.drift_skew_info:
+    for info in comparison.drift_skew_info:
         [name] = info.path.step
         for measured in info.drift_measurements:
             then, today = _counts(statistics[1], name), _counts(statistics[0], name)

@@ -29,7 +29,7 @@ _LAST = "gate"  # of the stages that look at the data
 
 
 @dataclass(frozen=True)
-class Trained:
+class Release:
     """The newest published version of a recipe, and the run that it came from."""
 
     version: int
@@ -79,7 +79,7 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
     return decision
 
 
-def last_published(recipe: Recipe, paths: Paths) -> Trained | None:
+def last_published(recipe: Recipe, paths: Paths) -> Release | None:
     """The newest published version that is still there, with the latest run that came to it; None if there is none."""
     there = versions(paths.serving / recipe.name)
     if not there:
@@ -91,11 +91,11 @@ def last_published(recipe: Recipe, paths: Paths) -> Trained | None:
         if run.name == recipe.name and pushed and pushed.properties.get("pushed"):
             version = int(pushed.properties["pushed_version"])
             if version in there:
-                return Trained(version, run)
+                return Release(version, run)
     return None
 
 
-def _compare(recipe: Recipe, trained: Trained | None, run: Run | None) -> Decision:
+def _compare(recipe: Recipe, trained: Release | None, run: Run | None) -> Decision:
     if trained is None or run is None:
         return Decision(True, f"no model of {recipe.name} is published yet")
     schema, now, before = run.stage("schema").output("schema"), _span(run), _span(trained.run)
@@ -115,7 +115,7 @@ def _span(run: Run) -> Span | None:
         return None
 
 
-def _verdict(decision: Decision, recipe: Recipe, trained: Trained | None) -> str:
+def _verdict(decision: Decision, recipe: Recipe, trained: Release | None) -> str:
     if trained is None or decision.train:
         return f"train: {decision.reason}"
     return f"{decision.reason}; model version {trained.version} of {recipe.name} stays"

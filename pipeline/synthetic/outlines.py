@@ -57,11 +57,11 @@ def box(left: float, top: float, right: float, bottom: float) -> list[Point]:
 
 def along(points: Sequence[Point], spacing: float) -> list[Point]:
     """Points at equal distances along a line, the first one included."""
-    found, left = [points[0]], spacing
+    places, left = [points[0]], spacing
     for (x, y), (u, v) in pairwise(points):
         length, done = math.hypot(u - x, v - y), 0.0
         while length - done >= left:
             done, left = done + left, spacing
-            found.append((x + (u - x) * done / length, y + (v - y) * done / length))
+            places.append((x + (u - x) * done / length, y + (v - y) * done / length))
         left -= length - done
-    return found
+    return places

@@ -33,8 +33,8 @@ from components.report.facts.quality import (
     Curve,
     Neighbour,
     PictureFacts,
+    ProductAnswers,
     QualityFacts,
-    Shown,
     Similar,
     SliceQuality,
 )
@@ -173,12 +173,12 @@ class _Maker:
         Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=82)
         return file.getvalue()
 
-    def shown(self, true: int, first: int | None = None) -> Shown:
+    def shown(self, true: int, first: int | None = None) -> ProductAnswers:
         self.count += 1
         first = true if first is None else first
         order = [first, *(i for i in range(len(self.names)) if i != first)][:5]
         answers = tuple(Answer(self.names[i], 0.7 / (1 + 3 * place)) for place, i in enumerate(order))
-        return Shown(str(10_000 + self.count), self.name, self.names[true], self.jpeg(), answers, self.jpeg())
+        return ProductAnswers(str(10_000 + self.count), self.name, self.names[true], self.jpeg(), answers, self.jpeg())
 
     def data(self) -> DataFacts:
         counts = self.random.integers(40, 7000, len(self.names))

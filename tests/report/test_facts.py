@@ -3,7 +3,7 @@
 import dataclasses
 
 from components.report.facts import Gap, RunFacts, from_json, to_json
-from components.report.facts.quality import Answer, PictureFacts, Shown
+from components.report.facts.quality import Answer, PictureFacts, ProductAnswers
 from components.report.facts.verdict import VerdictFacts
 from components.report.predictions import Predictions, load_predictions
 from components.report.reading import Reading
@@ -12,7 +12,9 @@ from tests.report.inputs import CLASSES, answers, sources
 
 
 def test_facts_survive_json_byte_for_byte():
-    shown = Shown("1", "<script>alert('Ärmel')</script>", "topwear", bytes(range(256)), (Answer("shoes", 0.1 + 0.2),))
+    shown = ProductAnswers(
+        "1", "<script>alert('Ärmel')</script>", "topwear", bytes(range(256)), (Answer("shoes", 0.1 + 0.2),)
+    )
     facts = RunFacts(
         "r", "six_class", 1.5, None, CLASSES, VerdictFacts("failed", "ingest failed."),
         pictures=PictureFacts((shown,), (), (), ()), gaps=(Gap("data", "drift", "none"),),

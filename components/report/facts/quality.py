@@ -15,7 +15,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ProductAnswers:
     """A product of the test split, with what the model says of its picture.
 
     Attributes:
@@ -42,7 +42,7 @@ class ConfusedPair:
     true: str
     predicted: str
     count: int
-    examples: tuple[Shown, ...]
+    examples: tuple[ProductAnswers, ...]
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class QualityFacts:
 class Neighbour:
     """A product whose picture is like another's; `similarity` is the cosine of their embeddings."""
 
-    product: Shown
+    product: ProductAnswers
     similarity: float
 
 
@@ -180,7 +180,7 @@ class Neighbour:
 class Similar:
     """A product and those most like it, the most similar first."""
 
-    query: Shown
+    query: ProductAnswers
     neighbours: tuple[Neighbour, ...]
 
 
@@ -195,7 +195,7 @@ class PictureFacts:
         similar: a few queries of different classes.
     """
 
-    sure: tuple[Shown, ...]
-    edge: tuple[Shown, ...]
-    worst: tuple[Shown, ...]
+    sure: tuple[ProductAnswers, ...]
+    edge: tuple[ProductAnswers, ...]
+    worst: tuple[ProductAnswers, ...]
     similar: tuple[Similar, ...]

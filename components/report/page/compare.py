@@ -59,25 +59,24 @@ def _test_of(run: RunFacts) -> tuple[Any, ...] | None:
 
 
 def _figures(a: RunFacts, b: RunFacts) -> Iterator[Row]:
+    verdicts, qualities = (a.verdict, b.verdict), (a.quality, b.quality)
     for label, name in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("lowest recall", "lowest_recall")):
-        yield _shares(label, getattr(a.verdict, name), getattr(b.verdict, name))
-    worst = [run.verdict.lowest_recall_class or NONE for run in (a, b)]
-    yield "its class", worst[0], worst[1], "" if worst[0] == worst[1] else "changed"
-    errors = [run.quality.calibration.ece if run.quality and run.quality.calibration else None for run in (a, b)]
-    yield _shares("calibration error", errors[0], errors[1])
-    losses = [run.quality.loss if run.quality else None for run in (a, b)]
-    yield _numbers("cross-entropy", losses[0], losses[1])
-    versions = [NONE if run.verdict.version is None else str(run.verdict.version) for run in (a, b)]
+        yield _shares(label, *(getattr(verdict, name) for verdict in verdicts))
+    yield _texts("its class", *(verdict.lowest_recall_class for verdict in verdicts))
+    calibrations = [quality.calibration if quality else None for quality in qualities]
+    yield _shares("calibration error", *(calibration.ece if calibration else None for calibration in calibrations))
+    yield _numbers("cross-entropy", *(quality.loss if quality else None for quality in qualities))
+    versions = [NONE if verdict.version is None else str(verdict.version) for verdict in verdicts]
     yield "version", versions[0], versions[1], ""
     yield "took", duration(a.seconds), duration(b.seconds), ""
 
 
 def _classes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
     """By what became of the recall: the greatest loss first."""
-    before, now = {of.name: of for of in a.classes}, {of.name: of for of in b.classes}
+    before, now = ({row.name: row.recall for row in quality.classes} for quality in (a, b))
     rows = []
     for name in dict.fromkeys([*now, *before]):
-        one, other = (of[name].recall if name in of else None for of in (before, now))
+        one, other = before.get(name), now.get(name)
         lost = 0.0 if one is None or other is None else other - one
         rows.append((lost, _shares(name, one, other)))
     yield from (row for _, row in sorted(rows, key=lambda row: row[0]))
@@ -102,42 +101,37 @@ def _confused(quality: QualityFacts) -> dict[tuple[str, str], int]:
 def _data(a: RunFacts, b: RunFacts) -> Iterator[Row]:
     if a.data is None or b.data is None:
         return
+    both = a.data, b.data
     yield _counts("rows", a.data.rows, b.data.rows)
     yield from _each("examples, ", a.data.examples, b.data.examples)
-    yield from _each(
-        "quarantined, ",
-        {row.reason: row.count for row in a.data.quarantined},
-        {row.reason: row.count for row in b.data.quarantined},
-    )
-    groups = [run.duplicates.contradictory if run.duplicates else None for run in (a.data, b.data)]
-    yield _counts("contradictory duplicates", groups[0], groups[1])
+    yield from _each("quarantined, ", *({row.reason: row.count for row in data.quarantined} for data in both))
+    groups = [data.duplicates.contradictory if data.duplicates else None for data in both]
+    yield _counts("contradictory duplicates", *groups)
 
 
 def _class_counts(a: RunFacts, b: RunFacts) -> Iterator[Row]:
     if a.data is None or b.data is None:
         return
-    train = [{counts.name: counts.splits.get("train", 0) for counts in run.classes} for run in (a.data, b.data)]
-    yield from _each("", train[0], train[1])
-    balanced = [{counts.name: counts.balanced or 0 for counts in run.classes} for run in (a.data, b.data)]
-    yield from _each("balanced: ", balanced[0], balanced[1])
+    both = a.data.classes, b.data.classes
+    yield from _each("", *({row.name: row.splits.get("train", 0) for row in classes} for classes in both))
+    yield from _each("balanced: ", *({row.name: row.balanced or 0 for row in classes} for classes in both))
 
 
 def _training(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    phases = [{phase.name: phase for phase in run.training.phases} if run.training else {} for run in (a, b)]
+    both = a.training, b.training
+    phases = [{phase.name: phase for phase in training.phases} if training else {} for training in both]
     for name in dict.fromkeys([*phases[0], *phases[1]]):
-        one, other = (of.get(name) for of in phases)
-        chosen = [of.chosen if of else None for of in (one, other)]
-        yield _counts(f"{name}, chosen epoch", chosen[0], chosen[1])
+        pair = [run.get(name) for run in phases]
+        yield _counts(f"{name}, chosen epoch", *(phase.chosen if phase else None for phase in pair))
         reached = [
-            next((epoch.val_accuracy for epoch in of.epochs if epoch.number == of.chosen), None) if of else None
-            for of in (one, other)
+            next((e.val_accuracy for e in phase.epochs if e.number == phase.chosen), None) if phase else None
+            for phase in pair
         ]
-        yield _shares(f"{name}, validation accuracy", reached[0], reached[1])
-    networks = [run.training.network if run.training else None for run in (a, b)]
-    parameters = [network.parameters if network else None for network in networks]
-    yield _counts("parameters", parameters[0], parameters[1])
-    took = [run.training.seconds if run.training else None for run in (a, b)]
-    yield "time", duration(took[0]), duration(took[1]), ""
+        yield _shares(f"{name}, validation accuracy", *reached)
+    networks = [training.network if training else None for training in both]
+    yield _counts("parameters", *(network.parameters if network else None for network in networks))
+    times = [duration(training.seconds if training else None) for training in both]
+    yield "time", times[0], times[1], ""
 
 
 def _provenance(a: RunFacts, b: RunFacts) -> Iterator[Row]:
