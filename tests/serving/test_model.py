@@ -62,14 +62,11 @@ def test_picture_that_cannot_be_answered_has_an_error_and_no_label_and_the_other
     assert not answers["probabilities"][GOOD:].any()
 
 
-def test_batch_inference_lists_what_the_model_refuses_and_labels_the_rest(folder) -> None:
-    from components.batch.answers import REFUSED
-    from components.batch.predict import Predictor
+def test_asked_in_this_process_it_gives_an_error_where_it_has_no_answer_and_labels_the_rest(folder) -> None:
+    from serving.local_model import LocalModel
 
-    from components.ingest.table import Row
-
-    rows = [Row(number, str(number), fields={}, year=None, repaired=()) for number, _ in enumerate(PICTURES)]
-    found = Predictor(folder).predict(rows, PICTURES)
-    assert [answer.reason for answer in found] == [""] * GOOD + [REFUSED] * 2
+    with LocalModel(folder) as model:
+        found = model.predict(PICTURES)
+    assert [answer.error is None for answer in found] == [True] * GOOD + [False] * 2
     assert [bool(answer.label) for answer in found] == [True] * GOOD + [False] * 2
-    assert "row 5, id 5: this is not a picture" in found[GOOD].error
+    assert found[GOOD].error == "this is not a picture in a known format: send JPEG or PNG"
