@@ -1,4 +1,4 @@
-"""The section on the data: counts of columns, sizes, duplicates, and what was left out."""
+"""The section on the data: counts of columns, sizes, and what was left out."""
 
 import csv
 import json
@@ -13,18 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import CatalogueError
-from components.ingest.duplicates import same_picture
-from components.report.examples import Table, pictures_of
+from components.report.duplicates_section import duplicates
+from components.report.examples import Table
 from components.report.facts.data import (
     ClassCounts,
     Column,
     Count,
     DataFacts,
     DriftFacts,
-    DuplicateGroup,
-    Duplicates,
     Histogram,
-    Listing,
     QuarantineReason,
     QuarantineSample,
 )
@@ -46,8 +43,6 @@ _MOST_VALUES = 30
 _MOST_SIZES = 12
 _BINS = 40
 _SAMPLES_OF_REASON = 6
-_DUPLICATES_SHOWN = 12
-_LISTED_OF_GROUP = 6
 
 Pictures = Callable[[str], bytes | None]
 
@@ -72,7 +67,7 @@ def data_facts(reading: Reading) -> DataFacts | None:
             columns=tuple(_column(name, table.texts[name]) for name in COLUMNS),
             histograms=_histograms(table),
             sizes=_sizes(table),
-            duplicates=_duplicates(reading, table),
+            duplicates=duplicates(reading, table),
         )
     return replace(
         facts,
@@ -108,41 +103,6 @@ def histogram(name: str, unit: str, values: NDArray[Any], *, sampled: bool = Fal
     return Histogram(name, unit, tuple(map(float, edges)), tuple(map(int, counts)), sampled)
 
 
-def duplicate_rows(table: Table, pictures: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Finds the rows that share a picture, one array for each such picture: contradictory ones first, then the largest.
-
-    Args:
-        table: n examples.
-        pictures: [n], the same number for near-identical pictures.
-    """
-    order = np.argsort(pictures, kind="stable")
-    borders = np.flatnonzero(np.diff(pictures[order])) + 1
-    groups = [rows for rows in np.split(order, borders) if len(rows) > 1]
-    return sorted(groups, key=lambda rows: (not _contradictory(table, rows), -len(rows), str(table.ids[rows[0]])))
-
-
-def duplicates_of(
-    table: Table, groups: Sequence[NDArray[np.intp]], classes: Sequence[str], picture_of: Pictures
-) -> Duplicates:
-    """Sums up groups from `duplicate_rows`, and shows the first of them."""
-    across = [rows for rows in groups if len(np.unique(table.splits[rows])) > 1]
-    return Duplicates(
-        groups=len(groups),
-        products=sum(map(len, groups)),
-        contradictory=sum(_contradictory(table, rows) for rows in groups),
-        across=len(across),
-        tested=sum(int((table.splits[rows] == "test").sum()) for rows in across),
-        samples=tuple(
-            DuplicateGroup(
-                picture_of(str(table.ids[rows[0]])),
-                tuple(_listing(table, row, classes) for row in _representatives(table, rows)),
-                _contradictory(table, rows),
-            )
-            for rows in groups[:_DUPLICATES_SHOWN]
-        ),
-    )
-
-
 def _histograms(table: Table) -> tuple[Histogram, ...]:
     return (
         histogram("width", "px", table.widths),
@@ -157,38 +117,18 @@ def _sizes(table: Table) -> tuple[Count, ...]:
     return tuple(Count(f"{width} × {height}", n) for (width, height), n in sizes.most_common(_MOST_SIZES))
 
 
-def _contradictory(table: Table, rows: NDArray[np.intp]) -> bool:
-    return len(np.unique(table.labels[rows])) > 1
-
-
-def _representatives(table: Table, rows: NDArray[np.intp]) -> list[int]:
-    """The first rows of a group, with every class among them before any class comes again."""
-    _, first = np.unique(table.labels[rows], return_index=True)
-    rest = np.setdiff1d(np.arange(len(rows)), first)
-    return [int(row) for row in rows[np.concatenate([np.sort(first), rest])][:_LISTED_OF_GROUP]]
-
-
-def _listing(table: Table, row: int, classes: Sequence[str]) -> Listing:
-    return Listing(
-        id=str(table.ids[row]),
-        name=str(table.texts["productDisplayName"][row]),
-        class_name=classes[table.labels[row]] if table.labels[row] >= 0 else "",
-        split=str(table.splits[row]),
-    )
-
-
 def _column(name: str, values: NDArray[np.object_]) -> Column:
-    counted = Counter(values.tolist())
-    missing = counted.pop("", 0)
-    top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:_MOST_VALUES]
+    counts = Counter(values.tolist())
+    missing = counts.pop("", 0)
+    top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_VALUES]
     if name == "year":
         top.sort(key=lambda item: int(item[0]))
     return Column(
         name=name,
         values=tuple(Count(value, count) for value, count in top),
-        others=counted.total() - sum(count for _, count in top),
+        others=counts.total() - sum(count for _, count in top),
         missing=missing,
-        distinct=len(counted),
+        distinct=len(counts),
     )
 
 
@@ -200,10 +140,10 @@ def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterat
     samples: dict[str, list[QuarantineSample]] = {reason: [] for reason in counts}
     with file.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
-            chosen = samples[row["reason"]]
-            if len(chosen) < _SAMPLES_OF_REASON:
+            shown = samples[row["reason"]]
+            if len(shown) < _SAMPLES_OF_REASON:
                 product = unmarked(row["id"])
-                chosen.append(QuarantineSample(int(row["row"]), product, row["detail"], picture_of(product)))
+                shown.append(QuarantineSample(int(row["row"]), product, row["detail"], picture_of(product)))
     for count in _counts(counts):
         yield QuarantineReason(count.value, count.count, tuple(samples[count.value]))
 
@@ -243,15 +183,6 @@ def _same_catalogue(plan: Plan) -> "Catalogue | None":
     if catalogue.digest() != plan.data_digest:
         raise CatalogueError("The catalogue has changed since the run.")
     return catalogue
-
-
-def _duplicates(reading: Reading, table: Table) -> Duplicates | None:
-    members, folder = reading.members, reading.folders.examples
-    if members is None or folder is None:
-        return None
-    groups = duplicate_rows(table, same_picture(members.signatures))
-    pictures = pictures_of(folder, {str(table.ids[rows[0]]) for rows in groups[:_DUPLICATES_SHOWN]})
-    return duplicates_of(table, groups, reading.classes, lambda product: thumbnail(pictures[product]))
 
 
 def _drift(reading: Reading) -> DriftFacts | None:

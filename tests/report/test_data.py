@@ -8,6 +8,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.report import data_section as data
+from components.report.duplicates_section import duplicate_rows, duplicates_of
 from components.report.examples import Table
 from components.report.statistics import drift_between
 from tests.report.inputs import CLASSES
@@ -31,8 +32,8 @@ def table(hashes: list[str], labels: list[int]) -> Table:
 
 def test_contradictory_duplicates_are_counted_and_shown_first_with_both_classes():
     of = table(["a", "b", "b", "b", "b", "b", "b", "b", "c", "c", "d"], [0, 1, 1, 1, 1, 1, 1, 1, 0, 2, 0])
-    groups = data.duplicate_rows(of, np.unique(of.hashes, return_inverse=True)[1])
-    found = data.duplicates_of(of, groups, CLASSES, lambda product: product.encode())
+    groups = duplicate_rows(of, np.unique(of.hashes, return_inverse=True)[1])
+    found = duplicates_of(of, groups, CLASSES, lambda product: product.encode())
     assert (found.groups, found.products, found.contradictory) == (2, 9, 1)
     assert [product.class_name for product in found.samples[0].products] == ["topwear", "eyewear"]
     assert found.samples[0].contradictory
@@ -41,7 +42,7 @@ def test_contradictory_duplicates_are_counted_and_shown_first_with_both_classes(
 
 def test_no_duplicates_are_none():
     of = table(["a", "b"], [0, 1])
-    assert data.duplicates_of(of, data.duplicate_rows(of, np.arange(2)), CLASSES, lambda _: None).groups == 0
+    assert duplicates_of(of, duplicate_rows(of, np.arange(2)), CLASSES, lambda _: None).groups == 0
 
 
 def test_histograms_count_every_picture_even_where_all_are_alike():

@@ -32,37 +32,23 @@ def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
         for name, counts, colour in (("in an epoch, balanced", after, ACCENT), ("as they occur", before, FAINT))
         if balanced or counts is before
     ]  # fmt: skip
+    unbalanced = "" if balanced else " The run ended before balancing."
+    most, splits = max([*before, *filter(None, after), 1]), _other_splits(classes)
     return Plot(
         id="class-counts",
         title="Training examples by class",
-        summary=_span(before, names)
-        + (
-            " Balancing changed none of them."
-            if after == before
-            else ""
-            if balanced
-            else " The run ended before balancing."
-        ),
+        summary=_span(before, names) + (" Balancing changed none of them." if after == before else unbalanced),
         figure=drawn(
             *bars,
-            xaxis={
-                "title": "training examples",
-                "nticks": 6,
-                "range": [0, 1.08 * max([*before, *filter(None, after), 1])],
-            },
+            xaxis={"title": "training examples", "nticks": 6, "range": [0, 1.08 * most]},
             yaxis=ticks(names),
             bargap=0.25,
             legend={"traceorder": "reversed"},
         ),
         height=110 + len(ordered) * (34 if balanced else _ROW),
-        head=("class", "train", "train, balanced", *_other_splits(classes)),
+        head=("class", "train", "train, balanced", *splits),
         rows=tuple(
-            (
-                row.name,
-                whole(row.splits.get(_TRAIN, 0)),
-                whole(row.balanced),
-                *(whole(row.splits.get(split, 0)) for split in _other_splits(classes)),
-            )
+            (row.name, *map(whole, (row.splits.get(_TRAIN, 0), row.balanced, *(row.splits.get(s, 0) for s in splits))))
             for row in reversed(ordered)
         ),
     )

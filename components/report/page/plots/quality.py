@@ -100,6 +100,7 @@ def coverage(points: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
     share = [point.coverage for point in known]
     # Where next to nothing is answered the interval is so wide that it would hide all the rest.
     floor = min([point.low or 0.0 for point in known if point.coverage >= 0.3], default=0.0)
+    span = [floor, 1 + 0.05 * (1 - floor)]
     band = go.Scatter(
         x=share + share[::-1], y=[point.high for point in known] + [point.low for point in known[::-1]], fill="toself",
         fillcolor="var(--wash)", line={"width": 0}, hoverinfo="skip", name="95 % interval", mode="lines",
@@ -110,33 +111,23 @@ def coverage(points: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
         hovertemplate="confidence ≥ %{customdata[0]}<br>answered %{x:.1%} (%{customdata[1]:,})<br>right %{y:.2%}"
         "<extra></extra>",
     )  # fmt: skip
-    traces = [band, line]
     if suggested:
-        traces.append(
-            go.Scatter(
-                x=[suggested.coverage], y=[suggested.accuracy], mode="markers", hoverinfo="skip",
-                name=f"suggested: {suggested.threshold:g}",
-                marker={"size": 13, "symbol": "diamond", "color": WARN, "line": {"color": PANEL, "width": 2}},
-            )
-        )  # fmt: skip
+        summary = f"A confidence of {suggested.threshold:g} answers {percent(suggested.coverage)} and is right in "
+        summary += f"{percent(suggested.accuracy)} of them."
+    elif any(point.accuracy not in (None, 1) for point in points):
+        summary = "No confidence halves the share of mistakes."
+    else:
+        summary = "There are no mistakes to avoid."
     return Plot(
         id="coverage",
         title="Accuracy and coverage",
-        summary=f"A confidence of {suggested.threshold:g} answers {percent(suggested.coverage)} and is right in "
-        f"{percent(suggested.accuracy)} of them."
-        if suggested
-        else "No confidence halves the share of mistakes."
-        if any(point.accuracy not in (None, 1) for point in points)
-        else "There are no mistakes to avoid.",
+        summary=summary,
         figure=drawn(
-            *traces,
+            band,
+            line,
+            *([_suggestion(suggested)] if suggested else []),
             xaxis={"title": "answered, of all products", "tickformat": ".0%", "autorange": "reversed", "nticks": 6},
-            yaxis={
-                "title": "right, of those answered",
-                "tickformat": ".2~%",
-                "nticks": 6,
-                "range": [floor, 1 + 0.05 * (1 - floor)],
-            },
+            yaxis={"title": "right, of those answered", "tickformat": ".2~%", "nticks": 6, "range": span},
         ),
         height=360,
         head=("confidence at least", "answered", "coverage", "accuracy", "95 % interval"),
@@ -145,6 +136,14 @@ def coverage(points: tuple[Coverage, ...], suggested: Coverage | None) -> Plot:
              _interval(point.low, point.high))
             for point in points
         ),
+    )  # fmt: skip
+
+
+def _suggestion(point: Coverage) -> go.Scatter:
+    return go.Scatter(
+        x=[point.coverage], y=[point.accuracy], mode="markers", hoverinfo="skip",
+        name=f"suggested: {point.threshold:g}",
+        marker={"size": 13, "symbol": "diamond", "color": WARN, "line": {"color": PANEL, "width": 2}},
     )  # fmt: skip
 
 

@@ -30,12 +30,12 @@ def _curve(
     train: Callable[[Epoch], float | None],
     validation: Callable[[Epoch], float] | None,
 ) -> Plot:
+    series = [("training" if validation else name, train, MUTED if validation else ACCENT, "dot")]
+    series += [("validation", validation, ACCENT, "solid")] if validation else []
     traces, shapes, notes, start = [], [], [], 0
     for phase in phases:
         epochs = [start + epoch.number for epoch in phase.epochs]
         hover = [f"{plain(phase.name)}, epoch {epoch.number}" for epoch in phase.epochs]
-        series = [("training" if validation else name, train, ACCENT if validation is None else MUTED, "dot")]
-        series += [("validation", validation, ACCENT, "solid")] if validation else []
         for label, figure, colour, dash in series:
             traces.append(
                 go.Scatter(
@@ -67,18 +67,17 @@ def _curve(
             legend={"y": 1.1},
         ),
         height=_HEIGHT,
-        head=("phase", "epoch", *(("training", "validation") if validation else (name,))),
+        head=("phase", "epoch", *(label for label, *_ in series)),
         rows=tuple(
-            (
-                phase.name,
-                f"{epoch.number}{' (chosen)' if epoch.number == phase.chosen else ''}",
-                shown(train(epoch)),
-                *((shown(validation(epoch)),) if validation else ()),
-            )
+            (phase.name, _numbered(epoch, phase), *(shown(figure(epoch)) for _, figure, *_ in series))
             for phase in phases
             for epoch in phase.epochs
         ),
     )
+
+
+def _numbered(epoch: Epoch, phase: Phase) -> str:
+    return f"{epoch.number}{' (chosen)' if epoch.number == phase.chosen else ''}"
 
 
 def _chosen(phase: Phase, start: int, figure: Callable[[Epoch], float | None], *, first: bool) -> go.Scatter:
