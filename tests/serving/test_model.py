@@ -1,6 +1,7 @@
 """What every published model promises, on the smallest there is: names that are right, errors that are heard."""
 
 import io
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.answers.ask import REFUSED, ask
+from components.answers.inputs import Products
+from components.ingest.faults import Reason
+from tests.data.faults import good_rows, write_catalogue
 from tests.serving.serving_model import LABELS, MAX_PIXELS, weights, write_model
 
 COLOURS = [(250, 20, 20), (20, 250, 20), (20, 20, 250), (240, 240, 10), (10, 10, 10)]
@@ -70,3 +75,39 @@ def test_asked_in_this_process_it_gives_an_error_where_it_has_no_answer_and_labe
     assert [answer.error is None for answer in found] == [True] * GOOD + [False] * 2
     assert [bool(answer.label) for answer in found] == [True] * GOOD + [False] * 2
     assert found[GOOD].error == "this is not a picture in a known format: send JPEG or PNG"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "reasons"),
+    [
+        (None, [None, Reason.EMPTY_PICTURE, REFUSED]),
+        ("picture: {max_pixels: 300}\n", [Reason.LARGE_PICTURE, Reason.EMPTY_PICTURE, Reason.LARGE_PICTURE]),
+    ],
+    ids=["without a recipe", "with the limits of its recipe"],
+)
+def test_products_have_an_answer_or_the_reason_why_not(folder, tmp_path, recipe, reasons) -> None:
+    from serving.local_model import LocalModel
+
+    published = Path(shutil.copytree(folder, tmp_path / "six_class" / "1"))
+    if recipe:
+        (published / "assets.extra" / "recipe.yaml").write_text(recipe)
+    images = {"1000": one_colour(COLOURS[0], (20, 16)), "1001": b"", "1002": LARGE}
+    inputs = Products(write_catalogue(tmp_path / "catalogue", good_rows(3), images), published)
+    with LocalModel(published) as model:
+        rows = list(ask(inputs, inputs, model.predict_each, "six_class/1"))
+    assert [row["id"] for row in rows] == list(images)
+    assert [row["reason"] for row in rows] == reasons
+    assert [bool(row["label"]) for row in rows] == [reason is None for reason in reasons]
+    assert [bool(row["error"]) for row in rows] == [reason is not None for reason in reasons]
+
+
+def test_batch_of_another_model_begins_anew_and_one_of_the_same_goes_on(tmp_path) -> None:
+    from components.batch.job import _begin
+
+    folder, left = tmp_path / ".answers.unfinished", tmp_path / ".answers.unfinished" / "predictions-00000-of-00002.csv"
+    _begin(folder, {"model": "six_class/1"})
+    left.touch()
+    _begin(folder, {"model": "six_class/1"})
+    assert left.exists()
+    _begin(folder, {"model": "six_class/2"})
+    assert not left.exists()
