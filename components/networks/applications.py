@@ -10,7 +10,7 @@ import keras
 
 from components.networks import scaling
 from components.networks.profiles import part_of
-from components.networks.weights.published import Published, fetch, load_h5
+from components.networks.weights.published import Published, load_h5
 
 _SERVER = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
@@ -57,14 +57,6 @@ class Application:
 
         trunk = keras.models.clone_model(plain, clone_function=named)
         return keras.Model(trunk.inputs[0], trunk.outputs[0], name=plain.name)
-
-    def load_imagenet(self, trunk: keras.Model) -> None:
-        """Loads the ImageNet weights that Keras publishes.
-
-        Raises:
-            WeightsError: they cannot be fetched.
-        """
-        self.load(trunk, fetch(self.published))
 
     def load(self, trunk: keras.Model, path: Path) -> None:
         """Loads a file in Keras' layout, with or without the classifier.

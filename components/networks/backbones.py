@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import keras
 
@@ -11,6 +12,7 @@ from components.errors import RecipeError
 from components.networks import b0, cnn, edgenet, lite0, resnet18, transformer
 from components.networks.applications import APPLICATIONS
 from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze, weights_path
+from components.networks.weights.published import fetch
 from components.networks.weights.saved_model import load_trunk
 from components.reading import choices
 
@@ -30,6 +32,18 @@ class Backbone:
     load: Callable[[keras.Model, Path], None] | None
 
 
+def _of_application(name: str) -> Backbone:
+    network = APPLICATIONS[name]
+    return Backbone(
+        network.build, {"imagenet": lambda trunk: network.load(trunk, fetch(network.published))}, network.load
+    )
+
+
+def _of_torch(network: ModuleType, build: Callable[[int], keras.Model]) -> Backbone:
+    load = network.load_torch_weights
+    return Backbone(build, {"imagenet": lambda trunk: load(trunk, fetch(network.PUBLISHED))}, load)
+
+
 BACKBONES = {
     "efficientnet_b0": Backbone(
         b0.build_b0,
@@ -41,14 +55,9 @@ BACKBONES = {
         {"imagenet": lite0.load_imagenet, "efficientnet_lite0": lite0.load_imagenet},
         lite0.load_torch_weights,
     ),
-    **{
-        name: Backbone(application.build, {"imagenet": application.load_imagenet}, application.load)
-        for name, application in APPLICATIONS.items()
-    },
-    "resnet18": Backbone(resnet18.build_resnet18, {"imagenet": resnet18.load_imagenet}, resnet18.load_torch_weights),
-    "vit_tiny": Backbone(
-        transformer.build_vit_tiny, {"imagenet": transformer.load_imagenet}, transformer.load_torch_weights
-    ),
+    **{name: _of_application(name) for name in APPLICATIONS},
+    "resnet18": _of_torch(resnet18, resnet18.build_resnet18),
+    "vit_tiny": _of_torch(transformer, transformer.build_vit_tiny),
     "cnn": Backbone(cnn.build_cnn, {}, None),
     "resnet_small": Backbone(cnn.build_resnet_small, {}, None),
 }

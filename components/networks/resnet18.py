@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from components.networks.scaling import standardised
-from components.networks.weights.published import Published, fetch
+from components.networks.weights.published import Published
 from components.networks.weights.torch_layout import load_torch_layout
 
 PUBLISHED = Published(
@@ -40,15 +40,6 @@ def build_resnet18(size: int) -> keras.Model:
         x = _block(x, filters, f"conv{number}_block1", stride=1 if number == 2 else 2)
         x = _block(x, filters, f"conv{number}_block2", stride=1)
     return keras.Model(pictures, x, name="resnet18")
-
-
-def load_imagenet(trunk: keras.Model) -> None:
-    """Loads torchvision's ImageNet weights (IMAGENET1K_V1), from Keras' cache or else from PyTorch's server.
-
-    Raises:
-        WeightsError: they cannot be fetched.
-    """
-    load_torch_weights(trunk, fetch(PUBLISHED))
 
 
 def load_torch_weights(trunk: keras.Model, path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers
 
 from components.networks.scaling import standardised
-from components.networks.weights.published import Published, fetch
+from components.networks.weights.published import Published
 from components.networks.weights.torch_layout import State, keras_arrays, load_torch_layout
 
 PUBLISHED = Published("https://dl.fbaipublicfiles.com/deit/deit_tiny_patch16_224-a1311bcf.pth", "a1311bcf")
@@ -60,15 +60,6 @@ def build_vit_tiny(size: int) -> keras.Model:
     x = layers.LayerNormalization(epsilon=_EPSILON, name="top_norm")(x)
     x = layers.Reshape((side, side, _WIDTH), name="top_map")(x[:, 1:])
     return keras.Model(pictures, x, name="vit_tiny")
-
-
-def load_imagenet(trunk: keras.Model) -> None:
-    """Loads the ImageNet weights that its authors publish.
-
-    Raises:
-        WeightsError: they cannot be fetched.
-    """
-    load_torch_weights(trunk, fetch(PUBLISHED))
 
 
 def load_torch_weights(trunk: keras.Model, path: Path) -> None:

@@ -249,4 +249,4 @@ def test_resnet18_of_any_other_contents_is_not_taken_for_the_published_one(tmp_p
     monkeypatch.setattr(resnet18, "PUBLISHED", type(resnet18.PUBLISHED)(
         (tmp_path / "models" / resnet18.PUBLISHED.name).as_uri(), resnet18.PUBLISHED.digest))  # fmt: skip
     with pytest.raises(WeightsError, match="could not be fetched"):
-        resnet18.load_imagenet(keras.Sequential())
+        BACKBONES["resnet18"].starts["imagenet"](keras.Sequential())
