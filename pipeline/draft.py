@@ -116,9 +116,8 @@ def _schema_head(inspection: Inspection, plan: Plan) -> Iterator[str]:
 
 def _recipe(inspection: Inspection, plan: Plan, folder: Path) -> Iterator[str]:
     data = Path(inspection.data)
-    yield from _comment(
-        f"{len(plan.classes)} classes of {inspection.roles[plan.column]}, {plan.products:,} products of {data.name}."
-    )
+    column = inspection.column_of(plan.column)
+    yield from _comment(f"{len(plan.classes)} classes of {column}, {plan.products:,} products of {data.name}.")
     yield "#"
     yield f"#   fashion run --recipe {folder / RECIPE} --data {inspection.data}"
     name = re.sub(r"[^a-z0-9]+", "_", data.stem.lower()).strip("_")

@@ -55,6 +55,10 @@ class Inspection:
         """Role to the column that fills it."""
         return {use.role: use.column for use in self.uses if use.role}
 
+    def column_of(self, role: str) -> str:
+        """Returns the column that fills a role; the role where it has got another column than the header suggests."""
+        return self.roles.get(role, role)
+
     def read_rows(self) -> Iterator[Row]:
         """Reads the rows that can be used."""
         return (row for row in read_rows(self.catalogue, ()) if isinstance(row, Row))

@@ -118,7 +118,7 @@ def _labels(inspection: "Inspection") -> Iterator[Any]:
     for role, counts in labels.items():
         largest = ", ".join(f"{value} {rows:,}" for value, rows in counts.most_common(_EXAMPLES))
         enough = sum(rows >= ENOUGH for rows in counts.values())
-        table.add_row(inspection.roles[role], f"{len(counts):,}", f"{enough:,}", f"{counts.total():,}", largest)
+        table.add_row(inspection.column_of(role), f"{len(counts):,}", f"{enough:,}", f"{counts.total():,}", largest)
     yield table
 
 
@@ -173,5 +173,5 @@ def _next(inspection: "Inspection", fits: list["Fit"], written: list[Path]) -> I
     except RecipeError as error:
         yield str(error)
     else:
-        what = f"{len(plan.classes):,} classes of {inspection.roles[plan.column]}, {plan.products:,} products"
+        what = f"{len(plan.classes):,} classes of {inspection.column_of(plan.column)}, {plan.products:,} products"
         yield f"A recipe of its own for {what}: fashion inspect {data} --draft DIR"
