@@ -42,11 +42,12 @@ def batch(
     beam: str,
     **model: Any,
 ) -> None:
-    """Ask a model about every product of a catalogue, or about pictures, without a server.
+    """Ask a model about every product of a catalogue, or about pictures.
 
-    --out gets files of about a thousand lines, with the columns of `fashion predict`: one for each row of the table in
-    its order, named by row and id; for a row that cannot be answered the reason. summary.json holds the counts. The
-    folder appears when it is complete. A command that was stopped goes on where it was when it is given again.
+    No server is needed. --out gets files of about a thousand lines, with the columns of `fashion predict`: one for each
+    row of the table in its order, named by row and id; for a row that cannot be answered the reason. summary.json holds
+    the counts. The folder appears when it is complete. A command that was stopped goes on where it was when it is given
+    again.
 
     \b
       fashion batch --data shop/ --out labels
