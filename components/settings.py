@@ -3,6 +3,7 @@
 Each stage's own stand with the stage; `pipeline/recipe.py` puts them together and reads them from YAML.
 """
 
+import json
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,3 +19,7 @@ class Settings(BaseModel):
     """Base of all parts: immutable, strict about types, closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def as_json(self) -> str:
+        """Returns the settings as JSON in ASCII: a metadata database may take no other characters, such as classes'."""
+        return json.dumps(self.model_dump(mode="json"))

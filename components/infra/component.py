@@ -54,7 +54,7 @@ def infra_node(
         model_blessing=model_blessing,
         examples=examples,
         name=name,
-        taxonomy=taxonomy.model_dump_json(),
+        taxonomy=taxonomy.as_json(),
         accuracy=accuracy,
         settings=settings.model_dump_json(exclude=unused),
         code=code_digest(__name__, "components.infra.server"),

@@ -35,7 +35,7 @@ def ingest_node(data: Path, digest: str, settings: IngestSettings, taxonomy: Tax
         data=str(data),
         digest=digest,
         settings=settings.model_dump_json(),
-        taxonomy=taxonomy.model_dump_json(),
+        taxonomy=taxonomy.as_json(),
         code=code_digest(__name__),
     ).with_id("ingest")
 

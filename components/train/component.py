@@ -26,5 +26,5 @@ def train_node(
         hyperparameters=hyperparameters,
         train_args=TrainArgs(splits=["train"]),
         eval_args=EvalArgs(splits=["eval"]),
-        custom_config={"config": config.model_dump_json()},
+        custom_config={"config": config.as_json()},
     ).with_id("train")

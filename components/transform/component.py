@@ -26,7 +26,7 @@ def transform_node(examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonom
         schema=schema,
         preprocessing_fn=f"{_CORE}.preprocessing_fn",
         custom_config={
-            "taxonomy": taxonomy.model_dump_json(),
+            "taxonomy": taxonomy.as_json(),
             "balance": balance.model_dump_json(),
             "code": code_digest(_CORE),
         },

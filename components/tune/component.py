@@ -214,5 +214,5 @@ def tune_node(examples: BaseChannel, transform_graph: BaseChannel, tune: Tune, t
         transform_graph=transform_graph,
         train_args=TrainArgs(splits=["train"]),
         eval_args=EvalArgs(splits=["eval"]),
-        custom_config={"config": config.model_dump_json()},
+        custom_config={"config": config.as_json()},
     ).with_id("tune")

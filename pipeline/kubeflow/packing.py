@@ -31,7 +31,7 @@ def pack(recipe: Recipe) -> str:
         schema = find_schema(recipe.validation.schema_file)
         packed["recipe"]["validation"]["schema_file"] = schema.name
         packed["schema"] = read_text("validation.schema_file", schema)
-    return json.dumps(packed, ensure_ascii=False)
+    return json.dumps(packed)
 
 
 def unpack(text: str, folder: Path) -> Recipe:

@@ -5,10 +5,14 @@ import signal
 import time
 
 import pytest
+from markupsafe import escape
 
 from components.publish.store import versions
+from components.report.page.card import escaped
+from components.report.page.page import CARD_FILE, PAGE_FILE
 from pipeline.stages import STAGES
-from tests.pipeline.nodes import Ended, House
+from serving.signatures import LABELS_FILE
+from tests.pipeline.nodes import NAMES, Ended, House
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +81,26 @@ def test_a_run_of_processes_ends_in_a_published_model(house: House, published: E
     assert (published.code, published.err) == (0, "")
     [version] = versions(house.store)
     assert f"published as version {version}" in published.out
+
+
+def test_classes_of_any_language_reach_the_published_model_and_the_report(house: House, published: Ended) -> None:
+    from serving.local_model import LocalModel
+
+    [folder] = versions(house.store).values()
+    assert (folder / LABELS_FILE).read_text(encoding="utf-8").split("\n") == [*NAMES.values(), ""]
+    pictures = sorted((house.folder / "one" / "images").iterdir())[:60]
+    with LocalModel(folder) as client:
+        answers = client.predict(pictures)
+    named = {label for answer in answers for label, _ in answer.top}
+    assert named == set(NAMES.values())
+    verdict = house.run("monday")
+    page, card = (
+        (house.root / "reports" / "monday" / name).read_text(encoding="utf-8") for name in (PAGE_FILE, CARD_FILE)
+    )
+    for name in NAMES.values():
+        assert name in verdict.out
+        assert str(escape(name)) in page
+        assert escaped(name) in card
 
 
 def test_a_stage_that_was_done_is_not_done_again(house: House, published: Ended) -> None:

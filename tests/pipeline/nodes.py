@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
+from components.transform.taxonomy import load_taxonomy
 from pipeline.commands import kubeflow
 from pipeline.metadata import connection
 from pipeline.synthetic import write_catalogue
 
 RECIPE = """
 name: tiny
-labels: {taxonomy: six_class}
+labels: {taxonomy: names.yaml}
 split: {train: 70, eval: 10, test: 20}
 picture: {size: 64}
 validation: {quarantine: 0.05, class_minimum: 5}
@@ -24,6 +26,15 @@ train:
   finetune: {epochs: 8, unfreeze_from: block7}
 gate: {accuracy: 0.4, recall: 0, regression: 1, class_regression: 1}
 """
+# Names as shops give them, for those of six_class.
+NAMES = {
+    "topwear": "Röcke",
+    "shoes": "Apparel > Tops, Tees",
+    "underwear": "连衣裙",
+    "jewelry": "Women's (Plus)",
+    "fragrances": "أحذية",
+    "eyewear": "👗 Dresses",
+}
 # A process forked from one that has imported TFX begins at once, and shares nothing that was done since.
 FORKED = multiprocessing.get_context("forkserver")
 
@@ -118,6 +129,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     FORKED.set_forkserver_preload(["pipeline.local", "pipeline.summary"])
     house = House(tmp_path_factory.mktemp("house"))
     house.recipe("usual")
+    taxonomy = load_taxonomy("six_class").model_dump(mode="json", by_alias=True, exclude_none=True)
+    taxonomy["classes"] = list(NAMES.values())
+    for rule in taxonomy["rules"]:
+        rule["class"] = NAMES.get(rule["class"], rule["class"])
+    (house.folder / "names.yaml").write_text(yaml.safe_dump(taxonomy, allow_unicode=True), encoding="utf-8")
     for name, seed in (("one", 3), ("two", 4)):
         write_catalogue(house.folder / name, 300, seed=seed)
     return house
