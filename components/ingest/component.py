@@ -34,7 +34,7 @@ def ingest_node(data: Path, digest: str, settings: IngestSettings, taxonomy: Tax
     return CatalogueExampleGen(
         data=str(data),
         digest=digest,
-        settings=settings.model_dump_json(),
+        settings=settings.as_json(),
         taxonomy=taxonomy.as_json(),
         code=code_digest(__name__),
     ).with_id("ingest")

@@ -61,7 +61,7 @@ def gate_node(
         anomalies=anomalies,
         quarantine=quarantine,
         name=name,
-        settings=settings.model_dump_json(),
+        settings=settings.as_json(),
         classes=json.dumps(classes),
         used=json.dumps(used),
         start=weights if Path(weights).is_dir() else "",

@@ -120,7 +120,7 @@ def test_a_refused_model_fails_the_stage_that_would_publish_it(house: House, ref
     ("run", "code", "said"),
     [
         ("monday", 0, r"published as version \d+"),
-        ("strict", 5, r"tiny refused: accuracy [\d.]+ % \([\d.]+–[\d.]+ %\) is below 100 %"),
+        ("strict", 5, r"tiny refused: accuracy .+ is below 100 %"),
         ("tuesday", 1, r"run tuesday did not finish: \w+ is waiting"),
     ],
 )
