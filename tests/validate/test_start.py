@@ -72,7 +72,8 @@ def test_the_data_gate_reads_both_and_stops_the_run(tmp_path: Path) -> None:
 
     def run(theirs: Members) -> None:
         (tmp_path / "model" / MEMBERS).write_bytes(theirs.as_parquet())
-        parameters = {"settings": "{}", "name": "types", "classes": '["a", "b"]', "start": str(tmp_path / "model")}
+        parameters = {"settings": "{}", "name": "types", "classes": '["a", "b"]', "used": "[]"}
+        parameters["start"] = str(tmp_path / "model")
         inputs = {"anomalies": [anomalies], "quarantine": [quarantine]}
         DataGate.EXECUTOR_SPEC.executor_class().Do(inputs, {"verdict": [verdict]}, parameters)
 
