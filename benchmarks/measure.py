@@ -130,7 +130,7 @@ def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         **kwargs: likewise.
 
     Raises:
-        SystemExit: with what a user can mend.
+        SystemExit: with what a user can fix.
         Exception: whatever else the function raises, after the last lines that were printed.
     """
     spawning = multiprocessing.get_context("spawn")

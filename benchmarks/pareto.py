@@ -109,7 +109,7 @@ def main() -> None:
     parser = parser_of(__doc__, rounds=1)
     add_task(parser, "six_class")
     parser.add_argument("--sizes", type=int, nargs="+", help="[default: 96 160, quick: 96]")
-    parser.add_argument("--depths", nargs="+", help="`none` is no fine-tuning [default: none block6, quick: none]")
+    parser.add_argument("--depths", nargs="+", help="`none` is without fine-tuning [default: none block6, quick: none]")
     parser.add_argument("--views", type=int, nargs="+", help="for the head [default: 1]")
     parser.add_argument("--cached", type=int, nargs="+",
                         help="for fine-tuning; 0 changes pictures in each epoch [default: 0 4, quick: 0]")  # fmt: skip

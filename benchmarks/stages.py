@@ -199,7 +199,7 @@ def median_training(runs: Sequence[Training]) -> Training:
 def with_clock(seconds: float, epochs: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Turns the seconds of each epoch into those since the beginning.
 
-    Whatever is no epoch (weights, features, tracing) counts before the first: never to one's own advantage.
+    Whatever is not an epoch (weights, features, tracing) counts before the first: never to one's own advantage.
 
     Args:
         seconds: of the whole training.

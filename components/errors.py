@@ -1,4 +1,4 @@
-"""The errors a user can cause or mend. Anything else that is raised is a bug and keeps its traceback."""
+"""The errors a user can cause or fix. Anything else that is raised is a bug and keeps its traceback."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ class FashionError(Exception):
     """Names the thing, the rule it broke and the remedy. The command prints it and exits with `exit_code`.
 
     Attributes:
-        passing: whether the same may succeed a little later although nobody has mended anything.
+        passing: whether the same may succeed a little later although nobody has fixed anything.
     """
 
     exit_code = 1

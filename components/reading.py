@@ -1,4 +1,4 @@
-"""How files that people write are read: strict YAML, validated, and every mistake said so that it can be mended."""
+"""How files that people write are read: strict YAML, validated, and every mistake said so that it can be fixed."""
 
 import difflib
 import re

@@ -151,7 +151,7 @@ def _validation(inspection: Inspection, plan: Plan) -> Iterator[str]:
     unmapped = _limit(sum(plan.others.values()) / max(rows.all, 1), 0.5)
     keys = {"schema_file": SCHEMA, "class_minimum": min(10, max(1, plan.minimum // 4))}
     if quarantine > 0.01:
-        yield f"# {lost:,} rows have no picture or no label, or cannot be read; lower the limits when they are mended."
+        yield f"# {lost:,} rows have no picture or no label, or cannot be read; lower the limits when they are fixed."
         keys |= {"quarantine": quarantine, "class_quarantine": _limit(quarantine, 0.05)}
     if unmapped > 0.5:
         keys |= {"unmapped": unmapped}

@@ -46,7 +46,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int 
 
     Raises:
         ModelRefused: the node publishes, and the model was not approved.
-        FashionError: anything else that the user can mend.
+        FashionError: anything else that the user can fix.
     """
     if node not in (stages := stages_of(recipe)):
         raise RecipeError(f"--node {node}: there is no such stage; {choices(node, stages)}")
@@ -70,7 +70,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int 
 
 @contextmanager
 def _said_again(file: Path, retries: int) -> Iterator[None]:
-    """Says an error that a person has to mend again, in place of the work, each time the cluster starts it again.
+    """Says an error that a person has to fix again, in place of the work, each time the cluster starts it again.
 
     Kubeflow does not look at exit codes. After its last try the error is forgotten, and a retry by hand does the work.
     """

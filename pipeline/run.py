@@ -54,7 +54,7 @@ def run_recipe(
 
     Raises:
         ModelRefused: the model was trained and is not good enough; nothing was published.
-        FashionError: anything else that the user can mend.
+        FashionError: anything else that the user can fix.
     """
     # What can be wrong with what was given is found before anything heavy is imported.
     stages = stages_between(first, last, stages_of(recipe))

@@ -159,7 +159,7 @@ def _trained(folder: Path) -> str:
     for name, values in losses.items():
         best = best_epoch(values)
         if best is None:
-            reached = f"{name} diverged: its loss was no number in {len(values)} epoch{'s'[: len(values) > 1]}"
+            reached = f"{name} diverged: its loss was not a number in {len(values)} epoch{'s'[: len(values) > 1]}"
         else:
             accuracy = percent(phases[name][best]["val_accuracy"])
             reached = f"{name} {accuracy} at epoch {best + 1} of {len(values)}"

@@ -31,7 +31,7 @@ class ConfigFile:
         except FileNotFoundError:
             self.before = ""
         except (OSError, ValueError) as error:
-            raise ReleaseError(f"{self._path}: cannot be read ({error}). Mend it, or remove it.") from error
+            raise ReleaseError(f"{self._path}: cannot be read ({error}). Fix it, or remove it.") from error
         self._config = _parsed(self.before, self._path)
 
     @property
@@ -89,7 +89,7 @@ class ConfigFile:
                 file.write(text.encode())
         except OSError as error:
             raise ReleaseError(
-                f"{self._path.resolve()}: cannot be written ({error.strerror}). Nothing changed; mend that, and repeat."
+                f"{self._path.resolve()}: cannot be written ({error.strerror}). Nothing changed; fix that, and repeat."
             ) from error
         self.before = text
         return True
@@ -123,7 +123,7 @@ def _parsed(text: str, path: Path) -> ModelServerConfig:
     except text_format.ParseError as error:
         raise ReleaseError(
             f"{path}: line {error} This is not a model config of TensorFlow Serving, or half of one. "
-            "Mend it, or remove it: the highest versions serve then."
+            "Fix it, or remove it: the highest versions serve then."
         ) from error
     if config.WhichOneof("config") == "custom_model_config":
         raise ReleaseError(f"{path}: holds a custom_model_config. List the models in a model_config_list instead.")

@@ -99,7 +99,7 @@ def test_function_runs_in_a_process_of_its_own() -> None:
     assert measure.apart(os.getpid) != os.getpid()
 
 
-def test_what_a_user_can_mend_ends_a_benchmark_with_a_sentence() -> None:
+def test_what_a_user_can_fix_ends_a_benchmark_with_a_sentence() -> None:
     with pytest.raises(SystemExit, match=r"^error: no/such\.zip: "):
         measure.apart(open_catalogue, "no/such.zip")
 

@@ -212,7 +212,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def explained(
-    path: Path | None, remedy: str = "What was written stays; mend that and give the command again to go on."
+    path: Path | None, remedy: str = "What was written stays; fix that and give the command again to go on."
 ) -> Iterator[None]:
     """Turns what the file system refuses into an AnswerError."""
     try:

@@ -34,7 +34,7 @@ class Pictures:
 
     Attributes:
         columns: of a table of answers, those that name a picture.
-        skipped: files in the folders and zips that are no pictures by their suffix.
+        skipped: files in the folders and zips whose suffix is not a picture's.
     """
 
     columns = ("picture",)

@@ -68,13 +68,13 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
             return True
         files = [os.path.join(folder or "", MEMBERS_FILE) for folder in (ours.uri, theirs)]
         if not all(map(fileio.exists, files)):
-            logging.warning("%s is no baseline: nothing tells which products it was trained on.", model.uri)
+            logging.warning("%s cannot be the baseline: nothing tells which products it was trained on.", model.uri)
             return False
         overlap, tested = tested_and_trained_on(*map(_members, files))
         if overlap > self._most * tested:
             logging.warning(
-                "%s is no baseline: it was trained on %s of the %s products that are tested on now, or on pictures "
-                "like theirs.", model.uri, f"{overlap:,}", f"{tested:,}",
+                "%s cannot be the baseline: it was trained on %s of the %s products that are tested on now, or on "
+                "pictures like theirs.", model.uri, f"{overlap:,}", f"{tested:,}",
             )  # fmt: skip
         return overlap <= self._most * tested
 

@@ -38,7 +38,7 @@ class Figures:
     Attributes:
         classes: name of a figure to float64 [k].
         overall: name of a figure to a number. The macro figures are means over the classes that occur, and
-            NaN where one of those has none. The top five of five classes or fewer are no figure, but NaN.
+            NaN where one of those has none. Of five classes or fewer the top five say nothing: NaN.
     """
 
     classes: dict[str, NDArray[np.float64]]
@@ -190,7 +190,7 @@ def average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float32]) 
 
     Args:
         positive: bool [n], which examples are of the class.
-        scores: float32 [n], higher for those more likely to be; what is no number counts as 0.
+        scores: float32 [n], higher for those more likely to be; NaN counts as 0.
 
     Returns:
         A number in 0 … 1; NaN where nothing is positive.

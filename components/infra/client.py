@@ -99,7 +99,7 @@ def served(runner: base_runner.BaseModelServerRunner, model: str, seconds: float
         _log(runner)
         raise PublishError(
             f"{model} could not be tried in {runner!r}: {error}. What led to it is in the log; run again when that is "
-            "mended. Nothing was published."
+            "fixed. Nothing was published."
         ) from error
     except (error_types.ValidationFailed, ContractBroken, ServingError) as error:
         _log(runner)

@@ -81,7 +81,7 @@ class Alignment:
         return len(set(map(self._labels_in, fitting))) == 1
 
     def in_order(self, record: Record) -> tuple[Sequence[str], tuple[Repair, ...]]:
-        """The values of a row, one for each column if that can be; and what was mended."""
+        """The values of a row, one for each column if that can be; and what was repaired."""
         values, end = record.values, len(record.values)
         while end > self.width and not values[end - 1].strip():
             end -= 1

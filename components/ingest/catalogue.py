@@ -39,7 +39,7 @@ def open_catalogue(path: str, layout: Layout = DEFAULT_LAYOUT) -> Catalogue:
 
     Raises:
         CatalogueError: there is nothing at `path`, it cannot be read, it lacks a table or pictures, or it has several
-            tables; and it is no folder with the four idx files of Fashion-MNIST either.
+            tables; and it is not a folder with the four idx files of Fashion-MNIST either.
     """
     files = open_files(path)
     if not layout.table and not _outermost_styles(files) and (folder := _idx_folder(path)):

@@ -128,5 +128,5 @@ def _check(summary: dict[str, Any], data: str) -> None:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise CatalogueError(
             f"{data}: none of its {summary['rows']:,} rows became an example ({listed}). "
-            "Mend the catalogue, or choose a taxonomy that fits it."
+            "Correct the catalogue, or choose a taxonomy that fits it."
         )

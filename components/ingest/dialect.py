@@ -78,7 +78,7 @@ def find_dialect(
     """Finds out how a table is written, reading it to its end once to decide about its encoding.
 
     Raises:
-        CatalogueError: it is empty, or is no text in a known encoding.
+        CatalogueError: it is empty, or is not text in a known encoding.
         OSError: it cannot be read.
     """
     with open_table() as file:
@@ -133,7 +133,7 @@ def undecodable(place: str, encoding: str, error: UnicodeError) -> CatalogueErro
 
 
 def _fitness(header: Header, needed: Collection[str]) -> tuple[bool, int, bool]:
-    """How much a row looks like a header: it has all that is needed, many roles, and is no title."""
+    """How much a row looks like a header: it has all that is needed, many roles, and is not a title."""
     return {ID, *needed} <= header.columns.keys(), len(header.columns), len(header.names) > 1
 
 

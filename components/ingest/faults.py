@@ -1,4 +1,4 @@
-"""What can be wrong with a row, and what is mended on the way."""
+"""What can be wrong with a row, and what is repaired on the way."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Reason(StrEnum):
 
 
 class Repair(StrEnum):
-    """What of a row was mended; the row itself is kept, and the repair counted."""
+    """What of a row was repaired; the row itself is kept, and the repair counted."""
 
     COMMAS = "commas"  # unquoted commas in the product name
     QUOTES = "quotes"  # quotation marks that do not pair, taken as they stand

@@ -66,7 +66,7 @@ def read_members(content: bytes) -> Members:
 def tested_and_trained_on(tested: Members, trained: Members) -> tuple[int, int]:
     """Counts the products of one test split that another model has been trained on, or on a picture like theirs.
 
-    Where a split by year or by a given part shows training what it tests on, that is no fault of the other model:
+    Where a split by year or by a given part shows training what it tests on, that is not the other model's fault:
     such products are counted by their key alone.
 
     Returns:

@@ -19,7 +19,7 @@ _ROWS = 4096
 
 
 class ParquetTable(Table):
-    """A Parquet file; what is no text, number or date in it is passed over."""
+    """A Parquet file; what is neither text, number nor date in it is passed over."""
 
     def __init__(self, open_table: Callable[[], BinaryIO], place: str, layout: Layout, needed: Collection[str]) -> None:
         self._open, self._place = open_table, place

@@ -25,7 +25,7 @@ class CheckedPicture:
         width: pixels of the picture as it was given, before any turning.
         height: likewise.
         signature: what it shows, see `components.ingest.duplicates.signature_of`.
-        repaired: what was mended beyond that.
+        repaired: what was repaired beyond that.
     """
 
     data: bytes

@@ -19,7 +19,7 @@ class Record(NamedTuple):
     Attributes:
         number: as a spreadsheet shows it; the first is 1.
         values: as they stand, with their white space.
-        repaired: what was mended.
+        repaired: what was repaired.
     """
 
     number: int
@@ -66,7 +66,7 @@ def read_records(
 
 
 class _Lines:
-    """Remembers the lines that the record at hand has taken, mends them, and takes them back."""
+    """Remembers the lines that the record at hand has taken, fixes them, and takes them back."""
 
     def __init__(self, lines: Iterable[str], mixed: bool) -> None:
         self._lines = iter(lines)
@@ -77,7 +77,7 @@ class _Lines:
 
     @property
     def repaired(self) -> tuple[Repair, ...]:
-        """Whether a line of the record at hand had to be mended."""
+        """Whether a line of the record at hand had to be repaired."""
         return (Repair.ENCODING,) if self._mixed and not all(clean for _, clean in self.taken) else ()
 
     def begin(self) -> str | None:
@@ -112,14 +112,14 @@ class _Lines:
             self.taken.append(self._ahead.popleft())
         else:
             line = next(self._lines)
-            mended = line if not self._mixed or line.isascii() else _mend(line)
-            self.taken.append((mended, mended is line))
+            repaired = line if not self._mixed or line.isascii() else _repair(line)
+            self.taken.append((repaired, repaired is line))
         line = self.taken[-1][0]
         self._characters += len(line)
         return line
 
 
-def _mend(line: str) -> str:
+def _repair(line: str) -> str:
     try:
         line.encode()
     except UnicodeEncodeError:

@@ -68,7 +68,7 @@ def split_of(key: int, shares: Mapping[str, int]) -> str:
     Returns:
         One of the names in `shares`, with probability proportional to its weight.
     """
-    # Hashed once more, for the smallest of several is no fair draw.
+    # Hashed once more, for the smallest of several is not a fair draw.
     point = int.from_bytes(hashlib.sha256(key.to_bytes(8, "big")).digest(), "big") % sum(shares.values())
     for name, weight in shares.items():
         if point < weight:

@@ -1,4 +1,4 @@
-"""Reads a table of products as it really is: row by row, mending what is safe to mend and naming what is not."""
+"""Reads a table of products as it really is: row by row, repairing what is safe to repair and naming what is not."""
 
 import re
 from collections import Counter, deque
@@ -40,7 +40,7 @@ class Row:
         id: a text that a file's name can hold.
         fields: text or kept column to value, without surrounding white space; missing ones are absent.
         year: None if missing.
-        repaired: what was mended.
+        repaired: what was repaired.
         picture: name, path or address of the product's picture, where the table gives it.
         pictures: of further ones.
         table: name of the table.

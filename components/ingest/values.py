@@ -70,7 +70,7 @@ def product_id(text: str, grouped: bool = False) -> str | None:
 
 
 def explain_id(text: str) -> str:
-    """Says why a cell is no id, and what to do."""
+    """Says why a cell is not an id, and what to do."""
     shown = text if len(text) <= 40 else text[:40] + "…"
     if not text:
         return "has no id. Give each product one"

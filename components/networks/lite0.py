@@ -98,7 +98,7 @@ def load_torch_weights(model: keras.Model, path: Path) -> None:
         path: state dict in the layout of the package efficientnet_lite_pytorch.
 
     Raises:
-        WeightsError: the file is no checkpoint, or not one of this network.
+        WeightsError: the file is not a checkpoint, or not one of this network.
     """
     remedy = f"Give a checkpoint like the one in the package {_PACKAGE}, or model.weights=imagenet"
     load_torch_layout(model, path, _module_of, "EfficientNet-Lite0", remedy)

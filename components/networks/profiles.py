@@ -83,8 +83,8 @@ def check_size(backbone: str, size: int) -> None:
     if size % profile.step:
         below = size - size % profile.step
         raise ValueError(
-            f"picture.size: {backbone} cuts pictures into squares of {profile.step} pixels, and {size} is no multiple "
-            f"of that; give {below} or {below + profile.step}"
+            f"picture.size: {backbone} cuts pictures into squares of {profile.step} pixels, and {size} is not a "
+            f"multiple of that; give {below} or {below + profile.step}"
         )
 
 

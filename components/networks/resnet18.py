@@ -46,7 +46,7 @@ def load_torch_weights(trunk: keras.Model, path: Path) -> None:
     """Loads a PyTorch checkpoint in torchvision's layout; its classifier is left out.
 
     Raises:
-        WeightsError: the file is no checkpoint, or not one of this network.
+        WeightsError: the file is not a checkpoint, or not one of this network.
     """
     load_torch_layout(trunk, path, _module_of, "ResNet-18", f"Give a checkpoint like {PUBLISHED.url}")
 

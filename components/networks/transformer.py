@@ -68,7 +68,7 @@ def load_torch_weights(trunk: keras.Model, path: Path) -> None:
     The positions are learnt for pictures of one size; for another they are resized as a picture would be.
 
     Raises:
-        WeightsError: the file is no checkpoint, or not one of this network.
+        WeightsError: the file is not a checkpoint, or not one of this network.
     """
     remedy = f"Give the state dict of timm's deit_tiny_patch16_224, or {PUBLISHED.url}"
     load_torch_layout(trunk, path, _module_of, "DeiT-tiny", remedy, _arrays)

@@ -174,7 +174,7 @@ def _explained(store: Path) -> Iterator[None]:
         except OSError:
             serving = None
         rest = "Nothing was published." if serving is None else f"Version {serving} serves."
-        remedy = _REMEDIES.get(error.errno or 0, "Mend that, and publish again.")
+        remedy = _REMEDIES.get(error.errno or 0, "Fix that, and publish again.")
         raise PublishError(f"{error.filename or store}: {error.strerror or error}. {remedy} {rest}") from error
 
 
@@ -253,6 +253,6 @@ def prune(store: Path, keep: int, pinned: Collection[int]) -> tuple[int, ...]:
             os.rename(path, away)
             removed.append(version)
             _delete(away)
-        except OSError as error:  # the new version serves already; an old one too many is no reason to fail
+        except OSError as error:  # the new version serves already; an old one too many does not matter
             logging.warning("%s: version %d is to be removed and could not be: %s", store, version, error)
     return tuple(removed)

@@ -31,7 +31,7 @@ from components.train.callbacks import (
 )
 from components.train.data import Pictures
 from components.train.features import ACTIVATIONS, BATCH, FEATURES, cached_batches, compute, file_of, open_split
-from components.train.history import MONITOR, best_epoch, mend_history, read_history
+from components.train.history import MONITOR, best_epoch, read_history, repair_history
 from components.train.job import Job
 from components.train.optimizer import compile_network
 from components.train.settings import Finetune, Head
@@ -170,7 +170,7 @@ def _tell_lost(epochs: Sequence[dict[str, float]], loss: float) -> None:
     """Logs that fine-tuning has not done better than the head, so that it is never silent."""
     losses = [epoch[MONITOR] for epoch in epochs]
     best = best_epoch(losses)
-    reached = "was no number in any epoch" if best is None else f"came to {losses[best]:.4f} at best"
+    reached = "was not a number in any epoch" if best is None else f"came to {losses[best]:.4f} at best"
     logging.warning("train.finetune: the loss on eval %s, with the head it was %.4f: the head is kept", reached, loss)
 
 
@@ -196,7 +196,7 @@ def _callbacks(name: str, job: Job, phase: Head | Finetune, loss: float | None) 
     """In the order in which they are called: the moving average first, so that it is what all others see."""
     history = job.work / f"{name}.csv"
     if is_chief(job.strategy):
-        mend_history(history)
+        repair_history(history)
     past = read_history(history)
     chosen: list[keras.callbacks.Callback] = []
     if job.train.ema:
@@ -218,7 +218,7 @@ def _finish(job: Job, network: keras.Model, best: Path, finished: Path) -> float
     """Ends a phase: its best weights become the network's, and the phase's result."""
     if is_chief(job.strategy):
         if saved_loss(best) == float("inf"):  # or the weights that fine-tuning has begun with
-            raise Diverged(f"train.{finished.stem}: the loss was no number in any epoch; lower the learning rate")
+            raise Diverged(f"train.{finished.stem}: the loss was not a number in any epoch; lower the learning rate")
         best.rename(finished)
     wait_for_all(job.strategy)
     loss = load_weights(network, finished)

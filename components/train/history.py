@@ -8,7 +8,7 @@ from pathlib import Path
 MONITOR = "val_loss"
 
 
-def mend_history(file: Path) -> None:
+def repair_history(file: Path) -> None:
     """Cuts off a last line that was half written when the process was killed, so that others can be added."""
     if file.exists() and not (content := file.read_bytes()).endswith(b"\n"):
         with file.open("r+b") as lines:
@@ -16,7 +16,7 @@ def mend_history(file: Path) -> None:
 
 
 def read_history(file: Path) -> list[dict[str, float]]:
-    """Reads the figures of each finished epoch; none of a file that is not there. A half-written line is no epoch."""
+    """Reads the figures of each finished epoch, none of a missing file; a half-written line does not count."""
     if not file.exists():
         return []
     whole, _, _ = file.read_text(encoding="utf-8").rpartition("\n")

@@ -111,7 +111,7 @@ class Trials:
         probabilities = _probabilities(job)
         overall = figures(job.eval_pictures.labels, probabilities, job.classes).overall
         if not np.isfinite(probabilities).all() or not all(math.isfinite(overall[name]) for name in FIGURES):
-            raise Diverged("its answers are no numbers; lower the learning rate")
+            raise Diverged("its answers are not numbers; lower the learning rate")
         return {name: overall[name] for name in FIGURES}
 
     @property

@@ -13,7 +13,7 @@ from components.errors import FashionError
 
 
 class Command(click.Command):
-    """Prints the errors that a user can mend in one line, without a traceback."""
+    """Prints the errors that a user can fix in one line, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -144,7 +144,7 @@ def _faults(inspection: "Inspection") -> Iterator[Any]:
     for reason, count in rows.faults.most_common():
         yield f"  {count:,} × {reason}: {rows.examples[reason][0]}"
     for repair, count in rows.repaired.most_common():
-        yield f"  {count:,} × mended: {repair}"
+        yield f"  {count:,} × fixed: {repair}"
     if rows.contradictory:
         yield f"  {len(rows.contradictory):,} ids stand twice with two labels: {', '.join(rows.contradictory[:5])}"
 

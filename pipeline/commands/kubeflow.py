@@ -29,7 +29,7 @@ _run_options = shared_options(
     "--retries",
     type=click.IntRange(min=0),
     default=0,
-    help="How often a cluster starts this again when it fails; what a person has to mend is only said again then.",
+    help="How often a cluster starts this again when it fails; what a person has to fix is only said again then.",
 )
 @_run_options
 def node(node: str, retries: int, run_id: str, **given: Any) -> None:

@@ -22,7 +22,8 @@ def pack(recipe: Recipe) -> str:
     Raises:
         RecipeError: the recipe's taxonomy or schema cannot be read.
     """
-    packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}  # nulls too: `head: null` is no head phase
+    # Nulls too: without them `head: null` is lost.
+    packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
     if recipe.labels.taxonomy:
         taxonomy = load_taxonomy(recipe.labels.taxonomy)
         packed["recipe"]["labels"]["taxonomy"] = taxonomy.name
@@ -46,7 +47,7 @@ def unpack(text: str, folder: Path) -> Recipe:
     except ValidationError as error:
         raise RecipeError(explain(error, Recipe, "recipe")) from None
     except (ValueError, KeyError, TypeError):
-        raise RecipeError(f"recipe {text[:40]}…: is no recipe out of a package. Compile the package again") from None
+        raise RecipeError(f"recipe {text[:40]}…: is not a recipe from a package. Compile the package again") from None
     if schema := packed.get("schema"):
         path = _keep(schema, folder, recipe.validation.schema_file)
         validation = recipe.validation.model_copy(update={"schema_file": str(path)})

@@ -1,4 +1,4 @@
-"""What is wrong with a metadata database, found before a run starts and said so that it can be mended.
+"""What is wrong with a metadata database, found before a run starts and said so that it can be fixed.
 
 ML Metadata itself hardly says: of MySQL that `mysql_real_connect failed`, of PostgreSQL on the standard error only.
 """
@@ -86,7 +86,7 @@ def _check_host(database: Database) -> None:
 
 
 def _server_error(database: Database, said: str, kind: str | None = None) -> MetadataError:
-    """What a server said, on one line, with what mends it."""
+    """What a server said, on one line, with the remedy."""
     remedy = {
         "password": f"check the user, and the password in {PASSWORD_VARIABLE} or the URL",
         "right": f"grant {database.user} all rights on {database.name}",
@@ -113,7 +113,7 @@ def _open(database: Database, config: "ConnectionConfig") -> None:
             raise refused
         if attempt < _ATTEMPTS:  # two runs that start at once on an empty database get into each other's way
             time.sleep(attempt)
-    raise MetadataError(f"{database}: {_one_line(said + ' ' + errors[0], database.password)}; mend that and try again")
+    raise MetadataError(f"{database}: {_one_line(said + ' ' + errors[0], database.password)}; fix that and try again")
 
 
 def _refusal(database: Database, said: str, native: str) -> MetadataError | None:

@@ -58,7 +58,7 @@ def parse_url(url: str) -> Database:
             options for TLS: `?ca=FILE&cert=FILE&key=FILE`.
 
     Raises:
-        MetadataError: it is no such URL.
+        MetadataError: it is not such a URL.
     """
     try:
         parts = urlsplit(url)

@@ -35,7 +35,7 @@ def read_record(file: Path) -> Records:
             problem = _first(error) if isinstance(error, ValidationError) else "it is not a JSON object"
             raise RecipeError(
                 f"--record {file}, line {number}: no result of a run: {problem}; `fashion results` writes one a line. "
-                "Mend or remove the line"
+                "Correct or remove the line"
             ) from None
     return Records(tuple(results), failures)
 

@@ -81,7 +81,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _split(result: Result) -> str:
     split = {path.removeprefix("split."): value for path, value in result.settings.items() if path.startswith("split.")}
-    fixed = split["by"] != "picture"  # the test pictures then are no share of the others
+    fixed = split["by"] != "picture"  # the test pictures are not a share of the others then
     shares = "/".join(str(split[name]) for name in ("train", "eval", *([] if fixed else ["test"])))
     return f"{split['by']} {shares}"
 

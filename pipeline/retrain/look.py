@@ -49,7 +49,7 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
 
     Raises:
         DataRefused: the data are not fit to train on.
-        FashionError: anything else that the user can mend.
+        FashionError: anything else that the user can fix.
     """
     open_catalogue(str(data))
     paths = Paths(data.absolute(), root.absolute(), database)

@@ -198,7 +198,7 @@ def connect(
     asked = Model(model, version, label)
     options = (asked, timeouts or Timeouts(), retries or Retries(), batches or Batches(), headers or {})
     if not url.hostname or url.port == 0 or url.query or url.fragment or url.username:
-        raise ValueError(f"'{address}' is no address: give one like http://localhost:8501 or grpc://localhost:8500")
+        raise ValueError(f"'{address}' is not an address: give one like http://localhost:8501 or grpc://localhost:8500")
     # Both are imported late: a program that uses one need not load the other.
     if url.scheme in ("http", "https"):
         from fashion_client.rest import RestClient
@@ -208,4 +208,4 @@ def connect(
         from fashion_client.rpc import GrpcClient
 
         return GrpcClient(address, *options)
-    raise ValueError(f"'{address}' is no address: it has to begin with http://, https://, grpc:// or grpcs://")
+    raise ValueError(f"'{address}' is not an address: it has to begin with http://, https://, grpc:// or grpcs://")

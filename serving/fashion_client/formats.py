@@ -1,6 +1,7 @@
 """Turns pictures of formats that models do not read into JPEG: the one way of clients and of ingest. Needs Pillow."""
 
 import io
+from collections.abc import Callable
 from importlib import import_module
 
 from fashion_client.colours import in_srgb
@@ -76,10 +77,10 @@ def open_picture(data: bytes) -> ImageFile.ImageFile | None:
         return None
     module, name = _PLUGINS[known]
     try:
-        plugin = getattr(import_module(module), name)
+        plugin: Callable[[io.BytesIO], ImageFile.ImageFile] = getattr(import_module(module), name)
     except ImportError as error:
         raise FormatError(_MISSING.get(known, f"{known} needs Pillow: pip install pillow")) from error
-    return plugin(io.BytesIO(data))  # type: ignore[no-any-return]
+    return plugin(io.BytesIO(data))
 
 
 def orientation(image: Image.Image) -> int:
@@ -87,10 +88,10 @@ def orientation(image: Image.Image) -> int:
     if "exif" not in image.info:
         return UPRIGHT
     try:
-        told = image.getexif().get(_ORIENTATION_TAG, UPRIGHT)
+        value = image.getexif().get(_ORIENTATION_TAG, UPRIGHT)
     except Exception:  # noqa: BLE001  damaged EXIF data says nothing about the picture, which may be fine
         return UPRIGHT
-    return told if told in _TURNS else UPRIGHT
+    return value if value in _TURNS else UPRIGHT
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

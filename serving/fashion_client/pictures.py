@@ -102,7 +102,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Reads a regular file, no more than `MOST_BYTES` + 1 of it.
 
     Raises:
-        OSError: it is missing, may not be read, or is no regular file.
+        OSError: it is missing, may not be read, or is not a regular file.
     """
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe could keep us waiting for ever
         raise OSError("it is not a file")

@@ -109,7 +109,7 @@ class GrpcClient(Client):
 
     def _call(self, method: str, name: str, **fields: Any) -> Any:
         request = wire.MESSAGES[f"{name}Request"](**fields)
-        call = self._channel.unary_unary(method)  # bytes in, bytes out: what is no message is then told apart
+        call = self._channel.unary_unary(method)  # bytes in, bytes out: so that what is not a message can be told apart
         try:
             content = call(request.SerializeToString(), timeout=self._timeouts.total, metadata=self._headers)
         except grpc.RpcError as error:

@@ -21,7 +21,7 @@ class Sources:
 
     Attributes:
         sources: the pictures.
-        skipped: names of files that are no pictures by their suffix.
+        skipped: names of files whose suffix is not a picture's.
     """
 
     sources: tuple[Source, ...]

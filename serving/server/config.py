@@ -141,7 +141,7 @@ class Model:
 def read_model_config(path: Path) -> ModelServerConfig:
     """Reads TensorFlow Serving's model configuration file: a ModelServerConfig in text format.
 
-    Labels are not held against the disk: one that points to a version that is gone is no reason to serve nothing.
+    Labels are not held against the disk: one whose version is gone must not keep all others from being served.
 
     Raises:
         ServingError: there is no such file, it does not parse, it contradicts itself, or a folder cannot be read.

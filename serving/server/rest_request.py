@@ -62,7 +62,7 @@ def signature_of(document: Mapping[str, Any]) -> str:
     """The signature that a request names; "" if it leaves the choice to the server.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, the name is no string.
+        ServingError: INVALID_ARGUMENT, the name is not a string.
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):

@@ -38,7 +38,7 @@ def test_every_backbone_of_a_recipe_is_described_and_can_be_built():
         ("xception", 70, "picture.size: 70 is too small for xception; give at least 71, it was published at 299"),
         ("inception_v3", 74, "at least 75"),
         ("resnet18", 31, "at least 32"),
-        ("vit_tiny", 100, "squares of 16 pixels, and 100 is no multiple of that; give 96 or 112"),
+        ("vit_tiny", 100, "squares of 16 pixels, and 100 is not a multiple of that; give 96 or 112"),
     ],
 )
 def test_size_that_a_network_cannot_take_is_refused(name, size, answer):

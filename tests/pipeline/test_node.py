@@ -40,7 +40,7 @@ def test_a_mistake_is_refused_before_tfx_is_loaded(tmp_path: Path, node, run_id,
         (OSError, 2, [True] * 5),
     ],
 )
-def test_an_error_that_a_person_has_to_mend_is_said_again_without_work_for_as_long_as_the_cluster_tries_again(
+def test_an_error_that_a_person_has_to_fix_is_said_again_without_work_for_as_long_as_the_cluster_tries_again(
     tmp_path: Path, monkeypatch, error, retries, worked
 ) -> None:
     """The last try of the cluster forgets the error, and a retry by hand does the work again."""

@@ -55,7 +55,7 @@ def test_each_mistake_is_answered_in_one_line(behaviour, server, arguments, code
     [
         ("--server http://h:1", "say with --model-name which"),
         ("--server http://h:1 --model-name m --model d", "--server and --model: give one"),
-        ("--server h:1 --model-name m", "'h:1' is no address"),
+        ("--server h:1 --model-name m", "'h:1' is not an address"),
         ("--model-label canary", "only a server knows labels"),
         ("--server http://h:1 --model-name m --model-label a --model-version 1", "give a version or a label, not both"),
         ("--out out.txt", "end the name in .csv or .jsonl"),

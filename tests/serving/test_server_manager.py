@@ -199,7 +199,7 @@ BREAKAGES = [
 
 
 @pytest.mark.parametrize(("damage", "code"), BREAKAGES)
-def test_broken_new_version_leaves_the_old_serving_until_it_is_mended(
+def test_broken_new_version_leaves_the_old_serving_until_it_is_repaired(
     models, base, pictures, tmp_path, damage, code, caplog
 ):
     async def scenario():

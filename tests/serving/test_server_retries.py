@@ -27,7 +27,7 @@ def test_same_files_are_tried_again_in_intervals_that_double_to_an_hour():
         ([HALF, NEW, NEW], [False, False, True]),
         ([(), (), OLD], [False, True, False]),
     ],
-    ids=["nothing changed", "mended", "still being copied", "gone and back"],
+    ids=["nothing changed", "fixed", "still being copied", "gone and back"],
 )
 def test_changed_files_are_tried_once_they_have_kept_still(looks, due):
     retries = Retries(60)

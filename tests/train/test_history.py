@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.report.training_section import read_phases
-from components.train.history import best_epoch, kept_phase, mend_history, read_history
+from components.train.history import best_epoch, kept_phase, read_history, repair_history
 from components.train.settings import Train
 from pipeline.summary import _trained
 
@@ -51,7 +51,7 @@ TRAININGS: dict[str, tuple[Epochs, str, list[int | None], str]] = {
     ),
     "diverged": (
         [(NAN, 0.1), (math.inf, 0.1)],
-        "head 95.0 % at epoch 2 of 3, finetune diverged: its loss was no number in 2 epochs: head kept",
+        "head 95.0 % at epoch 2 of 3, finetune diverged: its loss was not a number in 2 epochs: head kept",
         [2, None],
         "head",
     ),
@@ -85,7 +85,7 @@ def test_a_half_written_line_is_no_epoch_and_the_next_one_is_added_whole(tmp_pat
     whole = read_history(file)
     assert [epoch["val_loss"] for epoch in whole] == [0.3, 0.1][: len(whole)]
     assert len(whole) == (2 if missing < 30 else 1)
-    mend_history(file)
+    repair_history(file)
     with file.open("a") as lines:
         lines.write("7,0.9,0.1,0.98,0.05,0.001,2.5\n")
     assert [epoch["epoch"] for epoch in read_history(file)] == [*range(len(whole)), 7]
@@ -95,5 +95,5 @@ def test_a_half_written_header_leaves_an_empty_file(tmp_path: Path) -> None:
     file = tmp_path / "head.csv"
     file.write_text("epoch,accu")
     assert read_history(file) == []
-    mend_history(file)
+    repair_history(file)
     assert file.read_bytes() == b""

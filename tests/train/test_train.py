@@ -109,8 +109,8 @@ def test_fine_tuning_that_diverges_is_told_and_leaves_the_head_stage_result(data
     assert not any(np.isfinite(float(row["val_loss"])) for row in history(tmp_path, "finetune"))
     head_loss = min(float(row["val_loss"]) for row in history(tmp_path, "head"))
     assert loss_of(network, job.eval_pictures) == pytest.approx(head_loss, abs=1e-4)
-    assert "was no number in any epoch" in caplog.text
-    assert _trained(tmp_path).endswith("finetune diverged: its loss was no number in 2 epochs: head kept")
+    assert "was not a number in any epoch" in caplog.text
+    assert _trained(tmp_path).endswith("finetune diverged: its loss was not a number in 2 epochs: head kept")
 
 
 @pytest.mark.slow

@@ -275,7 +275,7 @@ def test_a_search_in_which_every_trial_fails_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_no_settings_can_mend_ends_the_search_with_its_own_error(tmp_path, monkeypatch):
+def test_what_no_settings_can_fix_ends_the_search_with_its_own_error(tmp_path, monkeypatch):
     from components.tune.trial import Trials
 
     def unreachable(*_: object) -> None:

@@ -368,7 +368,7 @@ def run_chain(root: Path, schema: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_refused_run_goes_on_once_the_schema_is_mended(tmp_path):
+def test_refused_run_goes_on_once_the_schema_is_corrected(tmp_path):
     products = {split: [product(number) for number in range(24)] for split in SPLITS}
     products["eval"][0] = product(0, gender=b"Kids")
     write_ingested(tmp_path, products, quarantined={})

@@ -47,7 +47,7 @@ def load_torch_layout(
         arrays_of: layer, module and state dict to what `layer.set_weights` takes.
 
     Raises:
-        WeightsError: the file is no checkpoint, or not one of this network.
+        WeightsError: the file is not a checkpoint, or not one of this network.
     """
     state = read_torch_checkpoint(path)
     for layer in network.layers:

@@ -183,7 +183,7 @@ class DataFacts:
         classes: in the order of their labels.
         quarantined: by reason, the most frequent first.
         unmapped: rows outside the taxonomy by article type, the most frequent first.
-        repaired: rows by what was mended.
+        repaired: rows by what was repaired.
         columns: gender, subCategory, articleType, …
         histograms: width, height, size in kB, brightness (mean grey level, 0 … 255).
         sizes: "width × height" of the pictures as they lay in the catalogue, the most frequent first, at most 12.

@@ -26,7 +26,7 @@ class Phase:
         name: "head" or "finetune".
         epochs: in order.
         planned: epochs that the recipe allows; None where it is not known.
-        chosen: number of the epoch with the lowest validation loss; None where every loss was no number.
+        chosen: number of the epoch with the lowest validation loss; None where every loss was NaN.
         kept: whether its weights are the model's: a later phase that does no better is dropped.
         seconds: all epochs together, if recorded.
         images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
