@@ -3,12 +3,17 @@
 # ruff: noqa: E501 - a kind is a line
 
 import csv
+import datetime
 import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from components.errors import CatalogueError
 from components.features import COLUMNS
 from components.ingest.faults import Fault
 from components.ingest.formats import open_tables
@@ -151,3 +156,68 @@ def test_every_kind_of_table_gives_the_same_ids_and_labels(kind):
         assert [row.year for row in rows] == [2010 + n % 4 for n in range(20)]
     if "baseColour" in rows[0].fields:
         assert {row.fields["baseColour"] for row in rows} == {"Weiß"}
+
+
+def workbook(*sheets: tuple[str, list[list[object]]]) -> bytes:
+    book, content = openpyxl.Workbook(), io.BytesIO()
+    book.remove(book.active)
+    for title, rows in sheets:
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(content)
+    return content.getvalue()
+
+
+def typed() -> list[list[object]]:
+    """The products as spreadsheets hold them: ids as numbers, years as dates."""
+    changed = [row | {"id": int(row["id"]), "year": datetime.datetime(int(row["year"]), 3, 1)} for row in ROWS]
+    return [list(ROWS[0]), *(list(row.values()) for row in changed)]
+
+
+def test_a_workbook_is_read_from_the_sheet_that_has_the_columns_below_its_title():
+    about, empty = ("About", [["Our shop"], ["Name", "Shop"]]), [[None] * 10] * 3
+    content = workbook(about, ("Products", [["Catalogue of March"], [], *typed(), *empty]))
+    rows = products(Tables(content, names=["products.xlsx"]))
+    check(rows)
+    assert [row.year for row in rows] == [2010 + n % 4 for n in range(20)]
+    assert rows[0].place == "products.xlsx, sheet Products, row 4"
+
+
+def test_numbers_that_a_workbook_shows_with_leading_zeros_keep_them():
+    book, content = openpyxl.Workbook(), io.BytesIO()
+    book.active.append(["id", "articleType"])
+    book.active.append([12, "Röcke"])
+    book.active["A2"].number_format = "0000"
+    book.save(content)
+    assert [row.id for row in products(Tables(content.getvalue(), names=["a.xlsx"]))] == ["0012"]
+
+
+@pytest.mark.parametrize("kind", ["text", "whole numbers", "decimals"])
+def test_parquet_is_read_as_text_would_be(kind):
+    shape = {"text": str, "whole numbers": int, "decimals": float}[kind]
+    table = pa.table(
+        {
+            "id": [shape(row["id"]) for row in ROWS],
+            "articleType": pa.array([row["articleType"] for row in ROWS]).dictionary_encode(),
+            "year": [int(row["year"]) for row in ROWS],
+            "image": [{"bytes": b"..."}] * 20,
+        }
+    )
+    content = io.BytesIO()
+    pq.write_table(table, content)
+    rows = products(Tables(content.getvalue(), names=["products.parquet"]))
+    check(rows)
+    assert rows[1].year == 2011
+
+
+def test_tables_with_one_header_are_parts_and_their_rows_name_the_file():
+    rows = products(Tables(written(ROWS[:8]).encode(), written(ROWS[8:], end="\r\n").encode()))
+    check(rows)
+    assert (rows[7].place, rows[8].place) == ("styles.csv, row 9", "part-2.csv, row 2")
+
+
+def test_two_tables_of_products_with_different_columns_are_refused():
+    other = renamed({"id": "sku", "articleType": "type"}).encode()
+    with pytest.raises(CatalogueError, match=r"styles\.csv and part-2\.csv are both .*catalogue\.table"):
+        products(Tables(written().encode(), other))
