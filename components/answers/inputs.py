@@ -19,8 +19,6 @@ from components.ingest.files import combined_digest
 from components.ingest.settings import Layout
 from components.ingest.table import read_rows
 
-_KNOWN_TO_MODELS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
-
 
 class Input(NamedTuple):
     """One picture to ask about: what its answer is named by, unlike any other, and what it is read from."""
@@ -75,8 +73,8 @@ class Pictures:
 class Products:
     """The rows of a catalogue's table, in its order, with their pictures. Can be pickled. Attributes as of `Pictures`.
 
-    Pictures are checked as ingest does. The model then gets the bytes as they are, so that it answers as it would to
-    any client; pictures in a format that training data may have and servers do not take are converted.
+    Pictures are checked as ingest does. The client then gets the bytes as they are, so that the model answers as it
+    would to any other.
     """
 
     columns = ("row", "id")
@@ -119,8 +117,7 @@ class Products:
         content = item if isinstance(item, Fault) else read_checked(item, self._catalogue, self._limits)
         if isinstance(content, Fault):
             return content
-        data, checked = content
-        return data if data.startswith(_KNOWN_TO_MODELS) else checked.data
+        return content[0]
 
     def digest(self) -> str:
         """Returns hex digits that change when the catalogue does, or how it is read."""
