@@ -18,14 +18,7 @@ from pipeline.recipe import Recipe, load_recipe, recipe_names
 
 @dataclass(frozen=True)
 class Fit:
-    """How a recipe stands to a catalogue.
-
-    Attributes:
-        recipe: its name.
-        classes: how many it has there.
-        products: how many are in them.
-        obstacle: why it does not take the catalogue; empty if it does.
-    """
+    """How many classes and products a recipe has in a catalogue; `obstacle`, why it does not take it, "" if it does."""
 
     recipe: str
     classes: int = 0

@@ -115,9 +115,7 @@ class Products:
         from components.ingest.judge import read_checked
 
         content = item if isinstance(item, Fault) else read_checked(item, self._catalogue, self._limits)
-        if isinstance(content, Fault):
-            return content
-        return content[0]
+        return content if isinstance(content, Fault) else content[0]
 
     def digest(self) -> str:
         """Returns hex digits that change when the catalogue does, or how it is read."""

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, cast
 import numpy as np
 
 from components.errors import CatalogueError
-from components.ingest.files import Files, clean_name, combined_digest, is_scratch, open_file, read_limited
+from components.ingest.files import Files, clean_name, combined_digest, is_scratch, open_file, read_limited, readable
 
 HOW_TO_PACK = (
     "Give the unpacked folder; or unpack it and pack it again, by `zip -r shop.zip shop`, or with 7-Zip as zip by the "
@@ -209,11 +209,8 @@ class TarFiles(Files):
 
     def digest(self, names: Iterable[str]) -> str:
         """Returns the digest of the archive: a tar says of its files neither when nor whether they changed."""
-        try:
-            with open_file(self.path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise CatalogueError(f"{self.path}: cannot be read ({error}). Copy it again.") from error
+        with readable(self.path), open_file(self.path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _tar(self) -> "_Tar":
         with _OPENING:
@@ -286,10 +283,8 @@ class _Part(io.RawIOBase):
 
 
 def _changed(path: str) -> int:
-    try:
+    with readable(path):
         return os.stat(path).st_mtime_ns
-    except OSError as error:
-        raise CatalogueError(f"{path}: cannot be read ({error}). Check the path.") from error
 
 
 def _first_bytes(path: str) -> bytes:

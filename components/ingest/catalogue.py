@@ -10,11 +10,11 @@ from pathlib import Path
 
 from components.errors import CatalogueError
 from components.ingest.archives import HOW_TO_PACK, TarFiles, ZipFiles
-from components.ingest.files import Files, FolderFiles, open_file
+from components.ingest.files import Files, FolderFiles, open_file, readable
 from components.ingest.idx import IdxCatalogue, is_idx_folder
 from components.ingest.pictures import is_picture, plain, shown
 from components.ingest.settings import DEFAULT_LAYOUT, DRAFT, Layout
-from components.ingest.source import IMAGES, Catalogue, ShopCatalogue, unreadable
+from components.ingest.source import IMAGES, Catalogue, ShopCatalogue
 from components.ingest.table import TABLE
 from components.reading import choices
 
@@ -67,11 +67,8 @@ def open_files(path: str) -> Files:
         raise CatalogueError(f"{path}: is neither a file nor a folder. {_REMEDY}")
     if path.lower().endswith(TABLES):
         raise CatalogueError(f"{path}: is a table by itself. Give the folder that holds it and the pictures.")
-    try:
-        with open_file(path) as file:
-            start = file.read(512)
-    except OSError as error:
-        raise CatalogueError(f"{path}: cannot be read ({error}). Allow it to be read, or copy it again.") from error
+    with readable(path), open_file(path) as file:
+        start = file.read(512)
     for magic, kind in _OTHER_ARCHIVES.items():
         if start.startswith(magic):
             raise CatalogueError(f"{path}: is packed by {kind}, which is not read. {HOW_TO_PACK}")
@@ -135,11 +132,8 @@ def _header(files: Files, name: str) -> bytes | str:
     """What two parts of one table have alike; of a workbook, its name."""
     if not name.lower().endswith(_TEXT):
         return name
-    try:
-        with files.open(name) as file:
-            return file.readline(_LONGEST_HEADER).strip()
-    except OSError as error:
-        raise unreadable(f"{files.path}/{shown(name)}", error) from error
+    with readable(f"{files.path}/{shown(name)}"), files.open(name) as file:
+        return file.readline(_LONGEST_HEADER).strip()
 
 
 def _idx_folder(path: str) -> str | None:

@@ -8,10 +8,11 @@ import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from contextlib import contextmanager
+from functools import lru_cache
 from heapq import heappop, heappush
 from io import BufferedReader
-from typing import IO, Any
+from typing import IO, Any, AnyStr
 
 from components.errors import CatalogueError
 
@@ -190,13 +191,26 @@ def read_limited(file: IO[bytes]) -> bytes:
     return content
 
 
-def lines_of(file: IO[bytes], name: str) -> Iterator[bytes]:
+@contextmanager
+def readable(place: str) -> Iterator[None]:
+    """Turns an OSError of a table or an archive into a CatalogueError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise CatalogueError(
+            f"{place}: cannot be read ({error}). Check the file, or copy the catalogue again."
+        ) from error
+
+
+def lines_of(file: IO[AnyStr], name: str) -> Iterator[AnyStr]:
     """Yields the lines of a table with their ends.
 
     Raises:
         CatalogueError: a line is longer than 1 MiB; it is not read to its end.
     """
-    for number, line in enumerate(iter(partial(file.readline, _LONGEST_LINE + 1), b""), start=1):
+    number = 0
+    while line := file.readline(_LONGEST_LINE + 1):
+        number += 1
         if len(line) > _LONGEST_LINE:
             raise CatalogueError(
                 f"{name}: line {number:,} is longer than {_LONGEST_LINE >> 20} MiB. A table has a line for each "

@@ -5,19 +5,18 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO, Protocol, cast
 
 from components.errors import CatalogueError
 from components.ingest.columns import Column, check_columns, lacking
 from components.ingest.dialect import MIXED, Dialect, Header, find_dialect, undecodable
+from components.ingest.files import lines_of, readable
 from components.ingest.records import Record, read_records
 from components.ingest.settings import DRAFT, Layout
 
 IsRecord = Callable[[Sequence[str]], bool]
 
-_LONGEST_LINE = 1 << 20
 _MOST_COLUMNS = 1 << 14  # Excel's
 _BUFFER = 1 << 18
 _ZIP, _PARQUET, _OLD_WORKBOOK = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
@@ -102,21 +101,15 @@ class TextTable(Table):
 
     def _lines(self) -> Iterator[str]:
         dialect = self._dialect
-        with _explained(self.place), self._open() as file:
+        with readable(self.place), self._open() as file:
             buffered = io.BufferedReader(cast(io.RawIOBase, file), _BUFFER)
             text = io.TextIOWrapper(buffered, dialect.encoding, dialect.errors, newline=dialect.newline)
-            lines = iter(partial(text.readline, _LONGEST_LINE + 1), "")
             try:
-                for number, line in enumerate(lines, start=1):
+                for number, line in enumerate(lines_of(text, self.place), start=1):
                     if number == 1:
                         if dialect.separator_line:
                             continue
                         line = line.lstrip("\ufeff")
-                    if len(line) > _LONGEST_LINE:
-                        raise CatalogueError(
-                            f"{self.place}: line {number:,} is longer than {_LONGEST_LINE >> 20} MiB. A table has a "
-                            "line for each product; check what this file is."
-                        )
                     yield line if dialect.newline == "\n" else line.lstrip("\n")
             except UnicodeError as error:
                 raise undecodable(self.place, dialect.encoding, error) from error
@@ -127,7 +120,7 @@ def open_tables(source: Source, needed: Collection[str]) -> list[Table]:
 
     Args:
         source: the catalogue.
-        needed: the columns, besides the id, that must be there: roles, or names of the table's own.
+        needed: roles or columns' own names that must be there, besides the id.
 
     Raises:
         CatalogueError: one cannot be read or is empty, none has the columns, or those that do have different ones.
@@ -151,9 +144,9 @@ def open_every_table(source: Source, needed: Collection[str] = ()) -> list[Table
 
 
 def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]:
-    layout = source.layout
-    with _explained(name):
-        with source.open_table(name) as file:
+    layout, open_table = source.layout, partial(source.open_table, name)
+    with readable(name):
+        with open_table() as file:
             start = file.read(8)
         if start.startswith(_OLD_WORKBOOK):
             raise CatalogueError(
@@ -162,23 +155,12 @@ def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]
         if start.startswith(_ZIP):
             from components.ingest.workbook import open_sheets
 
-            return open_sheets(partial(source.open_table, name), name, layout, needed)
+            return open_sheets(open_table, name, layout, needed)
         if start.startswith(_PARQUET):
             from components.ingest.parquet import ParquetTable
 
-            return (ParquetTable(partial(source.open_table, name), name, layout, needed),)
-        open_table = partial(source.open_table, name)
+            return (ParquetTable(open_table, name, layout, needed),)
         return (TextTable(open_table, name, *find_dialect(open_table, name, layout, needed)),)
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CatalogueError(
-            f"{place}: cannot be read ({error}). Check the file, or copy the catalogue again."
-        ) from error
 
 
 def seekable(file: BinaryIO) -> BinaryIO:

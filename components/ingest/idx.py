@@ -25,7 +25,7 @@ from PIL import Image
 
 from components.errors import CatalogueError
 from components.features import ID
-from components.ingest.files import combined_digest, lines_of, open_file
+from components.ingest.files import combined_digest, lines_of, open_file, readable
 from components.ingest.source import Catalogue
 
 if TYPE_CHECKING:
@@ -140,11 +140,8 @@ class IdxCatalogue(Catalogue):
         parts = []
         for path in (*self._paths.values(), os.path.join(self._folder, NAMES_FILE)):
             if os.path.exists(path):
-                try:
-                    with open_file(path) as file:
-                        parts.append(hashlib.file_digest(file, "sha256").digest())
-                except OSError as error:
-                    raise CatalogueError(f"{path}: cannot be read ({error}). Copy the file again.") from error
+                with readable(path), open_file(path) as file:
+                    parts.append(hashlib.file_digest(file, "sha256").digest())
         return combined_digest(parts)
 
     def _parts(self) -> tuple[_Part, ...]:
@@ -232,13 +229,7 @@ def _stamp(path: str) -> tuple[int, int]:
 def _mapped(path: str, dimensions: int, stamp: tuple[int, int]) -> NDArray[np.uint8]:
     """The array in an idx file, read from disk where it is looked at; a gzipped one is unpacked to a temporary file.
 
-    Args:
-        path: the file.
-        dimensions: how many it must have.
-        stamp: size and time of the file; a changed one is read anew.
-
-    Raises:
-        CatalogueError: it cannot be read, is cut short, or holds something else.
+    `stamp`, its size and time, has a changed file read anew.
     """
     try:
         with open_file(path) as file:

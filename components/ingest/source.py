@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from components.errors import CatalogueError
-from components.ingest.files import Files, combined_digest
+from components.ingest.files import Files, combined_digest, readable
 from components.ingest.pictures import Match, Pictures, is_picture, plain, shown
 from components.ingest.settings import DEFAULT_LAYOUT, Layout
 
@@ -110,10 +109,8 @@ class ShopCatalogue(Catalogue):
         return self._tables
 
     def open_table(self, name: str) -> BinaryIO:
-        try:
+        with readable(f"{self.files.path}/{shown(name)}"):
             return self.files.open(name)
-        except OSError as error:
-            raise unreadable(f"{self.files.path}/{shown(name)}", error) from error
 
     def read_file(self, name: str) -> bytes:
         return self.files.read(name)
@@ -145,11 +142,8 @@ class ShopCatalogue(Catalogue):
     def digest(self) -> str:
         parts = []
         for name in self._tables:
-            try:
-                with self.files.open(name) as file:
-                    parts.append(hashlib.file_digest(file, "sha256").digest())
-            except OSError as error:
-                raise unreadable(f"{self.files.path}/{shown(name)}", error) from error
+            with readable(f"{self.files.path}/{shown(name)}"), self.files.open(name) as file:
+                parts.append(hashlib.file_digest(file, "sha256").digest())
         return combined_digest([*parts, self.files.digest(self._finder.names).encode()])
 
     @property
@@ -202,8 +196,3 @@ class _Finder:
 @lru_cache(maxsize=2)
 def _shared_finder(catalogue: ShopCatalogue) -> _Finder:
     return _Finder(catalogue)
-
-
-def unreadable(name: str, error: Exception) -> CatalogueError:
-    """Says that a table cannot be read, and what to do."""
-    return CatalogueError(f"{name}: cannot be read ({error}). Check the file, or copy the catalogue again.")

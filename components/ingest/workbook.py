@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO
@@ -79,11 +79,7 @@ def _workbook(open_table: Callable[[], BinaryIO], place: str) -> Iterator[Any]:
 def _rows(sheet: Any) -> Iterator[list[str]]:
     sheet.reset_dimensions()  # programs write wrong ones, and rows would be cut
     for row in sheet.iter_rows():
-        yield _texts(row)
-
-
-def _texts(cells: Iterable[Any]) -> list[str]:
-    return ["" if cell.value is None else _text(cell) for cell in cells]
+        yield ["" if cell.value is None else _text(cell) for cell in row]
 
 
 def _text(cell: Any) -> str:

@@ -1,6 +1,7 @@
 """`fashion inspect`: what a catalogue is like, and what a run would do with it."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +57,7 @@ def inspect(data: Path, draft: Path | None, force: bool, layout: Path | None, as
     fits = fits_of(inspection)
     written = _write(inspection, draft, force) if draft else []
     if as_json:
-        recipes = [{"recipe": fit.recipe, "classes": fit.classes, "products": fit.products, "obstacle": fit.obstacle}
-                   for fit in fits]  # fmt: skip
+        recipes = [asdict(fit) for fit in fits]
         click.echo(json.dumps(inspection.as_json() | {"recipes": recipes, "draft": list(map(str, written))}, indent=2))
         return
     console = Console(width=_WIDEST, highlight=False, markup=False, emoji=False)
