@@ -157,11 +157,8 @@ def _loaded(folder: Path, batches: Batches) -> Client:
 def identify(choice: Choice) -> tuple[Choice, str]:
     """Finds out which version answers.
 
-    Args:
-        choice: which model; a version need not be named.
-
     Returns:
-        The same with that version, whatever is published meanwhile; and its name, which no other model has: as in
+        The choice with that version, whatever is published meanwhile; and its name, which no other model has: as in
         `six_class/1795228152`, with a digest of the files where these can be read.
 
     Raises:
@@ -178,10 +175,7 @@ def identify(choice: Choice) -> tuple[Choice, str]:
 def find_model(folder: Path, name: str | None, version: int | None) -> Path:
     """Finds a SavedModel: `folder` itself, or the version that serves of the one model below it.
 
-    Args:
-        folder: a SavedModel, a folder of versions, or a folder of such folders.
-        name: of the model, where there are several.
-        version: its number, instead of the one that is stable or else the newest.
+    The version that serves is the stable one, or else the newest, unless `version` names another.
 
     Raises:
         AnswerError: there is none, or it is not clear which.

@@ -36,9 +36,6 @@ def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool =
         schema: text proto, inferred from the catalogue.
         force: replace also what a person has changed since it was drafted.
 
-    Returns:
-        The files.
-
     Raises:
         RecipeError: a file was changed by hand, or is none of ours; or `folder` cannot be written. Nothing is written.
     """

@@ -25,13 +25,7 @@ Answers = Callable[[Iterable[Source]], Iterator[Prediction] | Iterator[Embedding
 
 
 def ask(inputs: Inputs, chosen: Iterable[Input], answers: Answers, model: str) -> Iterator[Row]:
-    """Asks a model, and reads further pictures meanwhile.
-
-    Args:
-        inputs: to ask about.
-        chosen: those of them that are wanted.
-        answers: `predict_each` or `embed_each` of a client.
-        model: who answers.
+    """Asks a model by `predict_each` or `embed_each` of a client, and reads further pictures meanwhile.
 
     Yields:
         For each chosen input, in their order, a row with the columns that name it, `model`, those of the answer,

@@ -114,12 +114,7 @@ class Vectors(Lines):
     """
 
     def __init__(self, path: Path, rows: Format, model: str) -> None:
-        """Opens both files, and reads what they hold already.
-
-        Args:
-            path: of the vectors.
-            rows: of the file that names the pictures.
-            model: who answers.
+        """Opens both files, of the vectors and of the rows that name the pictures, and reads what they hold already.
 
         Raises:
             AnswerError: as for `Lines`, or the two do not belong together.

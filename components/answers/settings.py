@@ -10,12 +10,7 @@ from components.ingest.settings import Layout, Picture
 
 
 class ModelSettings(BaseModel):
-    """The parts of a model's recipe that asking about a catalogue takes.
-
-    Attributes:
-        picture: limits for pictures.
-        catalogue: how to read a catalogue.
-    """
+    """The parts of a model's recipe that asking about a catalogue takes."""
 
     picture: Picture = Picture()
     catalogue: Layout = Layout()

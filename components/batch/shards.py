@@ -34,16 +34,7 @@ Answered = tuple[int, list[Row]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What every step knows.
-
-    Attributes:
-        inputs: what is asked about.
-        count: how many there are.
-        model_dir: whom to ask.
-        model: its name.
-        format: of the files.
-        folder: where the files go, seen by all workers.
-    """
+    """What every step knows: how many inputs there are, whom to ask, and the folder, seen by all workers."""
 
     inputs: Inputs
     count: int

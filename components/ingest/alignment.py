@@ -40,15 +40,7 @@ class IdShape:
 class Alignment:
     """How the values of a row should stand, and the labels seen in those that do.
 
-    Attributes:
-        width: how many columns there are.
-        id: index of the ids' column.
-        year: of the years'; None if there is none.
-        text: of the columns that may hold free text.
-        labels: of the columns that say what a product is.
-        separator: between two values.
-        ids: what ids look like.
-        cells: what those of the table say.
+    Of `width` columns, `id`, `year`, `text` (free text) and `labels` (what a product is) are indices.
     """
 
     width: int

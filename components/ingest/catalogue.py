@@ -33,13 +33,9 @@ _REMEDY = (
 def open_catalogue(path: str, layout: Layout = DEFAULT_LAYOUT) -> Catalogue:
     """Finds the table and the pictures at `path`, in whatever folders.
 
-    Args:
-        path: a folder, a zip or a tar.
-        layout: what of it is not to be found out.
-
     Raises:
-        CatalogueError: there is nothing at `path`, it cannot be read, it lacks a table or pictures, or it has several
-            tables; and it is not a folder with the four idx files of Fashion-MNIST either.
+        CatalogueError: there is no folder, zip or tar at `path`, it cannot be read, it lacks a table or pictures, or it
+            has several tables; and it is not a folder with the four idx files of Fashion-MNIST either.
     """
     files = open_files(path)
     if not layout.table and not _outermost_styles(files) and (folder := _idx_folder(path)):

@@ -49,13 +49,7 @@ _AROUND = re.compile(r"^g:|^google shopping\s*/|\(.*?\)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Column:
-    """A column with a role.
-
-    Attributes:
-        index: from 0.
-        name: as the header has it.
-        reason: why it has the role, half a sentence.
-    """
+    """A column with a role: its index from 0, its name in the header, and why it has the role, half a sentence."""
 
     index: int
     name: str
@@ -71,13 +65,8 @@ def plain(name: str) -> str:
 def find_columns(names: Sequence[str], layout: Layout, needed: Collection[str] = ()) -> dict[str, Column]:
     """Finds the column of each role that there is one for.
 
-    Those that the layout names come first, then those that are called like the role, then well-known names. A table
-    without ids but with names of pictures has its ids there.
-
-    Args:
-        names: the header.
-        layout: its `columns` may name what is not there, see `check_columns`.
-        needed: roles that choose before the others.
+    Those that the layout names come first, then those that are called like the role, then well-known names; the roles
+    that are needed choose before the others. A table without ids but with names of pictures has its ids there.
     """
     by_plain: dict[str, int] = {}
     for index, name in enumerate(names):

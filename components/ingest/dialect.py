@@ -57,14 +57,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class Header:
-    """Where a table's columns are named.
-
-    Attributes:
-        above: how many rows stand above it.
-        names: of the columns, from the first to the last that has a name.
-        columns: role to column.
-        rows: the first ones beneath.
-    """
+    """Where a table's columns are named: how many rows stand above it, the columns by role, the first rows beneath."""
 
     above: int
     names: list[str]

@@ -35,12 +35,7 @@ class Source(Protocol):
 
 
 class Table(ABC):
-    """A table whose header has been read.
-
-    Attributes:
-        place: what errors call it.
-        header: its names, which of them has which role, and the first rows.
-    """
+    """A table whose header has been read; errors call it by its `place`."""
 
     separator = ","
 

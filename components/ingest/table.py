@@ -69,7 +69,7 @@ class Row:
 def read_rows(
     catalogue: Source, needed: Collection[str], kept: Collection[str] = (), passed: Counter[str] | None = None
 ) -> Iterator[Row | Fault]:
-    """Reads the table of products, or its parts.
+    """Reads the table of products, or its parts, in their order: an item for each row.
 
     Blank lines are passed over, and so are rows that repeat an id and have no labels: they tell of variants of a
     product, and only their pictures are taken where they follow it. Of other rows with one id the first is the product,
@@ -80,9 +80,6 @@ def read_rows(
         needed: the columns, besides the id, that must be there.
         kept: likewise, of any kind; their values are kept like those of text columns.
         passed: counts what is passed over, by `VARIANT_ROWS` and `TOTAL_ROWS`.
-
-    Yields:
-        One item for each row, in the table's order.
 
     Raises:
         CatalogueError: the table cannot be read, is empty, or a needed column is missing or stands twice.

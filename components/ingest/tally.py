@@ -49,13 +49,7 @@ class Tally:
     def summary(
         self, classes: Sequence[str], splits: Sequence[str], divided: Mapping[tuple[str, str], int]
     ) -> dict[str, Any]:
-        """The counts as JSON holds them; every class and split is there, also with none.
-
-        Args:
-            classes: all there are.
-            splits: likewise.
-            divided: how many examples by class and split.
-        """
+        """The counts as JSON holds them, examples by class and split; every one is there, also with none."""
         by_class = {name: {split: divided.get((name, split), 0) for split in splits} for name in classes}
         return {
             "rows": self.rows,

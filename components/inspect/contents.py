@@ -80,14 +80,7 @@ class Content:
 def read_contents(
     names: Sequence[str], rows: Iterable[Sequence[str]], cells: Cells, pictures: Pictures
 ) -> list[Content]:
-    """Counts the values of each column; rows with too few or too many values are passed over.
-
-    Args:
-        names: of the columns, in order.
-        rows: the table below its header.
-        cells: what those of the table say.
-        pictures: what there is.
-    """
+    """Counts the values of each column; rows with too few or too many values are passed over."""
     columns = [Content(name) for name in names]
     fitting = (row for row in rows if len(row) == len(names))
     while block := list(islice(fitting, _BLOCK)):

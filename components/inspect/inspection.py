@@ -26,18 +26,13 @@ _FIRST_ROWS, _MOST_LABELS, _HALF = 1_000, 1_000, 0.5
 
 @dataclass
 class Inspection:
-    """What was found out about a catalogue.
+    """What was found out about a catalogue, which is opened as `layout` says.
 
     Attributes:
-        data: its path.
-        catalogue: opened as `layout` says.
         table: name of its table, or of several that are parts of one.
         dialect: encoding, separator and the like, in words.
         contents: what each column holds.
         uses: what each column is for, in the same order.
-        layout: how to read it.
-        rows: what became of the rows.
-        pictures: what became of the pictures.
     """
 
     data: str
@@ -77,9 +72,7 @@ class Inspection:
 def inspect_catalogue(data: Path, layout: Layout = DEFAULT_LAYOUT) -> Inspection:
     """Finds out what a catalogue is like; pictures are looked at by name, and a sample of them by header.
 
-    Args:
-        data: folder or archive.
-        layout: what is known of how to read it; the rest is found out.
+    How to read it is found out as far as `layout` does not say it.
 
     Raises:
         CatalogueError: there is none, or no table in it can be read.

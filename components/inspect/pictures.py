@@ -53,12 +53,7 @@ def look_at(counts: PictureCounts, names: Sequence[str], read: Callable[[str], b
 def find_template(ids: Iterable[str], names: Sequence[str]) -> str | None:
     """How pictures are called that hold the id in their name, e.g. `images/{id}_front.jpg`.
 
-    Args:
-        ids: of some products.
-        names: of the catalogue's pictures.
-
-    Returns:
-        The pattern that most of the first ids follow; None if none does for half of them.
+    It is the pattern that most of the first ids follow; None if none does for half of them.
     """
     patterns: Counter[str] = Counter()
     first = [product for product, _ in zip(ids, range(_IDS), strict=False)]

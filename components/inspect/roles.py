@@ -52,12 +52,7 @@ class Use:
 
 
 def find_uses(contents: Sequence[Content], named: Mapping[str, Column]) -> list[Use]:
-    """Says of each column what it is.
-
-    Args:
-        contents: of the columns, in the table's order.
-        named: role to the column that a run takes for it.
-    """
+    """Says of each column what it is; `named` holds the columns that a run finds by itself, by role."""
     roles = {role: contents[column.index] for role, column in named.items()}
     free = [content for content in contents if content.present and content not in roles.values()]
     for role, find in ((PICTURE, _picture), (ID, _id), (NAME, _name)):

@@ -51,11 +51,7 @@ class Rows:
 
 
 def count_rows(catalogue: Catalogue, label: str | None) -> tuple[Rows, PictureCounts]:
-    """Reads the rows as ingest does, and finds the pictures of each by name.
-
-    Args:
-        catalogue: whose rows.
-        label: the role that classes are likely to come from.
+    """Reads the rows as ingest does, given the role of the labels, and finds the pictures of each by name.
 
     Raises:
         CatalogueError: the table cannot be read to its end.
