@@ -6,6 +6,8 @@ from pathlib import Path
 
 from components.digest import content_digest
 from components.ingest.catalogue import open_catalogue
+from components.ingest.formats import open_tables
+from components.ingest.judge import IngestSettings
 from components.ingest.labels import taxonomy_of
 from components.ingest.settings import Labels
 from components.ingest.split import check_split
@@ -81,7 +83,7 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
 
     Raises:
         RecipeError: see `check_experiment`; or the catalogue lacks the split that the recipe wants.
-        CatalogueError: the catalogue cannot be read.
+        CatalogueError: the catalogue cannot be read, or lacks a column.
     """
     check_experiment(recipe)
     if record:
@@ -91,6 +93,8 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
         catalogue = open_catalogue(str(paths.data), recipe.catalogue)
         check_split(recipe.split, catalogue)
         taxonomy, digest = taxonomy_of(recipe.labels, paths.data, recipe.catalogue), catalogue.digest()
+        settings = IngestSettings(catalogue=recipe.catalogue, split=recipe.split)
+        open_tables(catalogue, (*taxonomy.fields, *settings.together))  # which says what columns are missing
     schema = find_schema(recipe.validation.schema_file)
     weights = weights_path(recipe.model.backbone, recipe.model.weights)
     return Experiment(

@@ -58,3 +58,14 @@ def test_a_catalogue_that_cannot_be_read_is_refused_at_the_door(tmp_path: Path) 
     write_catalogue(tmp_path / "shop", 20, seed=1)
     with pytest.raises(RecipeError, match=r"split\.by: given"):
         read_experiment(load_recipe("six_class", ["split.by=given"]), Paths(tmp_path / "shop", tmp_path))
+
+
+def test_a_table_without_the_columns_of_a_recipe_is_refused_at_the_door(tmp_path: Path) -> None:
+    write_catalogue(tmp_path / "shop", 20, seed=1)
+    table = tmp_path / "shop" / "styles.csv"
+    table.write_text(table.read_text().replace("subCategory", "shelf", 1))
+    with pytest.raises(CatalogueError, match=r"subCategory.*fashion inspect"):
+        read_experiment(load_recipe("six_class"), Paths(tmp_path / "shop", tmp_path))
+    recipe = load_recipe("six_class", ["labels={column: articleType}", "split.together=[shelf_mark]"])
+    with pytest.raises(CatalogueError, match="shelf_mark"):
+        read_experiment(recipe, Paths(tmp_path / "shop", tmp_path))
