@@ -38,11 +38,9 @@ class Choice:
     """Which model is asked, and how; None where nothing was said.
 
     Attributes:
-        server: address of a server.
-        model_name: of the model there, or below `model`.
+        model_name: of the model on the server, or below `model`.
         model: a SavedModel, a folder of versions, or one of models; `SERVING` if not said.
-        version: its number.
-        label: its label on the server.
+        label: of the version, on the server.
         batch_size: pictures in a request.
         timeout: seconds for a request.
     """
@@ -203,10 +201,7 @@ def find_model(folder: Path, name: str | None, version: int | None) -> Path:
 def answer_all(question: Question, method: Method, writer: Lines) -> bool:
     """Asks about all inputs that `writer` has no answer for yet, and writes the answers as they come.
 
-    Args:
-        question: if `writer` has all answers, the model is not even loaded.
-        method: `Client.predict_each` or `Client.embed_each`.
-        writer: takes the answers, and is closed.
+    If it has all of them, the model is not even loaded. It is closed at the end.
 
     Returns:
         Whether all were answered without an error.

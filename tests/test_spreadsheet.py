@@ -10,7 +10,7 @@ from components.answers.files import Lines
 from components.answers.rows import Format
 from components.ingest.faults import Fault, Reason
 from components.ingest.tally import Tally
-from components.spreadsheet import unmarked, write_rows
+from components.spreadsheet import csv_lines, unmarked
 
 FORMULAS = (
     "=1+1",
@@ -30,10 +30,7 @@ PLAIN = ("", "7", "-7", "+0.5", "-1e-5", "a=1", "'quoted'", "Nike", "5-7", "…"
 
 
 def written(*cells: object) -> list[str]:
-    stream = io.StringIO(newline="")
-    write_rows(stream, [cells])
-    stream.seek(0)
-    [row] = csv.reader(stream, strict=True)
+    [row] = csv.reader(io.StringIO("".join(csv_lines([cells])), newline=""), strict=True)
     return row
 
 

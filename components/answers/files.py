@@ -27,12 +27,7 @@ class Lines:
     """
 
     def __init__(self, file: Path | BinaryIO, rows: Format, model: str) -> None:
-        """Opens the file, and reads what it holds already.
-
-        Args:
-            file: is made if missing; or a stream, which is only written to.
-            rows: how they stand there.
-            model: who answers.
+        """Opens the file, made if missing, and reads what it holds already; a stream is only written to.
 
         Raises:
             AnswerError: it cannot be written, is in use, or holds something else or answers of another model.

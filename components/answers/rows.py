@@ -1,14 +1,13 @@
 """What is said about each input: one row, the same in CSV, JSON lines and Parquet."""
 
 import csv
-import io
 import json
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components.spreadsheet import unmarked, write_rows
+from components.spreadsheet import csv_lines, unmarked
 
 Row = Mapping[str, Any]
 Key = tuple[str, ...]
@@ -97,9 +96,7 @@ class Format:
 
 
 def _csv_line(values: Iterable[object]) -> bytes:
-    stream = io.StringIO(newline="")
-    write_rows(stream, [values])
-    return stream.getvalue().encode()
+    return "".join(csv_lines([values])).encode()
 
 
 def _as_list(vector: "array[float]") -> list[float]:

@@ -72,13 +72,11 @@ def find_columns(names: Sequence[str], layout: Layout, needed: Collection[str] =
     for index, name in enumerate(names):
         by_plain.setdefault(plain(name), index)
     columns: dict[str, Column] = {}
-    for role, name in layout.columns.items():
-        if (index := names.index(name) if name in names else by_plain.get(plain(name), -1)) >= 0:
-            columns[role] = Column(index, names[index], "named in catalogue.columns")
     roles = sorted((role for role in _ALIASES if role not in layout.columns), key=lambda role: role not in needed)
-    for role in roles:
-        if (index := names.index(role) if role in names else by_plain.get(role.lower(), -1)) >= 0:
-            columns[role] = Column(index, names[index], "called so")
+    for role, name in {**layout.columns, **{role: role for role in roles}}.items():
+        if (index := names.index(name) if name in names else by_plain.get(plain(name), -1)) >= 0:
+            reason = "named in catalogue.columns" if role in layout.columns else "called so"
+            columns[role] = Column(index, names[index], reason)
     taken = {column.index for column in columns.values()}
     for role in roles:
         if role not in columns:

@@ -1,6 +1,5 @@
 """Counts what became of the rows, and keeps the list of those that were left out."""
 
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from typing import Any
 
 from components.ingest.faults import Fault, Repair
 from components.ingest.judge import Product, Unmapped
-from components.spreadsheet import write_rows
+from components.spreadsheet import csv_lines
 
 _LABELS = ("masterCategory", "subCategory", "articleType")
 
@@ -88,6 +87,4 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
 
 
 def _csv(header: Sequence[str], lines: Iterable[tuple[Any, ...]]) -> str:
-    text = io.StringIO()
-    write_rows(text, [header, *sorted(lines)])
-    return text.getvalue()
+    return "".join(csv_lines([header, *sorted(lines)]))

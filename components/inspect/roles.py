@@ -56,7 +56,7 @@ def find_uses(contents: Sequence[Content], named: Mapping[str, Column]) -> list[
     roles = {role: contents[column.index] for role, column in named.items()}
     free = [content for content in contents if content.present and content not in roles.values()]
     for role, find in ((PICTURE, _picture), (ID, _id), (NAME, _name)):
-        if found := find(free, roles):
+        if (role not in roles or role == ID) and (found := find(free, roles)):
             roles[role] = found
             free = [content for content in free if content is not found]
     roles |= _labels(free, roles)
@@ -94,8 +94,6 @@ def find_variants(contents: Sequence[Content], uses: Sequence[Use]) -> str | Non
 
 
 def _picture(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | None:
-    if PICTURE in roles:
-        return None
     naming = [content for content in free if max(content.files, content.links) >= _HALF]
     return max(naming, key=lambda content: (content.files, content.links), default=None)
 
@@ -113,8 +111,6 @@ def _id(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | None
 
 
 def _name(free: Sequence[Content], roles: Mapping[str, Content]) -> Content | None:
-    if NAME in roles:
-        return None
     texts = [content for content in free if content.words >= 2 and content.distinct >= _HALF and not content.html]
     return max(texts, key=lambda content: content.distinct, default=None)
 

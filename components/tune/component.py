@@ -21,7 +21,7 @@ from components.digest import code_digest
 from components.errors import RecipeError
 from components.progress import report
 from components.settings import Settings
-from components.spreadsheet import write_rows
+from components.spreadsheet import csv_lines
 from components.train.strategy import make_strategy
 from components.train.trainer import TrainerConfig, data_digest, digest_of
 from components.train.workers import in_cluster
@@ -134,7 +134,7 @@ class Search(BaseTuner):
             state = FAILED if outcome.reason else DONE
             table.append((number, state, *reached, round(outcome.seconds, 1), *values, outcome.reason))
         with (folder / TRIALS_FILE).open("w", encoding="utf-8", newline="") as file:
-            write_rows(file, table)
+            file.writelines(csv_lines(table))
         self._trials.keep_features_of(self.get_best_hyperparameters()[0].values)
         shutil.rmtree(self._trials.work)
 
