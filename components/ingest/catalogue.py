@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import CatalogueError
-from components.ingest.archives import HOW_TO_PACK, TarFiles, ZipFiles
 from components.ingest.files import Files, FolderFiles, open_file, readable
 from components.ingest.idx import IdxCatalogue, is_idx_folder
 from components.ingest.pictures import is_picture, plain, shown
 from components.ingest.settings import DEFAULT_LAYOUT, DRAFT, Layout
 from components.ingest.source import IMAGES, Catalogue, ShopCatalogue
 from components.ingest.table import TABLE
+from components.ingest.tars import TarFiles
+from components.ingest.zips import HOW_TO_PACK, ZipFiles
 from components.reading import choices
 
 TABLES = (".csv", ".tsv", ".tab", ".xlsx", ".parquet", ".txt")

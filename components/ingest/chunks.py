@@ -20,7 +20,7 @@ from tfx.dsl.io import fileio
 
 from components.ingest.example import serialized
 from components.ingest.faults import Fault
-from components.ingest.judge import IngestSettings, Product, columns_of, judge
+from components.ingest.judge import IngestSettings, Product, columns_of, judge, judge_further
 from components.ingest.source import Catalogue
 from components.ingest.table import Row, read_rows
 from components.ingest.tally import Tally, merged
@@ -120,8 +120,20 @@ class JudgeAndWrite(beam.DoFn):
             if isinstance(row, Row):
                 tally.repaired.update(row.repaired)
             if isinstance(outcome, Product):
-                products.append(outcome)
+                products += [outcome, *self._further(outcome, tally)]
         examples = [serialized(product) for product in products]
         columns = columns_of(products, job.taxonomy, job.settings.together)
         columns["length"] = list(map(len, examples))
         return tally, columns, examples
+
+    def _further(self, product: Product, tally: Tally) -> Iterator[Product]:
+        """The examples of a product's other pictures, where the recipe takes them; they are counted in any case."""
+        job = self._job
+        names = job.catalogue.picture_names(product.row)[1:]
+        tally.further += len(names)
+        if job.settings.catalogue.pictures == "all":
+            for number, name in enumerate(names, start=2):
+                outcome = judge_further(product, name, number, job.catalogue, job.settings.picture)
+                tally.add(outcome, is_row=False)
+                if isinstance(outcome, Product):
+                    yield outcome

@@ -23,6 +23,7 @@ from components.errors import CatalogueError
 from components.ingest.catalogue import open_catalogue
 from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
 from components.ingest.judge import IngestSettings
+from components.ingest.settings import DRAFT
 from components.ingest.shards import SUMMARY_FILE, Divide, WriteShard
 from components.ingest.split import check_split
 from components.settings import SPLITS
@@ -128,5 +129,5 @@ def _check(summary: dict[str, Any], data: str) -> None:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         raise CatalogueError(
             f"{data}: none of its {summary['rows']:,} rows became an example ({listed}). "
-            "Correct the catalogue, or choose a taxonomy that fits it."
+            f"Correct the catalogue, or choose a taxonomy that fits it. {DRAFT}"
         )

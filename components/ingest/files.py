@@ -202,6 +202,21 @@ def readable(place: str) -> Iterator[None]:
         ) from error
 
 
+def changed_at(path: str) -> int:
+    """Returns when a file was last written to, in nanoseconds."""
+    with readable(path):
+        return os.stat(path).st_mtime_ns
+
+
+def first_bytes(path: str) -> bytes:
+    """Returns the beginning of a file, by which its kind is told; nothing of one that cannot be read."""
+    try:
+        with open_file(path) as file:
+            return file.read(8)
+    except OSError:
+        return b""
+
+
 def lines_of(file: IO[AnyStr], name: str) -> Iterator[AnyStr]:
     """Yields the lines of a table with their ends.
 

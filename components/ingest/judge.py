@@ -1,7 +1,7 @@
 """What becomes of one row of the catalogue: a product with a class, a row of no class, or a fault."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
+from components.ingest.pictures import shown
 from components.ingest.settings import Layout, Picture, Split
 from components.ingest.source import IMAGES, Catalogue
 from components.ingest.split import TEST, key_of, product_columns, variant_of
@@ -27,8 +28,9 @@ class IngestSettings(Settings):
 
     @property
     def together(self) -> tuple[str, ...]:
-        """The columns whose values keep products in one split."""
-        return tuple(dict.fromkeys(filter(None, (*self.split.together, self.catalogue.variants))))
+        """The columns whose values keep examples in one split; the id, if a product can have several."""
+        several = ID if self.catalogue.pictures == "all" else None
+        return tuple(dict.fromkeys(filter(None, (*self.split.together, self.catalogue.variants, several))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,28 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
     return Product(row, class_name, tested, checked, hashlib.sha256(data).hexdigest())
 
 
+def judge_further(product: Product, name: str, number: int, catalogue: Catalogue, settings: Picture) -> Product | Fault:
+    """Makes an example of another picture of a product.
+
+    Ids tell examples apart wherever answers are joined, so this one's is `<id>/<number>`: no product's id holds a
+    slash, and what stands before it is the product's own, which keeps its examples in one split.
+
+    Args:
+        product: with its main picture.
+        name: of the file.
+        number: which of the product's pictures it is, from 2.
+        catalogue: where it is.
+        settings: limits for pictures.
+    """
+    row = replace(product.row, id=f"{product.row.id}/{number}")
+    outcome = _check(row, name, lambda: catalogue.read_file(name), settings)
+    assert outcome is not None, "a file that is listed is read, or it is said why not"
+    if isinstance(outcome, Fault):
+        return replace(outcome, class_name=product.class_name)
+    data, checked = outcome
+    return replace(product, row=row, picture=checked, picture_hash=hashlib.sha256(data).hexdigest())
+
+
 def columns_of(products: Sequence[Product], taxonomy: Taxonomy, together: Sequence[str]) -> NDArray[np.void]:
     """What divides products, without the places of their examples: [n] of `product_columns`."""
     lines = np.zeros(len(products), product_columns(len(together)))
@@ -82,24 +106,40 @@ def columns_of(products: Sequence[Product], taxonomy: Taxonomy, together: Sequen
         signatures = b"".join(product.picture.signature for product in products)
         lines["signature"] = np.frombuffer(signatures, np.uint8).reshape(len(products), -1)
         for number, column in enumerate(together):
-            lines["variants"][:, number] = [variant_of(product.row.fields.get(column)) for product in products]
+            lines["variants"][:, number] = [variant_of(_shared(product.row, column)) for product in products]
     return lines
+
+
+def _shared(row: Row, column: str) -> str | None:
+    return row.id.partition("/")[0] if column == ID else row.fields.get(column)
 
 
 def read_checked(row: Row, catalogue: Catalogue, settings: Picture) -> tuple[bytes, CheckedPicture] | Fault:
     """Reads a row's picture; returns its bytes as they lie in the catalogue and as they are kept, or what is wrong."""
+    return _check(row, "", lambda: catalogue.read_picture(row), settings) or _missing(row, catalogue)
+
+
+def _check(
+    row: Row, name: str, read: Callable[[], bytes | None], settings: Picture
+) -> tuple[bytes, CheckedPicture] | Fault | None:
+    """Reads and checks a picture, called by its name where it is not the main one; None if there is none."""
+    picture = f"its picture {shown(name)}" if name else "its picture"
     try:
-        data = catalogue.read_picture(row)
+        data = read()
     except OSError as error:
-        return _fault(row, Reason.UNREADABLE_PICTURE, f"its picture cannot be read ({error}). Copy it again")
+        return _fault(row, Reason.UNREADABLE_PICTURE, f"{picture} cannot be read ({error}). Copy it again")
     if data is None:
-        wanted = row.picture or (catalogue.layout.picture or f"{IMAGES}/{{id}}.jpg").replace("{id}", row.id)
-        instead = f"; {hint}" if (hint := catalogue.near_misses(row)) else ""
-        return _fault(row, Reason.MISSING_PICTURE, f"there is no {wanted}{instead}. Add it, or remove the row")
+        return None
     checked = check_picture(data, settings)
     if isinstance(checked, Refusal):
-        return _fault(row, checked.reason, f"its picture {checked.detail}")
+        return _fault(row, checked.reason, f"{picture} {checked.detail}")
     return data, checked
+
+
+def _missing(row: Row, catalogue: Catalogue) -> Fault:
+    wanted = row.picture or (catalogue.layout.picture or f"{IMAGES}/{{id}}.jpg").replace("{id}", row.id)
+    instead = f"; {hint}" if (hint := catalogue.near_misses(row)) else ""
+    return _fault(row, Reason.MISSING_PICTURE, f"there is no {wanted}{instead}. Add it, or remove the row")
 
 
 def _fault(row: Row, reason: Reason, detail: str) -> Fault:

@@ -21,20 +21,21 @@ class Tally:
         quarantined: the faults.
         unmapped: row number, id, masterCategory, subCategory and articleType (empty if missing) of each.
         repaired: how many repairs by kind, whatever became of the row afterwards.
+        further: how many pictures there are beyond the first of each product that is an example. They are examples or
+            quarantined as well where the recipe takes all pictures; else they are passed over.
+        rows: how many rows were counted.
     """
 
     examples: Counter[str] = field(default_factory=Counter)
     quarantined: list[Fault] = field(default_factory=list)
     unmapped: list[tuple[int, str, str, str, str]] = field(default_factory=list)
     repaired: Counter[Repair] = field(default_factory=Counter)
+    further: int = 0
+    rows: int = 0
 
-    @property
-    def rows(self) -> int:
-        """How many rows were counted."""
-        return self.examples.total() + len(self.quarantined) + len(self.unmapped)
-
-    def add(self, outcome: Product | Unmapped | Fault) -> None:
-        """Counts one row."""
+    def add(self, outcome: Product | Unmapped | Fault, is_row: bool = True) -> None:
+        """Counts what became of one row, or of another picture of its product."""
+        self.rows += is_row
         if isinstance(outcome, Fault):
             self.quarantined.append(outcome)
         elif isinstance(outcome, Unmapped):
@@ -58,6 +59,7 @@ class Tally:
             "class_quarantined": _counted(fault.class_name for fault in self.quarantined if fault.class_name),
             "unmapped": _counted(article or "(missing)" for *_, article in self.unmapped),
             "repaired": dict(sorted(self.repaired.items())),
+            "further_pictures": self.further,
         }
 
     def quarantine_csv(self) -> str:
@@ -78,6 +80,8 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         total.quarantined.extend(tally.quarantined)
         total.unmapped.extend(tally.unmapped)
         total.repaired.update(tally.repaired)
+        total.further += tally.further
+        total.rows += tally.rows
     return total
 
 

@@ -42,8 +42,8 @@ metadata_option = click.option(
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="A folder or zip with styles.csv and images/, or a folder with the idx files of Fashion-MNIST. Without it a "
-    "catalogue is drawn.",
+    help="A folder, zip or tar with a table and pictures, or a folder with the idx files of Fashion-MNIST. Without it "
+    "a catalogue is drawn.",
 )
 @set_option
 @click.option(

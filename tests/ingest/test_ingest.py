@@ -4,7 +4,7 @@ import csv
 import itertools
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -403,6 +403,34 @@ def test_a_catalogue_that_cannot_be_used_is_refused_plainly(build, message, tmp_
     build(tmp_path / "catalogue")
     with pytest.raises(CatalogueError, match=message):
         ingest(tmp_path / "catalogue", tmp_path / "out")
+
+
+def test_several_pictures_of_a_product_are_counted_or_each_an_example_in_its_split(tmp_path):
+    data = write_good_catalogue(tmp_path / "catalogue", 40)
+    for number in range(40):
+        for view in (2, 3):
+            (data / "images" / f"{1000 + number}_{view}.jpg").write_bytes(encode(draw(seed=100 * view + number)))
+    (data / "images" / "1007_3.jpg").write_bytes(b"no picture")
+    products = {str(1000 + number) for number in range(40)}
+
+    main = ingest(data, tmp_path / "main")
+    assert set(main.by_id()) == products
+    assert (main.summary()["rows"], main.summary()["further_pictures"]) == (40, 80)
+
+    whole = ingest(data, tmp_path / "all", settings='{"catalogue": {"pictures": "all"}}')
+    expected = {f"{product}{view}" for product in products for view in ("", "/2", "/3")} - {"1007/3"}
+    assert set(whole.by_id()) == expected
+    summary = whole.summary()
+    assert (summary["rows"], summary["further_pictures"], sum(summary["examples"].values())) == (40, 80, 119)
+    quarantined = whole.table("quarantine.csv")
+    assert [(row["id"], row["reason"]) for row in quarantined] == [("1007/3", Reason.NOT_A_PICTURE)]
+    assert "images/1007_3.jpg starts with" in quarantined[0]["detail"]
+    splits = defaultdict(set)
+    for split, record in ((name, record) for name in SPLITS for record in whole.records(name)):
+        identity = tf.train.Example.FromString(record).features.feature[features.ID].bytes_list.value[0].decode()
+        splits[identity.partition("/")[0]].add(split)
+    assert {len(found) for found in splits.values()} == {1}
+    assert {split for found in splits.values() for split in found} == set(SPLITS)
 
 
 def test_a_table_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
