@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
+from components.ingest.faults import PASSED
 from components.publish.store import serving_version
 from components.train.history import MONITOR, best_epoch, kept_phase, read_history
 from pipeline.experiment import Experiment
@@ -25,7 +27,7 @@ def describe(stage: StageRun, experiment: Experiment) -> str:
     folders = _folders(stage)
     match stage.name:
         case "ingest":
-            return _ingested(_quarantine_summary(folders["quarantine"]))
+            return ingested(_quarantine_summary(folders["quarantine"]))
         case "gate":
             return _accepted(folders["verdict"] / "verdict.json")
         case "tune":
@@ -110,13 +112,16 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _quarantine_summary(folder: Path) -> dict[str, dict[str, int]]:
+def _quarantine_summary(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 
-def _ingested(summary: Mapping[str, Mapping[str, int]]) -> str:
+def ingested(summary: Mapping[str, Any]) -> str:
+    """Returns one line on the counts of an ingest's `summary.json`."""
     examples, unmapped, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
-    return f"{examples:,} products in {len(summary['classes'])} classes, {unmapped:,} outside, {bad:,} quarantined"
+    parts = [f"{examples:,} products in {len(summary['classes'])} classes", f"{unmapped:,} outside"]
+    passed = [f"{count:,} {name.replace('_', ' ')}" for name in PASSED if (count := summary.get(name))]
+    return ", ".join([*parts, f"{bad:,} quarantined", *passed])
 
 
 def _tried(properties: Mapping[str, str | int | float], recipe: Recipe) -> str:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+# What is counted beside rows with a fault: it becomes no example of its own.
+VARIANT_ROWS, TOTAL_ROWS, FURTHER_PICTURES = "variant_rows", "total_rows", "further_pictures"
+PASSED = (VARIANT_ROWS, TOTAL_ROWS, FURTHER_PICTURES)
+
 
 class Reason(StrEnum):
     """Why a row is quarantined; the words stand in quarantine.csv and summary.json."""
@@ -26,7 +30,7 @@ class Repair(StrEnum):
 
     COMMAS = "commas"  # unquoted commas in the product name
     QUOTES = "quotes"  # quotation marks that do not pair, taken as they stand
-    ENCODING = "encoding"  # bytes that are not UTF-8, replaced by U+FFFD
+    ENCODING = "encoding"  # bytes of another encoding than the table's, read as Windows-1252
     YEAR = "year"  # not a number, taken as missing
     PROFILE = "colour profile"  # of a picture, other than sRGB: converted, which published models do not do
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tfx.dsl.io import fileio
 
 from components.ingest.chunks import Ingest, Judged
+from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS
 from components.ingest.members import MEMBERS_FILE, Members
 from components.ingest.split import Division, divide
-from components.ingest.table import TOTAL_ROWS, VARIANT_ROWS
 from components.ingest.tally import merged
 from components.settings import SPLITS
 

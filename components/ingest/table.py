@@ -9,7 +9,7 @@ from itertools import islice
 from components.features import COLUMNS, ID, NAME, TEXT_COLUMNS, YEAR
 from components.ingest.alignment import Alignment, IdShape
 from components.ingest.columns import find_column, further_pictures
-from components.ingest.faults import Fault, Reason, Repair
+from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS, Fault, Reason, Repair
 from components.ingest.formats import Source, Table, open_tables
 from components.ingest.records import Record
 from components.ingest.settings import PICTURE, Layout
@@ -24,8 +24,6 @@ from components.ingest.values import (
 )
 
 TABLE = "styles.csv"
-# What `read_rows` passes over and counts.
-VARIANT_ROWS, TOTAL_ROWS = "variant_rows", "total_rows"
 
 _ROWS_AHEAD = 1_000  # how far to look for labels
 _TOTAL = re.compile(r"(?:grand )?total|sum|(?:gesamt)?summe|gesamt|totale|somme|suma", re.IGNORECASE)

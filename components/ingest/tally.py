@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.ingest.faults import Fault, Repair
+from components.ingest.faults import FURTHER_PICTURES, Fault, Repair
 from components.ingest.judge import Product, Unmapped
 from components.spreadsheet import csv_lines
 
@@ -59,7 +59,7 @@ class Tally:
             "class_quarantined": _counted(fault.class_name for fault in self.quarantined if fault.class_name),
             "unmapped": _counted(article or "(missing)" for *_, article in self.unmapped),
             "repaired": dict(sorted(self.repaired.items())),
-            "further_pictures": self.further,
+            FURTHER_PICTURES: self.further,
         }
 
     def quarantine_csv(self) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import CatalogueError
+from components.ingest.faults import PASSED
 from components.report.duplicates_section import duplicates
 from components.report.examples import Table
 from components.report.facts.data import (
@@ -93,6 +94,7 @@ def from_quarantine(folder: Path, classes: Sequence[str], picture_of: Pictures) 
         quarantined=tuple(_reasons(folder / _QUARANTINE_FILE, summary["quarantined"], picture_of)),
         unmapped=_counts(summary["unmapped"]),
         repaired=_counts(summary["repaired"]),
+        passed=_counts({name.replace("_", " "): count for name in PASSED if (count := summary.get(name))}),
     )
 
 

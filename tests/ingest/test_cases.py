@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from components.ingest.faults import Fault, Reason
-from components.ingest.table import VARIANT_ROWS, Row, read_rows
+from components.ingest.faults import VARIANT_ROWS, Fault, Reason
+from components.ingest.table import Row, read_rows
 from tests import HOUSE
 from tests.data.tables import Tables
 

@@ -15,9 +15,9 @@ import pytest
 
 from components.errors import CatalogueError
 from components.features import COLUMNS
-from components.ingest.faults import Fault
+from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS, Fault
 from components.ingest.formats import open_tables
-from components.ingest.table import TOTAL_ROWS, VARIANT_ROWS, Row, read_rows
+from components.ingest.table import Row, read_rows
 from tests.data.tables import Tables
 
 NEEDED = ("articleType",)

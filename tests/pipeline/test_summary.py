@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.runs import Artifact
-from pipeline.summary import _published
+from pipeline.summary import _published, ingested
 from serving.config_file import CONFIG
 
 
@@ -38,3 +38,11 @@ def test_published_version_that_does_not_serve_is_told_with_the_command_that_cha
     assert _published(console, pushed, store, {1}) is None
     first, *rest = console.file.getvalue().splitlines()[:-1]
     assert (first, tuple(rest)) == ("published as version 2", said)
+
+
+def test_what_is_passed_over_at_ingest_is_told_beside_what_is_left_out() -> None:
+    summary = {"examples": {"train": 50, "test": 7}, "classes": {"a": {}, "b": {}}, "unmapped": {"Belts": 2}}
+    summary |= {"quarantined": {"no picture": 1}, "variant_rows": 180, "total_rows": 0, "further_pictures": 3}
+    assert ingested(summary) == (
+        "57 products in 2 classes, 2 outside, 1 quarantined, 180 variant rows, 3 further pictures"
+    )

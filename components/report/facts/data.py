@@ -184,6 +184,7 @@ class DataFacts:
         quarantined: by reason, the most frequent first.
         unmapped: rows outside the taxonomy by article type, the most frequent first.
         repaired: rows by what was repaired.
+        passed: rows of variants and totals, and further pictures of products.
         columns: gender, subCategory, articleType, …
         histograms: width, height, size in kB, brightness (mean grey level, 0 … 255).
         sizes: "width × height" of the pictures as they lay in the catalogue, the most frequent first, at most 12.
@@ -199,6 +200,7 @@ class DataFacts:
     quarantined: tuple[QuarantineReason, ...] = ()
     unmapped: tuple[Count, ...] = ()
     repaired: tuple[Count, ...] = ()
+    passed: tuple[Count, ...] = ()
     columns: tuple[Column, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     sizes: tuple[Count, ...] = ()
