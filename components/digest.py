@@ -9,7 +9,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 
@@ -57,8 +57,16 @@ def code_digest(*modules: str) -> str:
     for name in sorted(ours):
         digest.update(name.encode() + b"\0" + _code(ours[name]))
     for module in sorted(theirs & _DECIDING.keys()):
-        digest.update(f"{module} {version(_DECIDING[module])}\0".encode())
+        digest.update(f"{module} {_version(_DECIDING[module])}\0".encode())
     return digest.hexdigest()
+
+
+def _version(distribution: str) -> str:
+    """The version of a distribution, or of its build for the CPU alone, which has another name."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return version(f"{distribution}-cpu")
 
 
 def imports_of(modules: Iterable[str]) -> tuple[dict[str, Path], set[str]]:

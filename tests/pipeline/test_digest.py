@@ -1,5 +1,6 @@
 """What is computed again, and what is not, when code, packages or settings change."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,15 @@ def test_the_projects_own_stages_reach_what_decides_their_results(module: str, h
     ours, _ = imports_of([module])
     assert has <= ours.keys()
     assert not lacks & ours.keys()
+
+
+def test_a_build_of_tensorflow_for_the_cpu_alone_has_the_same_key(monkeypatch) -> None:
+    before = digest.code_digest("components.train.trainer")
+
+    def installed(name: str) -> str:
+        if name == "tensorflow":
+            raise PackageNotFoundError(name)
+        return real(name.removesuffix("-cpu"))
+
+    monkeypatch.setattr(digest, "version", installed)
+    assert digest.code_digest("components.train.trainer") == before
