@@ -125,7 +125,7 @@ def mistakes(tmp_path_factory) -> tuple[Path, dict[str, tuple[int, str, str]]]:
         (place.work / folder).mkdir(parents=True)
     (place.work / "catalogue" / "images" / "1.jpg").touch()
     for folder in ("no_images", "catalogue"):
-        (place.work / folder / "styles.csv").write_text("id\n")
+        (place.work / folder / "styles.csv").write_text("id,subCategory,articleType,productDisplayName\n")
     given = [each.split() for each, *_ in MISTAKES]
     words = json.dumps([[*each, *([] if "--data" in each else ["--data", "catalogue"])] for each in given])
     run = subprocess.run(
