@@ -89,15 +89,7 @@ async def serve(
     """Serves until `closing` is set, then lets running requests end and refuses new ones.
 
     Both faces answer from the start, so that health can be asked for while models load; a model is there once it is
-    loaded.
-
-    Args:
-        config: which models, versions and labels.
-        options: how they are loaded and run.
-        network: where to listen.
-        limits: above which a request is refused.
-        ready: called once, when the models found at the start are loaded.
-        closing: set it, from this event loop, to stop the server.
+    loaded. `ready` is called once, when the models found at the start are; `closing` is set from this event loop.
 
     Returns:
         Whether all work has ended. If not, a thread is still in TensorFlow with what nobody waits for any more.

@@ -49,13 +49,7 @@ class Batcher(Generic[Key]):
     """
 
     def __init__(self, batching: Batching, run: Run[Key], metrics: Metrics) -> None:
-        """Starts nothing.
-
-        Args:
-            batching: sizes and limits.
-            run: runs a batch; its outputs have as many rows as its inputs, or else its requests are run one by one.
-            metrics: what is counted.
-        """
+        """Starts nothing. If `run` gives other than a row for each of its inputs' rows, requests run one by one."""
         self._batching, self._run, self._metrics = batching, run, metrics
         self._queues: dict[Key, deque[_Batch]] = {}
         self._promised: Counter[Key] = Counter()  # batches that large requests have yet to bring into the queue

@@ -1,18 +1,17 @@
 """What is to be served and how: TensorFlow Serving's configuration files, read and checked."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from serving.server.batching_proto import empty_parameters
-from serving.server.errors import ServingError
+from serving.server.errors import invalid, not_found, unmet
 from serving.versions import find_versions
 
 __all__ = [
@@ -21,6 +20,7 @@ __all__ = [
     "Model",
     "ModelServerConfig",
     "Options",
+    "check_labels",
     "check_on_disk",
     "model_base",
     "models_of",
@@ -60,16 +60,16 @@ class Batching:
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
             if getattr(self, name) < 1:
-                raise _invalid(f"{name} is {getattr(self, name)}: it has to be at least 1")
+                raise invalid(f"{name} is {getattr(self, name)}: it has to be at least 1")
         if self.batch_timeout_micros < 0:
-            raise _invalid(f"batch_timeout_micros is {self.batch_timeout_micros}: it cannot be negative")
+            raise invalid(f"batch_timeout_micros is {self.batch_timeout_micros}: it cannot be negative")
         if self.max_execution_batch_size > self.max_batch_size or self.max_execution_batch_size < 0:
-            raise _invalid(f"max_execution_batch_size has to lie between 1 and max_batch_size, {self.max_batch_size}")
+            raise invalid(f"max_execution_batch_size has to lie between 1 and max_batch_size, {self.max_batch_size}")
         if self.max_execution_batch_size and not self.enable_large_batch_splitting:
-            raise _invalid("max_execution_batch_size needs enable_large_batch_splitting { value: true }")
+            raise invalid("max_execution_batch_size needs enable_large_batch_splitting { value: true }")
         sizes = self.allowed_batch_sizes
         if sizes and (list(sizes) != sorted(set(sizes)) or sizes[0] < 1 or sizes[-1] != self.run_rows):
-            raise _invalid(f"allowed_batch_sizes {list(sizes)} have to ascend, and to end with {self.run_rows}")
+            raise invalid(f"allowed_batch_sizes {list(sizes)} have to ascend, and to end with {self.run_rows}")
 
     @classmethod
     def for_requests(cls, rows: int) -> "Batching":
@@ -174,9 +174,9 @@ def model_base(base: Path) -> ModelServerConfig:
         folders = sorted(path for path in base.iterdir() if not path.name.startswith(".") and path.is_dir())
         found = {folder.name: folder for folder in folders if find_versions(folder)}
     except OSError as error:
-        raise _not_found(f"{base}: {error.strerror}. Give the folder that models are published to.") from error
+        raise not_found(f"{base}: {error.strerror}. Give the folder that models are published to.") from error
     if not found:
-        raise _not_found(f"{base} holds no model: a model is a folder with versions in folders named by numbers.")
+        raise not_found(f"{base} holds no model: a model is a folder with versions in folders named by numbers.")
     config = _config_of(found)
     models_of(config)
     return config
@@ -203,11 +203,11 @@ def models_of(config: ModelServerConfig) -> dict[str, Model]:
         ServingError: INVALID_ARGUMENT, with TensorFlow Serving's message where it has one.
     """
     if config.WhichOneof("config") == "custom_model_config":
-        raise _invalid("custom_model_config is not supported: give a model_config_list")
+        raise invalid("custom_model_config is not supported: give a model_config_list")
     models: dict[str, Model] = {}
     for entry in config.model_config_list.config:
         if entry.name in models:
-            raise _invalid(f"Illegal to list model {entry.name} multiple times in config list")
+            raise invalid(f"Illegal to list model {entry.name} multiple times in config list")
         models[entry.name] = _model(entry)
     return models
 
@@ -223,33 +223,34 @@ def check_on_disk(models: Mapping[str, Model]) -> None:
         try:
             chosen = model.choose(find_versions(model.base_path))
         except OSError as error:
-            raise _not_found(f"Model {model.name}: {model.base_path}: {error.strerror}") from error
-        for label, version in model.labels.items():
-            if version not in chosen:
-                serves = ", ".join(map(str, chosen)) or "none"
-                raise ServingError(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {version} of model {model.name}, which is not currently "
-                    f"available for inference: label '{label}' may point to {serves}",
-                )
+            raise not_found(f"Model {model.name}: {model.base_path}: {error.strerror}") from error
+        check_labels(model, chosen)
+
+
+def check_labels(model: Model, serving: Collection[int]) -> None:
+    """Refuses a label that points to a version that does not serve with FAILED_PRECONDITION."""
+    for label, version in model.labels.items():
+        if version not in serving:
+            raise unmet(
+                f"Request to assign label to version {version} of model {model.name}, which is not currently available "
+                f"for inference: label '{label}' may point to {', '.join(map(str, serving)) or 'none'}"
+            )
 
 
 def _model(entry: Any) -> Model:
     if not entry.name or set(entry.name) & set("/:"):
-        raise _invalid(f"'{entry.name}' cannot be a model's name: it has to be something without / and :")
+        raise invalid(f"'{entry.name}' cannot be a model's name: it has to be something without / and :")
     platform = entry.model_platform or (_PLATFORM if entry.model_type == model_server_config_pb2.TENSORFLOW else "")
     if platform != _PLATFORM:
-        raise _invalid(f"Model {entry.name} requests unsupported platform '{platform}': it has to be '{_PLATFORM}'")
+        raise invalid(f"Model {entry.name} requests unsupported platform '{platform}': it has to be '{_PLATFORM}'")
     if not os.path.isabs(entry.base_path):
-        raise _invalid(
-            f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}"
-        )
+        raise invalid(f"Expected model {entry.name} to have an absolute path or URI; got base_path()={entry.base_path}")
     policy, latest, specific = entry.model_version_policy, 0, None
     match policy.WhichOneof("policy_choice"):
         case "specific":
             specific = frozenset(policy.specific.versions)
             if not specific:
-                raise _invalid(f"Model {entry.name} has a specific version policy without versions: name at least one")
+                raise invalid(f"Model {entry.name} has a specific version policy without versions: name at least one")
         case "latest" | None:
             latest = policy.latest.num_versions or 1
     return Model(entry.name, Path(entry.base_path), latest, specific, dict(entry.version_labels))
@@ -266,16 +267,8 @@ def _parse(path: Path, message: Any) -> Any:
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
-        raise _not_found(f"{path}: {error.strerror}") from error
+        raise not_found(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _invalid(f"{path} is not a text file: it has to be a protocol buffer in text format") from error
+        raise invalid(f"{path} is not a text file: it has to be a protocol buffer in text format") from error
     except text_format.ParseError as error:
-        raise _invalid(f"{path}, line {error.GetLine() or 1}: {error}") from error
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
-
-
-def _not_found(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.NOT_FOUND, message)
+        raise invalid(f"{path}, line {error.GetLine() or 1}: {error}") from error

@@ -33,11 +33,6 @@ class Connections:
     """The connections of the REST face. A new one too many takes the place of one that asks nothing, or too slowly."""
 
     def __init__(self, limit: int) -> None:
-        """Starts without a connection.
-
-        Args:
-            limit: how many there may be.
-        """
         self._limit = limit
         self._silent: set[Any] = set()  # that have not asked yet
         self._active: set[Any] = set()  # that have asked, and wait for the answer
@@ -60,9 +55,8 @@ class Connections:
         handlers = [handler for handler in server.connections if handler.transport is not None]
         surplus = len(handlers) - self._limit + 1
         if surplus > 0:
-            idle = sorted(
-                (each for each in handlers if each not in self._active), key=lambda it: it not in self._silent
-            )
+            idle = [handler for handler in handlers if handler not in self._active]
+            idle.sort(key=lambda handler: handler not in self._silent)
             _log.warning("there are %d connections, as many as are held: closing idle ones", self._limit)
             if not idle:
                 return _Refusal()

@@ -42,6 +42,27 @@ class RequestTooLarge(ServingError):
         super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def invalid(message: str) -> ServingError:
+    """Refuses with INVALID_ARGUMENT."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> ServingError:
+    """Refuses with NOT_FOUND."""
+    return ServingError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def unmet(message: str) -> ServingError:
+    """Refuses with FAILED_PRECONDITION."""
+    return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def unserved(method: str, remedy: str) -> ServingError:
+    """Refuses a method of TensorFlow Serving's that is not served with UNIMPLEMENTED."""
+    message = f"{method} is not served: it takes tf.Examples and signatures made for it. Use {remedy}"
+    return ServingError(grpc.StatusCode.UNIMPLEMENTED, message)
+
+
 def shutting_down() -> ServingError:
     """What a server that is ending answers."""
     return ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down: ask another, or again later")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from serving.server.connections import HEADER_SECONDS
-from serving.server.errors import ServingError
+from serving.server.errors import ServingError, invalid, not_found, unserved
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager, Spec
@@ -41,18 +41,9 @@ Context = Any
 def grpc_server(
     manager: ModelManager, metrics: Metrics, limits: Limits, waiting: Waiting, connections: int, closing: asyncio.Event
 ) -> grpc.aio.Server:
-    """Makes a server with all services, not yet bound to a port.
+    """Makes a server with all services, not yet bound to a port. Keep a reference: one that is garbage-collected stops.
 
-    Args:
-        manager: the models.
-        metrics: what is counted.
-        limits: above which a request is refused.
-        waiting: all requests that are to be answered.
-        connections: how many clients may be connected; further ones are turned away.
-        closing: once set, whoever watches the health is told that it ends.
-
-    Returns:
-        The server. Keep a reference to it: one that is garbage-collected stops.
+    More than `connections` clients are turned away; whoever watches the health is told once `closing` is set.
     """
     options = [
         ("grpc.max_receive_message_length", limits.request_bytes),
@@ -128,7 +119,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         spec = _spec(request)
         self._manager.signatures(spec)  # there has to be such a model, whatever it is asked
         size = sum(array_bytes(name, tensor, self._limits) for name, tensor in request.inputs.items())
-        inputs = await maybe_off_loop(size > OFF_LOOP_FROM, _arrays, request)
+        inputs = await maybe_off_loop(
+            size > OFF_LOOP_FROM, lambda: {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
+        )
         answer = await self._manager.predict(spec, inputs, list(request.output_filter))
         large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM
         return await maybe_off_loop(large, predict_message, spec.name, answer)
@@ -136,20 +129,20 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def GetModelMetadata(self, request: Any, context: Context) -> Any:
         spec = _spec(request)
         if not request.metadata_field:
-            raise _invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
-                raise _invalid(f"Metadata field {field} is not supported")
+                raise invalid(f"Metadata field {field} is not supported")
         return metadata_message(self._manager, spec)
 
     async def Classify(self, request: Any, context: Context) -> Any:
-        _unimplemented("Classify")
+        raise unserved("Classify", "Predict")
 
     async def Regress(self, request: Any, context: Context) -> Any:
-        _unimplemented("Regress")
+        raise unserved("Regress", "Predict")
 
     async def MultiInference(self, request: Any, context: Context) -> Any:
-        _unimplemented("MultiInference")
+        raise unserved("MultiInference", "Predict")
 
 
 class _Models(model_service_pb2_grpc.ModelServiceServicer):
@@ -161,7 +154,7 @@ class _Models(model_service_pb2_grpc.ModelServiceServicer):
 
     async def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
         if request.config.WhichOneof("config") != "model_config_list":
-            raise _invalid("HandleReloadConfigRequest takes a model_config_list, and nothing else")
+            raise invalid("HandleReloadConfigRequest takes a model_config_list, and nothing else")
         await self._manager.reload(request.config)
         return model_management_pb2.ReloadConfigResponse()
 
@@ -175,7 +168,7 @@ class _Health(health_pb2_grpc.HealthServicer):
     async def Check(self, request: Any, context: Context) -> Any:
         state = self._state(request.service)
         if state == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
-            raise ServingError(grpc.StatusCode.NOT_FOUND, f"There is no model {request.service}")
+            raise not_found(f"There is no model {request.service}")
         return health_pb2.HealthCheckResponse(status=state)
 
     async def Watch(self, request: Any, context: Context) -> AsyncIterator[Any]:
@@ -190,35 +183,18 @@ class _Health(health_pb2_grpc.HealthServicer):
         yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
 
     def _state(self, service: str) -> int:
-        responses = health_pb2.HealthCheckResponse
-        if not service:
-            return int(responses.SERVING if self._manager.ready else responses.NOT_SERVING)
-        try:
-            versions = self._manager.status(service)
-        except ServingError:
-            return int(responses.SERVICE_UNKNOWN)
-        available = any(version.state == AVAILABLE for version in versions)
-        return int(responses.SERVING if available else responses.NOT_SERVING)
+        responses, serves = health_pb2.HealthCheckResponse, self._manager.ready
+        if service:
+            try:
+                serves = any(version.state == AVAILABLE for version in self._manager.status(service))
+            except ServingError:
+                return int(responses.SERVICE_UNKNOWN)
+        return int(responses.SERVING if serves else responses.NOT_SERVING)
 
 
 def _spec(request: Any) -> Spec:
     if not request.HasField("model_spec"):
-        raise _invalid("Missing ModelSpec")
+        raise invalid("Missing ModelSpec")
     asked = request.model_spec
     version = asked.version.value if asked.HasField("version") else None
     return Spec(asked.name, version, asked.version_label or None, asked.signature_name)
-
-
-def _arrays(request: Any) -> dict[str, Any]:
-    return {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
-
-
-def _unimplemented(method: str) -> NoReturn:
-    raise ServingError(
-        grpc.StatusCode.UNIMPLEMENTED,
-        f"{method} is not served: it takes tf.Examples and signatures made for it. Use Predict",
-    )
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -103,14 +103,7 @@ class ServedModel:
     """
 
     def __init__(self, model: Model, options: Options, metrics: Metrics, loader: Executor) -> None:
-        """Loads nothing yet.
-
-        Args:
-            model: what to serve.
-            options: how.
-            metrics: what is counted.
-            loader: where models are loaded and folders are read.
-        """
+        """Loads nothing yet; models are loaded and folders are read in `loader`."""
         self.model = model
         self._options, self._metrics, self._loader = options, metrics, loader
         self._versions: dict[int, Version] = {}
@@ -170,8 +163,7 @@ class ServedModel:
         except OSError as error:
             self._complain(f"{self.model.base_path}: {error.strerror or error}")
             return None
-        nothing = "" if self.model.choose(found) else f"{self.model.base_path} holds no version that is to serve"
-        self._complain(nothing)
+        self._complain("" if self.model.choose(found) else f"{self.model.base_path} holds no version that is to serve")
         return found
 
     def _complain(self, complaint: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import grpc
 import numpy as np
 
-from serving.server.errors import ServingError
+from serving.server.errors import ServingError, invalid
 
 MEGABYTE = 2**20
 MOST_DIMENSIONS = 32  # that numpy can iterate over
@@ -47,14 +47,7 @@ class Limits:
         return _STRINGS_PER_ROW * self.rows + _STRINGS_BESIDE
 
     def check(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Lets a request pass, or refuses it.
-
-        Args:
-            inputs: arrays by input name; strings as object arrays of bytes.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT, an input has too many rows or too long a string.
-        """
+        """Refuses arrays, strings as objects, of too many rows or with too long a string with INVALID_ARGUMENT."""
         for name, array in inputs.items():
             self.check_rows(name, len(array) if array.ndim else 0)
             if array.dtype.kind == "O":
@@ -63,23 +56,19 @@ class Limits:
     def check_rows(self, name: str, rows: int) -> None:
         """Refuses an input of too many rows with INVALID_ARGUMENT."""
         if rows > self.rows:
-            raise _refused(f"{name} has {rows:,} rows, more than the limit of {self.rows:,}: ask for fewer")
+            raise invalid(f"{name} has {rows:,} rows, more than the limit of {self.rows:,}: ask for fewer")
 
     def check_strings(self, name: str, strings: Iterable[bytes]) -> None:
         """Refuses an input that holds too long a string with INVALID_ARGUMENT."""
         longest = max(map(len, strings), default=0)
         if longest > self.string_bytes:
-            raise _refused(
+            raise invalid(
                 f"{name} holds a string of {longest:,} bytes, more than the limit of {self.string_bytes:,}: "
                 "send a smaller picture"
             )
 
     def check_json(self, body: bytes | bytearray) -> None:
-        """Refuses JSON of too many values before it is parsed, which may take fifty times its bytes.
-
-        Raises:
-            ServingError: INVALID_ARGUMENT.
-        """
+        """Refuses JSON of too many values with INVALID_ARGUMENT; parsing it may take fifty times its bytes."""
         values = quotes = 0
         for start in range(0, len(body), _CHUNK):  # chunk by chunk, for other threads to have their turn
             chunk = body[start : start + _CHUNK]
@@ -91,14 +80,13 @@ class Limits:
         """Refuses a request of too many values or strings with INVALID_ARGUMENT."""
         for count, limit, kind in ((values, self.values, "values"), (strings, self.strings, "strings")):
             if count > limit:
-                raise _refused(f"The request holds more than {limit:,} {kind}: ask for fewer rows at a time")
+                raise invalid(f"The request holds more than {limit:,} {kind}: ask for fewer rows at a time")
 
 
 class Waiting:
     """Counts what waits for its answer, and refuses what would be too much."""
 
     def __init__(self, limits: Limits) -> None:
-        """Starts with nothing that waits."""
         self._limits = limits
         self._requests = self._bytes = self._most_bytes = 0
 
@@ -141,10 +129,6 @@ def _trim() -> None:
     """Has the C library give back to the system what large requests have freed: gRPC's small blocks it would keep."""
     with contextlib.suppress(OSError, AttributeError):  # another C library, which has nothing of the kind
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _refused(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def _full(what: str) -> ServingError:

@@ -1,17 +1,17 @@
 """All models of a server: which version answers a request, and how a new configuration comes to count."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
 import numpy as np
 
 from serving.server.config import ModelServerConfig, Options, models_of
-from serving.server.errors import ServingError, shutting_down
+from serving.server.errors import invalid, not_found, shutting_down
 from serving.server.lifecycle import Version, VersionStatus
 from serving.server.metrics import Metrics
+from serving.server.rows import Arrays
 from serving.server.runner import Runner
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.served_models import ServedModels, require_available
@@ -38,13 +38,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said.
-
-    Attributes:
-        version: which version it was.
-        signature: which signature it was.
-        outputs: arrays by name; strings as object arrays of bytes.
-    """
+    """What a version of a model said by one of its signatures; outputs that are strings are object arrays of bytes."""
 
     version: int
     signature: str
@@ -56,11 +50,6 @@ class ModelManager:
 
     def __init__(self, config: ModelServerConfig, options: Options, metrics: Metrics) -> None:
         """Starts nothing.
-
-        Args:
-            config: which models to serve.
-            options: how to load and run them.
-            metrics: what is counted.
 
         Raises:
             ServingError: the configuration makes no sense.
@@ -74,12 +63,9 @@ class ModelManager:
     async def start(self, wait: bool = False) -> None:
         """Loads what is there, and from then on looks for changes.
 
-        Args:
-            wait: whether a model of which nothing can be loaded is an error; otherwise it answers NOT_FOUND until
-                something can.
-
         Raises:
-            ServingError: UNKNOWN, a model has nothing that can be loaded; the others serve.
+            ServingError: UNKNOWN, a model has nothing that can be loaded; the others serve. Unless `wait` is set, it
+                answers NOT_FOUND until something can.
         """
         new = await self._models.start()
         if wait:
@@ -92,10 +78,7 @@ class ModelManager:
             call.cancel()
 
     async def stop(self, seconds: float | None = None) -> bool:
-        """Refuses new requests, waits for those that run, and unloads everything.
-
-        Args:
-            seconds: to wait at most; None for as long as it takes.
+        """Refuses new requests, waits for those that run, so many seconds at most, and unloads everything.
 
         Returns:
             Whether everything has ended. If not, threads are still in TensorFlow.
@@ -141,10 +124,10 @@ class ModelManager:
         model = self._models.get(name)
         statuses = model.statuses() if model else []
         if not statuses:
-            raise _not_found(f"Could not find any versions of model {name}")
+            raise not_found(f"Could not find any versions of model {name}")
         found = [status for status in statuses if number in (None, status.version)]
         if not found:
-            raise _not_found(f"Could not find version {number} of model {name}")
+            raise not_found(f"Could not find version {number} of model {name}")
         return found
 
     def signatures(self, spec: Spec) -> tuple[int, dict[str, Any]]:
@@ -156,12 +139,7 @@ class ModelManager:
         version = self._find(spec)
         return version.number, version.servable.signatures
 
-    async def predict(
-        self,
-        spec: Spec,
-        inputs: Mapping[str, np.ndarray],
-        output_filter: Collection[str] = (),
-    ) -> Answer:
+    async def predict(self, spec: Spec, inputs: Arrays, output_filter: Collection[str] = ()) -> Answer:
         """Answers a request. If the caller is cancelled while it waits, it is not run.
 
         Args:
@@ -179,7 +157,7 @@ class ModelManager:
         wanted = output_filter or outputs
         return Answer(version.number, signature, {name: outputs[name] for name in wanted})
 
-    async def _run(self, version: Version, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    async def _run(self, version: Version, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         call = asyncio.get_running_loop().create_task(self._runner.run(version, signature, inputs))
         self._running.add(call)
         call.add_done_callback(self._running.discard)
@@ -196,12 +174,12 @@ class ModelManager:
 
     def _number(self, spec: Spec) -> int | None:
         if not spec.name:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+            raise invalid("ModelSpec has no name specified.")
         if spec.label is None:
             return spec.version
         model = self._models.configured.get(spec.name)
         if not model or spec.label not in model.labels:
-            raise ServingError(grpc.StatusCode.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.label}")
+            raise invalid(f"Unrecognized servable version label: {spec.label}")
         return model.labels[spec.label]
 
     def _find(self, spec: Spec) -> Version:
@@ -210,9 +188,5 @@ class ModelManager:
         version = model.find(number) if model else None
         if version is None:
             asked = f"Latest({spec.name})" if number is None else f"Specific({spec.name}, {number})"
-            raise _not_found(f"Servable not found for request: {asked}")
+            raise not_found(f"Servable not found for request: {asked}")
         return version
-
-
-def _not_found(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.NOT_FOUND, message)

@@ -3,14 +3,13 @@
 import math
 from typing import Any
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
-from serving.server.errors import ServingError
+from serving.server.errors import invalid
 from serving.server.limits import MOST_DIMENSIONS, Limits
 from serving.server.manager import Answer, ModelManager, Spec
 
@@ -34,45 +33,30 @@ _FIELDS = {
 
 
 def array_bytes(name: str, tensor: Any, limits: Limits) -> int:
-    """Tells what a tensor that a client sent takes as an array: one value may stand for a billion.
-
-    Args:
-        name: of the input, for errors.
-        tensor: a TensorProto, from an untrusted sender.
-        limits: above which it is refused.
-
-    Returns:
-        Bytes.
+    """Tells how many bytes a TensorProto that a client sent takes as an array: one value may stand for a billion.
 
     Raises:
         ServingError: INVALID_ARGUMENT, the proto contradicts itself or is too large.
     """
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise _invalid(f"tensor parsing error: {name} has to have a known shape")
+        raise invalid(f"tensor parsing error: {name} has to have a known shape")
     if len(shape) > MOST_DIMENSIONS:
-        raise _invalid(f"{name} has {len(shape)} dimensions, more than the {MOST_DIMENSIONS} that are read")
+        raise invalid(f"{name} has {len(shape)} dimensions, more than the {MOST_DIMENSIONS} that are read")
     limits.check_rows(name, shape[0] if shape else 0)
     try:
         dtype = np.dtype(tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype)
     except (TypeError, ValueError, KeyError) as error:
-        raise _invalid(f"tensor parsing error: {name} has an unknown type") from error
+        raise invalid(f"tensor parsing error: {name} has an unknown type") from error
     size = math.prod(shape) * (_STRING_BYTES if tensor.dtype == types_pb2.DT_STRING else dtype.itemsize)
     if size > limits.request_bytes:
-        raise _invalid(f"{name} of shape {shape} takes {size:,} bytes, more than the limit of {limits.request_bytes:,}")
+        raise invalid(f"{name} of shape {shape} takes {size:,} bytes, more than the limit of {limits.request_bytes:,}")
     limits.check_strings(name, tensor.string_val)
     return size
 
 
 def to_array(name: str, tensor: Any) -> np.ndarray:
-    """Reads a tensor that `array_bytes` let pass.
-
-    Args:
-        name: of the input, for errors.
-        tensor: a TensorProto.
-
-    Returns:
-        The array; strings as an object array of bytes.
+    """Reads a TensorProto that `array_bytes` let pass; strings as an object array of bytes.
 
     Raises:
         ServingError: INVALID_ARGUMENT, its values are not those that its shape announces.
@@ -85,18 +69,11 @@ def to_array(name: str, tensor: Any) -> np.ndarray:
             return flat.reshape(shape)
         return tf.make_ndarray(tensor)
     except (TypeError, ValueError) as error:
-        raise _invalid(f"tensor parsing error: {name} does not hold the values that its shape announces") from error
+        raise invalid(f"tensor parsing error: {name} does not hold the values that its shape announces") from error
 
 
 def tensor_message(array: np.ndarray) -> Any:
-    """Writes an array as TensorFlow Serving does, each value in the field of its type.
-
-    Args:
-        array: strings as an object array of bytes.
-
-    Returns:
-        A TensorProto.
-    """
+    """Writes an array, strings as objects, as TensorFlow Serving does: a TensorProto, values in the type's field."""
     dtype = tf.dtypes.as_dtype(tf.string if array.dtype.kind in "OS" else array.dtype).as_datatype_enum
     if dtype not in _FIELDS:
         return tf.make_tensor_proto(array)
@@ -153,7 +130,3 @@ def metadata_fields(message: Any) -> dict[str, Any]:
     packed = get_model_metadata_pb2.SignatureDefMap()
     message.metadata[SIGNATURE_DEF].Unpack(packed)
     return {"model_spec": fields_of(message.model_spec), "metadata": {SIGNATURE_DEF: fields_of(packed)}}
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -23,54 +24,37 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.requests = Counter(
-            ":tensorflow:serving:request_count", "Requests by outcome.", ["model_name", "status"], registry=registry
-        )
-        self.request_latency = Histogram(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, buckets=_LATENCY_MICROSECONDS, registry=registry)
+        self.requests = counter(":tensorflow:serving:request_count", "Requests by outcome.", ["model_name", "status"])
+        self.request_latency = histogram(
             ":tensorflow:serving:request_latency",
             "Time from a request's arrival to its answer, microseconds.",
             ["model_name", "API", "entrypoint"],
-            buckets=_LATENCY_MICROSECONDS,
-            registry=registry,
         )
-        self.runtime_latency = Histogram(
+        self.runtime_latency = histogram(
             ":tensorflow:serving:runtime_latency",
             "Time of one run of TensorFlow, microseconds.",
             ["model_name", "API", "runtime"],
-            buckets=_LATENCY_MICROSECONDS,
-            registry=registry,
         )
-        self.loads = Counter(
+        self.loads = counter(
             ":tensorflow:cc:saved_model:load_attempt_count",
             "Attempts to load a version, by outcome.",
             ["model_path", "status"],
-            registry=registry,
         )
-        self.load_latency = Counter(
-            ":tensorflow:cc:saved_model:load_latency",
-            "Time spent on loading a version, microseconds.",
-            ["model_path"],
-            registry=registry,
+        self.load_latency = counter(
+            ":tensorflow:cc:saved_model:load_latency", "Time spent on loading a version, microseconds.", ["model_path"]
         )
-        self.queuing_latency = Histogram(
+        self.queuing_latency = histogram(
             ":tensorflow:serving:batching_session:queuing_latency",
             "Time a request waited for its batch, microseconds.",
             ["thread_pool_name"],
-            buckets=_LATENCY_MICROSECONDS,
-            registry=registry,
         )
-        self.batches = Counter(
-            ":tensorflow:serving:batching_session:wrapped_run_count", "Batches that were run.", registry=registry
-        )
-        self.batch_rows = Histogram(
-            "fashion_batch_rows", "Rows of a batch, before padding.", buckets=_ROWS, registry=registry
-        )
-        self.queued = Gauge("fashion_queued_requests", "Requests waiting for their batch.", registry=registry)
-        self.available = Gauge(
-            "fashion_version_available",
-            "1 for each version that serves.",
-            ["model_name", "version"],
-            registry=registry,
+        self.batches = counter(":tensorflow:serving:batching_session:wrapped_run_count", "Batches that were run.")
+        self.batch_rows = histogram("fashion_batch_rows", "Rows of a batch, before padding.", buckets=_ROWS)
+        self.queued = gauge("fashion_queued_requests", "Requests waiting for their batch.")
+        self.available = gauge(
+            "fashion_version_available", "1 for each version that serves.", ["model_name", "version"]
         )
 
     @contextmanager

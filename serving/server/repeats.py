@@ -8,15 +8,9 @@ _KEY = 80  # characters by which lines are known to be alike
 
 
 class Repeats(logging.Filter):
-    """Lets a few lines of a kind pass in a while, and at its end says how many more there were."""
+    """Lets `most` lines of a kind pass in so many seconds, and at their end says how many more there were."""
 
     def __init__(self, most: int = 5, seconds: float = 10.0) -> None:
-        """Starts with no line.
-
-        Args:
-            most: lines of a kind that pass.
-            seconds: in which.
-        """
         super().__init__()
         self._most, self._seconds = most, seconds
         self._lock = threading.Lock()

@@ -5,10 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import grpc
 import numpy as np
 
-from serving.server.errors import ServingError
+from serving.server.errors import invalid
 
 _MOST_VALUES = 2**14  # that are written in one piece
 
@@ -28,16 +27,15 @@ def write_outputs(outputs: Mapping[str, np.ndarray], by_row: bool) -> str:
         ServingError: INVALID_ARGUMENT, the outputs do not share the first dimension that rows need.
     """
     if not by_row:
-        columns = {name: _tensor(name, array) for name, array in sorted(outputs.items())}
+        columns = {
+            name: _listed({name: array}) if array.ndim else json.dumps(_values(name, array))
+            for name, array in sorted(outputs.items())
+        }
         if len(columns) == 1:
             return f'{{"outputs": {next(iter(columns.values()))}}}'
         return '{"outputs": {' + ", ".join(f"{json.dumps(name)}: {text}" for name, text in columns.items()) + "}}"
     _check_rows(outputs)
     return f'{{"predictions": {_listed(outputs)}}}'
-
-
-def _tensor(name: str, array: np.ndarray) -> str:
-    return _listed({name: array}) if array.ndim else json.dumps(_values(name, array))
 
 
 def _listed(outputs: Mapping[str, np.ndarray]) -> str:
@@ -56,32 +54,22 @@ def _check_rows(outputs: Mapping[str, np.ndarray]) -> None:
     rows: int | None = None
     for name, array in sorted(outputs.items()):
         if not array.ndim:
-            raise _invalid(f"Tensor name: {name} has no shape information")
+            raise invalid(f"Tensor name: {name} has no shape information")
         if rows not in (None, len(array)):
-            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
+            raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {rows}")
         rows = len(array)
 
 
 def _values(name: str, array: np.ndarray) -> Any:
     """Nested lists that `json` can write."""
     if array.dtype.kind in "OS":
-        write = _as_base64 if name.endswith("_bytes") else _as_text
-        flat = np.empty(array.size, object)
-        flat[:] = [write(value) for value in array.ravel().tolist()]
+        values, flat = array.ravel().tolist(), np.empty(array.size, object)
+        if name.endswith("_bytes"):
+            flat[:] = [{"b64": base64.b64encode(value).decode()} for value in values]
+        else:
+            flat[:] = [value.decode(errors="replace") for value in values]
         return flat.reshape(array.shape).tolist()
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         # By way of its shortest text a float32 keeps its few digits: 0.2 is not to become 0.20000000298023224.
         return array.astype(str).astype(np.float64).tolist()
     return array.tolist()
-
-
-def _as_base64(value: bytes) -> dict[str, str]:
-    return {"b64": base64.b64encode(value).decode()}
-
-
-def _as_text(value: bytes) -> str:
-    return value.decode(errors="replace")
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

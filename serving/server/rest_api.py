@@ -12,7 +12,7 @@ import grpc
 from aiohttp import web
 
 from serving.server.connections import Connections
-from serving.server.errors import RequestTooLarge, ServingError, http_status
+from serving.server.errors import RequestTooLarge, ServingError, http_status, invalid, unmet, unserved
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager, Spec
 from serving.server.messages import fields_of, metadata_fields, metadata_message, status_message
@@ -29,7 +29,6 @@ _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/meta
 _MAX_VERSION, _VERSION_DIGITS = 2**63 - 1, 100
 
 _COMPRESSED_FROM = 1024  # bytes of an answer below which gzip costs more than it saves
-_TOO_MANY = 429
 # What TensorFlow Serving sends with --rest_api_enable_cors_support.
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -41,7 +40,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RestApi:
-    """Answers HTTP requests out of a manager.
+    """Answers HTTP requests out of a manager: with status 504 after the timeout, with 503 once `closing` is set.
+
+    With `cors`, browsers may ask from pages of other servers.
 
     Attributes:
         running: requests that are being answered now.
@@ -58,18 +59,6 @@ class RestApi:
         connections: Connections,
         cors: bool = False,
     ) -> None:
-        """Holds what requests are answered from.
-
-        Args:
-            manager: the models.
-            metrics: what its page shows.
-            limits: above which a request is refused.
-            timeout_seconds: after which a request that has no answer yet gets status 504.
-            closing: once set, new requests are refused.
-            waiting: all requests that are to be answered, over whatever protocol.
-            connections: those of this face.
-            cors: whether browsers may ask from pages of other servers.
-        """
         self._manager, self._metrics, self._limits, self._timeout = manager, metrics, limits, timeout_seconds
         self._closing, self._waiting, self._connections, self._cors = closing, waiting, connections, cors
         self.running = 0
@@ -120,7 +109,7 @@ class RestApi:
         pattern = {"POST": _POST, "GET": _GET}.get(request.method)
         found = pattern.fullmatch(request.rel_url.raw_path) if pattern else None
         if not found:
-            raise _invalid(f"Malformed request: {request.method} {request.path}")
+            raise invalid(f"Malformed request: {request.method} {request.path}")
         spec = _spec(found["name"], found["version"], found["label"])
         if request.method == "POST":
             return await self._post(request, spec, found["verb"].lower())
@@ -130,10 +119,7 @@ class RestApi:
 
     async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
         if verb != "predict":
-            raise ServingError(
-                grpc.StatusCode.UNIMPLEMENTED,
-                f":{verb} is not served: it takes tf.Examples and signatures made for it. Use :predict",
-            )
+            raise unserved(f":{verb}", ":predict")
         with self._metrics.request(self._manager.known(spec.name), "REST"):
             if self._closing.is_set():
                 raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
@@ -173,7 +159,7 @@ class RestApi:
                 hold(len(part))
                 body += part
         except (ValueError, web.RequestPayloadError) as error:
-            raise _invalid(f"The body cannot be read as its headers announce: {error}") from error
+            raise invalid(f"The body cannot be read as its headers announce: {error}") from error
         return body
 
     def _declared(self, spec: Spec) -> dict[str, int]:
@@ -181,9 +167,9 @@ class RestApi:
         _, signatures = self._manager.signatures(spec)
         name = spec.signature or "serving_default"
         if name not in signatures:
-            raise _invalid(f'Serving signature name: "{name}" not found in signature def')
+            raise invalid(f'Serving signature name: "{name}" not found in signature def')
         if not signatures[name].inputs:
-            raise _invalid(f"Failed to get input map for signature: {name}")
+            raise invalid(f"Failed to get input map for signature: {name}")
         return {key: info.dtype for key, info in signatures[name].inputs.items()}
 
     async def _exposition(self, request: web.Request) -> web.Response:
@@ -202,10 +188,10 @@ class RestApi:
 
 def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
     if not name:
-        raise _invalid("Missing model name in request.")
+        raise invalid("Missing model name in request.")
     # Python reads no number of thousands of digits.
     if version and (len(version) > _VERSION_DIGITS or int(version) > _MAX_VERSION):
-        raise _invalid(f"Failed to convert version: {version[: _VERSION_DIGITS + 1]} to numeric.")
+        raise invalid(f"Failed to convert version: {version[: _VERSION_DIGITS + 1]} to numeric.")
     return Spec(unquote(name), int(version) if version else None, unquote(label) if label else None)
 
 
@@ -219,20 +205,16 @@ def _json(text: str, request: web.Request) -> web.Response:
 def _preflight(request: web.Request) -> web.Response:
     """Tells a browser, before it asks, that it may; or not, by leaving the headers out."""
     if not re.fullmatch("https?://.*", request.headers.get("Origin", "")):
-        raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, "Origin header is missing in CORS preflight")
+        raise unmet("Origin header is missing in CORS preflight")
     return web.Response()
 
 
 def _refusal(error: ServingError) -> web.Response:
     response = _error(413 if isinstance(error, RequestTooLarge) else http_status(error.code), error.message)
-    if response.status == _TOO_MANY:
+    if response.status == 429:
         response.headers["Retry-After"] = "1"
     return response
 
 
 def _error(status: int, message: str) -> web.Response:
     return web.json_response({"error": message}, status=status)
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 from tensorflow.core.framework import types_pb2
 
-from serving.server.errors import ServingError
+from serving.server.errors import ServingError, invalid
 from serving.server.limits import MOST_DIMENSIONS, Limits
 
 Shape = tuple[int, ...]
@@ -32,29 +32,24 @@ _KINDS = {dict: "Object", list: "Array", str: "String", bool: "Bool", type(None)
 def parse_request(body: bytes | bytearray, limits: Limits) -> dict[str, Any]:
     """Reads the body of a predict request, as far as it can be without knowing the model.
 
-    Args:
-        body: JSON in UTF-8; NaN, Infinity and -Infinity are numbers.
-        limits: above which it is not even parsed.
-
-    Returns:
-        The request's object.
+    The body is JSON in UTF-8; NaN, Infinity and -Infinity are numbers. Above the limits it is not even parsed.
 
     Raises:
         ServingError: INVALID_ARGUMENT, the body is not a JSON object, or one of too many values.
     """
     if not body:
-        raise _invalid("JSON Parse error: The document is empty")
+        raise invalid("JSON Parse error: The document is empty")
     limits.check_json(body)
     try:
         document = json.loads(body)
     except json.JSONDecodeError as error:
-        raise _invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
+        raise invalid(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except RecursionError as error:
-        raise _invalid("JSON Parse error: Nested too deeply") from error
+        raise invalid("JSON Parse error: Nested too deeply") from error
     except ValueError as error:  # bytes that are no UTF-8, a number of thousands of digits
-        raise _invalid(f"JSON Parse error: {error}") from error
+        raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(document, dict):
-        raise _invalid(f"JSON Value: {_shown(document)} Is not object")
+        raise invalid(f"JSON Value: {_shown(document)} Is not object")
     return document
 
 
@@ -66,7 +61,7 @@ def signature_of(document: Mapping[str, Any]) -> str:
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
-        raise _invalid(f"signature_name: {_shown(name)}: 'signature_name' key must be a string value.")
+        raise invalid(f"signature_name: {_shown(name)}: 'signature_name' key must be a string value.")
     return name
 
 
@@ -89,9 +84,9 @@ def read_inputs(
     """
     by_row = "instances" in document
     if by_row and "inputs" in document:
-        raise _invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
+        raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
     if not by_row and "inputs" not in document:
-        raise _invalid("Missing 'inputs' or 'instances' key")
+        raise invalid("Missing 'inputs' or 'instances' key")
     names = sorted(declared)
     if by_row and isinstance(document["instances"], list):
         limits.check_rows("instances", len(document["instances"]))
@@ -106,18 +101,18 @@ def read_inputs(
 def _columns_of_rows(rows: Any, names: Sequence[str]) -> dict[str, tuple[Any, str]]:
     """Values by input, each with where they stand in the request."""
     if not isinstance(rows, list):
-        raise _invalid("Expecting 'instances' to be a list/array")
+        raise invalid("Expecting 'instances' to be a list/array")
     if not rows:
-        raise _invalid("No values in 'instances' array")
+        raise invalid("No values in 'instances' array")
     by_name = _is_object(rows[0])
     if not by_name and len(names) > 1:
-        raise _invalid(f"instances is a plain list, but expecting list of objects with the keys: {','.join(names)}")
+        raise invalid(f"instances is a plain list, but expecting list of objects with the keys: {','.join(names)}")
     for number, row in enumerate(rows):
         if _is_object(row) != by_name:
             expected, got = ("object", "value/list") if by_name else ("value/list", "object")
-            raise _invalid(f"Expecting {expected} but got {got} at item {number} of input list")
+            raise invalid(f"Expecting {expected} but got {got} at item {number} of input list")
         if by_name and sorted(row) != list(names):
-            raise _invalid(
+            raise invalid(
                 f"Failed to process element: {number} of 'instances' list. JSON object must only have keys: "
                 f"{','.join(names)}; it has: {','.join(sorted(row))[:200]}"
             )
@@ -129,11 +124,11 @@ def _columns_of_rows(rows: Any, names: Sequence[str]) -> dict[str, tuple[Any, st
 def _columns(inputs: Any, names: Sequence[str]) -> dict[str, tuple[Any, str]]:
     if not _is_object(inputs):
         if len(names) > 1:
-            raise _invalid(f"inputs is a plain value/list, but expecting an object with the keys: {','.join(names)}")
+            raise invalid(f"inputs is a plain value/list, but expecting an object with the keys: {','.join(names)}")
         return {names[0]: (inputs, "inputs")}
     for name in names:
         if name not in inputs:
-            raise _invalid(f"Missing named input: {name} in 'inputs' object.")
+            raise invalid(f"Missing named input: {name} in 'inputs' object.")
     return {name: (inputs[name], f"inputs.{name}") for name in names}
 
 
@@ -163,19 +158,19 @@ def _flat(values: Any, at: str) -> tuple[Shape, list[Any]]:
         shape += (len(first),)
         first = first[0] if first else None
     if len(shape) > MOST_DIMENSIONS:
-        raise _invalid(f"{at}: lists are nested {len(shape)} deep, more than the {MOST_DIMENSIONS} that are read")
+        raise invalid(f"{at}: lists are nested {len(shape)} deep, more than the {MOST_DIMENSIONS} that are read")
     level = [values]
     for depth, size in enumerate(shape):
         for position, item in enumerate(level):
             place = _place(at, position, shape[:depth])
             if not isinstance(item, list):
-                raise _invalid(f"{place}: JSON Value: {_shown(item)} found at incorrect level: {depth + 1}")
+                raise invalid(f"{place}: JSON Value: {_shown(item)} found at incorrect level: {depth + 1}")
             if len(item) != size:
-                raise _invalid(f"{place}: Encountered list at unexpected size: {len(item)} expected size: {size}")
+                raise invalid(f"{place}: Encountered list at unexpected size: {len(item)} expected size: {size}")
         level = list(chain.from_iterable(level))
     for position, leaf in enumerate(level):
         if isinstance(leaf, list):
-            raise _invalid(f"{_place(at, position, shape)}: Encountered list at unexpected level: {len(shape)}")
+            raise invalid(f"{_place(at, position, shape)}: Encountered list at unexpected level: {len(shape)}")
     return shape, level
 
 
@@ -187,11 +182,11 @@ def _bytes(leaf: Any, at: str, position: int, shape: Shape) -> bytes:
             text = "".join(leaf["b64"].split())
             return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except UnicodeEncodeError as error:
-        raise _invalid(f"{_place(at, position, shape)}: The surrogate pair in string is invalid") from error
+        raise invalid(f"{_place(at, position, shape)}: The surrogate pair in string is invalid") from error
     except (binascii.Error, ValueError) as error:
-        raise _invalid(f"{_place(at, position, shape)}: Unable to base64 decode") from error
+        raise invalid(f"{_place(at, position, shape)}: Unable to base64 decode") from error
     if isinstance(leaf, dict):
-        raise _invalid(
+        raise invalid(
             f"{_place(at, position, shape)}: JSON Value: {_shown(leaf)} not formatted correctly for base64 data"
         )
     raise _wrong_type(leaf, "string", _place(at, position, shape))
@@ -219,7 +214,7 @@ def _plain(leaves: list[Any], dtype: type[np.generic], kinds: set[type], at: str
     try:
         return np.array(leaves, dtype)
     except OverflowError as error:
-        raise _invalid(f"{at}: a number does not fit into type: {np.dtype(dtype).name}") from error
+        raise invalid(f"{at}: a number does not fit into type: {np.dtype(dtype).name}") from error
 
 
 def _is_base64(value: Any) -> bool:
@@ -244,13 +239,9 @@ def _shown(value: Any) -> str:
 
 def _wrong_type(leaf: Any, expected: str, place: str) -> ServingError:
     kind = _KINDS.get(type(leaf), "Number")
-    return _invalid(f"{place}: JSON Value: {_shown(leaf)} Type: {kind} is not of expected type: {expected}")
+    return invalid(f"{place}: JSON Value: {_shown(leaf)} Type: {kind} is not of expected type: {expected}")
 
 
 def _lossy(leaf: float, dtype: type[np.generic], place: str) -> ServingError:
     name = np.dtype(dtype).name
-    return _invalid(f"{place}: Cannot convert JSON value: {_shown(leaf)} to {name} without loss of precision.")
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return invalid(f"{place}: Cannot convert JSON value: {_shown(leaf)} to {name} without loss of precision.")

@@ -11,26 +11,17 @@ class Retries:
     """The failures of one version to load.
 
     It is tried again when its files have changed and then kept still, for somebody may be copying. What does not show
-    in the files, such as a network that was away, may have passed after a while: it is then tried again, too.
+    in the files, such as a network that was away, may have passed after a while: it is tried again after so many
+    seconds, too, doubled with each failure up to 64 times as long.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Starts without a failure.
-
-        Args:
-            seconds: until the second try, while the files are the same; doubled with each, up to 64 times as long.
-        """
         self._seconds, self._failures, self._due = seconds, 0, 0.0
         self._failed: Stamp = ()
         self._seen: Stamp = ()
 
     def is_due(self, stamp: Stamp, now: float) -> bool:
-        """Whether to try again; to be asked at every look.
-
-        Args:
-            stamp: `stamp_files` of the version.
-            now: seconds of a clock that never goes back.
-        """
+        """Whether to try again; to be asked at every look, with seconds of a clock that never goes back."""
         changed, settled = stamp != self._failed, stamp == self._seen
         self._seen = stamp
         if changed and settled:

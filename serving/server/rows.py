@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import grpc
 import numpy as np
 
-from serving.server.errors import ServingError
+from serving.server.errors import ServingError, invalid
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -21,10 +21,10 @@ def rows_of(inputs: Arrays) -> int:
         ServingError: INVALID_ARGUMENT, they have not.
     """
     if any(array.ndim == 0 for array in inputs.values()):
-        raise _refused("Batching Run() input tensors must have at least one dimension")
+        raise invalid("Batching Run() input tensors must have at least one dimension")
     sizes = {len(array) for array in inputs.values()}
     if len(sizes) != 1:
-        raise _refused("Batching Run() input tensors must have equal 0th-dimension size")
+        raise invalid("Batching Run() input tensors must have equal 0th-dimension size")
     return sizes.pop()
 
 
@@ -38,29 +38,21 @@ def merged(requests: Sequence[Arrays], missing: int) -> Arrays:
 
 def _check_rows(outputs: Arrays, rows: int) -> None:
     if any(array.ndim == 0 or len(array) != rows for array in outputs.values()):
-        message = (
-            "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the inputs"
+        raise NotByRow(
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension sizes of the inputs",
         )
-        raise NotByRow(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
 def split(outputs: Arrays, sizes: Sequence[int], rows: int) -> list[dict[str, np.ndarray] | Exception]:
-    """Takes the answer to merged requests apart.
-
-    Args:
-        outputs: arrays by output name.
-        sizes: rows of each request.
-        rows: of all, with those that were missing.
+    """Takes the answer to merged requests apart, by the rows of each.
 
     Raises:
-        NotByRow: it has not as many rows.
+        NotByRow: it has not as many rows as all, with those that were missing.
     """
     _check_rows(outputs, rows)
-    ends = np.cumsum(sizes)
-    return [
-        {name: array[end - size : end] for name, array in outputs.items()}
-        for end, size in zip(ends, sizes, strict=True)
-    ]
+    ends = zip(np.cumsum(sizes), sizes, strict=True)
+    return [{name: array[end - size : end] for name, array in outputs.items()} for end, size in ends]
 
 
 def pieces_of(inputs: Arrays, most: int) -> list[Arrays]:
@@ -82,7 +74,3 @@ def joined(answers: Sequence[dict[str, np.ndarray]], pieces: Sequence[Arrays]) -
     for answer, piece in zip(answers, pieces, strict=True):
         _check_rows(answer, rows_of(piece))
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-
-
-def _refused(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

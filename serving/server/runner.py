@@ -39,22 +39,15 @@ class Runner:
     """A small pool of threads. Its methods are called from the event loop."""
 
     def __init__(self, options: Options, metrics: Metrics) -> None:
-        """Starts no thread yet."""
         self._metrics, batching = metrics, options.batching
         threads = batching.num_batch_threads if batching else options.threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(threads, "model-runner")
         self._batcher = Batcher[_Kind](batching, self._run, metrics) if batching else None
 
     async def run(self, version: Version, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Runs a request that the version has checked. If the caller is cancelled while it waits, it is not run.
+        """Runs a request that the version has checked, and keeps the version loaded until then; gives all outputs.
 
-        Args:
-            version: who answers; it stays loaded until then.
-            signature: its name.
-            inputs: arrays by input name.
-
-        Returns:
-            All outputs by name.
+        If the caller is cancelled while it waits, it is not run.
 
         Raises:
             ServingError: TensorFlow refused; or too much waits, or the request is too large for a batch.

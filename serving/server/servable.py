@@ -6,7 +6,7 @@
 import contextlib
 import gc
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server.errors import ServingError, first_line, status_code
-
-Arrays = Mapping[str, np.ndarray]
+from serving.server.errors import ServingError, first_line, invalid, status_code, unmet
+from serving.server.rows import Arrays
 
 DEFAULT_SIGNATURE = "serving_default"
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
@@ -86,13 +85,7 @@ class Servable:
         return self._function(signature).run(inputs)
 
     def warm_up(self, path: Path) -> int:
-        """Replays the requests in `assets.extra/tf_serving_warmup_requests`, if there is such a file.
-
-        Args:
-            path: the SavedModel's folder.
-
-        Returns:
-            How many there were.
+        """Replays the requests in a SavedModel's `WARMUP_FILE`, if there is such a file; returns how many there were.
 
         Raises:
             ServingError: the file is damaged, or a request fails.
@@ -104,12 +97,10 @@ class Servable:
         with _explained(file):
             for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator(), 1):
                 if number > _MOST_WARMUP_REQUESTS:
-                    raise _invalid(f"Number of warmup records exceeds the maximum ({_MOST_WARMUP_REQUESTS})")
+                    raise invalid(f"Number of warmup records exceeds the maximum ({_MOST_WARMUP_REQUESTS})")
                 log = prediction_log_pb2.PredictionLog.FromString(record)
                 if log.WhichOneof("log_type") != "predict_log":
-                    raise _invalid(
-                        f"warm-up request {number} is a {log.WhichOneof('log_type')}: only Predict is served"
-                    )
+                    raise invalid(f"warm-up request {number} is a {log.WhichOneof('log_type')}: only Predict is served")
                 request = log.predict_log.request
                 name = request.model_spec.signature_name or DEFAULT_SIGNATURE
                 inputs = {key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()}
@@ -128,7 +119,7 @@ class Servable:
     def _function(self, signature: str) -> "_Function":
         if signature in self._functions:
             return self._functions[signature]
-        raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{signature}" not found.')
+        raise unmet(f'Serving signature key "{signature}" not found.')
 
     def _check_variables(self, path: Path) -> None:
         """Refuses a model that would load, and then fail on every request."""
@@ -137,11 +128,10 @@ class Servable:
             initialized = [tf.raw_ops.VarIsInitializedOp(resource=op.outputs[0]) for op in read.values()]
         missing = [name for name, fine in zip(read, self._session.run(initialized), strict=True) if not fine]
         if missing:
-            raise ServingError(
-                grpc.StatusCode.FAILED_PRECONDITION,
+            raise unmet(
                 f"{path}: {len(missing)} of the {len(read)} variables that its signatures read are not restored from "
                 f"its checkpoint, {missing[0]} among them: TensorFlow Serving cannot serve it. Export it again, with "
-                "all tf.Variables tracked",
+                "all tf.Variables tracked"
             )
 
 
@@ -180,13 +170,13 @@ class _Function:
     def check(self, inputs: Arrays, output_filter: Collection[str]) -> None:
         given, wanted = set(inputs), set(self._inputs)
         if len(given) != len(wanted):
-            raise _invalid(
+            raise invalid(
                 f"input size does not match signature: {len(given)}!={len(wanted)} len({_names(given)}) != "
                 f"len({_names(wanted)}). Sent extra: {_names(given - wanted)}. "
                 f"Missing but required: {_names(wanted - given)}."
             )
         for name in sorted(given - wanted):
-            raise _invalid(
+            raise invalid(
                 f"input tensor alias not found in signature: {name}. Inputs expected to be in the set {_names(wanted)}."
             )
         for number, (name, info) in enumerate(self._inputs.items()):
@@ -194,12 +184,12 @@ class _Function:
         seen = set()
         for name in output_filter:
             if name not in self._outputs:
-                raise _invalid(
+                raise invalid(
                     f"output tensor alias not found in signature: {name} "
                     f"Outputs expected to be in the set {_names(self._outputs)}."
                 )
             if name in seen:
-                raise _invalid(f"duplicate output tensor alias: {name}")
+                raise invalid(f"duplicate output tensor alias: {name}")
             seen.add(name)
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
@@ -209,21 +199,21 @@ class _Function:
             raise ServingError(status_code(error.error_code), first_line(error)) from error
         except UnicodeDecodeError as error:
             # TensorFlow quotes bytes that it was sent, and its code is lost with the message that cannot be read.
-            raise _invalid(error.object.decode(errors="backslashreplace").partition("\n")[0]) from error
+            raise invalid(error.object.decode(errors="backslashreplace").partition("\n")[0]) from error
 
 
 def _check_array(number: int, name: str, array: np.ndarray, info: Any) -> None:
     given = types_pb2.DT_STRING if array.dtype.kind in "OSU" else tf.as_dtype(array.dtype).as_datatype_enum
     if given != info.dtype:
         expected, provided = (types_pb2.DataType.Name(kind)[3:].lower() for kind in (info.dtype, given))
-        raise _invalid(f"Expects arg[{number}] to be {expected} but {provided} is provided")
+        raise invalid(f"Expects arg[{number}] to be {expected} but {provided} is provided")
     shape = info.tensor_shape
     sizes = [dimension.size for dimension in shape.dim]
     fits = len(sizes) == array.ndim and all(want in (-1, size) for want, size in zip(sizes, array.shape, strict=False))
     if not shape.unknown_rank and not fits:
-        raise _invalid(f"input '{name}' has shape {list(array.shape)}, which does not fit the signature's {sizes}")
+        raise invalid(f"input '{name}' has shape {list(array.shape)}, which does not fit the signature's {sizes}")
     if array.dtype.kind == "O" and not all(isinstance(element, bytes | str) for element in array.flat):
-        raise _invalid(f"input '{name}' holds something else than strings")
+        raise invalid(f"input '{name}' holds something else than strings")
 
 
 @contextlib.contextmanager
@@ -243,7 +233,3 @@ def _explained(path: Path) -> Iterator[None]:
 
 def _names(names: Collection[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)

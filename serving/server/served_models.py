@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from serving.server.config import Model, Options, check_on_disk
+from serving.server.config import Model, Options, check_labels, check_on_disk
 from serving.server.errors import ServingError, shutting_down
 from serving.server.lifecycle import ServedModel
 from serving.server.metrics import Metrics
@@ -30,7 +30,6 @@ class ServedModels:
     """
 
     def __init__(self, configured: Mapping[str, Model], options: Options, metrics: Metrics) -> None:
-        """Loads nothing yet."""
         self.configured = dict(configured)
         self._options, self._metrics = options, metrics
         self._loader = ThreadPoolExecutor(1, "model-loader")
@@ -46,21 +45,14 @@ class ServedModels:
         return self._models.get(name)
 
     async def start(self) -> list[ServedModel]:
-        """Loads what is configured, and from then on looks for new versions.
-
-        Returns:
-            The models, whether or not they became available.
-        """
+        """Loads what is configured, returns it whether or not it became available, and looks for new versions then."""
         new = await self._alone(lambda: self._apply(self.configured))
         if self._options.poll_seconds > 0:
             self._polling = asyncio.get_running_loop().create_task(self._poll())
         return new
 
     async def reload(self, models: Mapping[str, Model]) -> list[ServedModel]:
-        """Takes another configuration over.
-
-        Returns:
-            The models that are new, whether or not they became available.
+        """Takes another configuration over; returns the models that are new, whether or not they became available.
 
         Raises:
             ServingError: NOT_FOUND, a folder cannot be read; FAILED_PRECONDITION, a label is to move to a version that
@@ -69,10 +61,7 @@ class ServedModels:
         return await self._alone(lambda: self._reload(models))
 
     async def close(self, seconds: float | None = None) -> bool:
-        """Unloads everything, once running requests have ended.
-
-        Args:
-            seconds: to wait at most; None for as long as it takes.
+        """Unloads everything, once running requests have ended; waits so many seconds at most, or as long as it takes.
 
         Returns:
             Whether all is unloaded. If not, a thread is still in TensorFlow.
@@ -131,7 +120,8 @@ class ServedModels:
         checked = {name: replace(model, labels=self._moved_labels(model)) for name, model in models.items()}
         await asyncio.get_running_loop().run_in_executor(self._loader, check_on_disk, checked)
         for model in checked.values():
-            _check_labels(model, self._find(model))
+            if served := self._find(model):
+                check_labels(model, [version.number for version in served.available])
         return await self._apply(models)
 
     async def _apply(self, models: Mapping[str, Model]) -> list[ServedModel]:
@@ -175,16 +165,6 @@ class ServedModels:
             for label, version in model.labels.items()
             if not before or before.labels.get(label) != version or (served and served.find(version))
         }
-
-
-def _check_labels(model: Model, served: ServedModel | None) -> None:
-    for version in model.labels.values() if served else ():
-        if served and served.find(version) is None:
-            raise ServingError(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"Request to assign label to version {version} of model {model.name}, which is not currently "
-                "available for inference",
-            )
 
 
 def require_available(models: Collection[ServedModel]) -> None:
