@@ -16,6 +16,7 @@ from components.infra.settings import Serving
 from components.ingest.settings import Labels, Layout, Picture, Split, load_layout
 from components.networks.profiles import PROFILES, check_size, read_unfreeze
 from components.networks.settings import Model
+from components.outside.settings import Decide, OptionalOutside
 from components.publish.settings import Publish
 from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
 from components.settings import Settings
@@ -43,6 +44,8 @@ class Recipe(Settings):
     model: Model = Model()
     train: Train = Train()
     tune: Tune | None = None
+    outside: OptionalOutside = None
+    decide: Decide = Decide()
     gate: Gate = Gate()
     serving: Serving = Serving()
     publish: Publish = Publish()
