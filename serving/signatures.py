@@ -53,22 +53,26 @@ class Classifier(tf.Module):
         self._labels = tf.constant(list(labels), name="labels")
         self._width, self._limits = len(labels), (size, max_pixels, max_bytes)
         self._transform, self._transform_spec = transform, dict(transform_spec)
+        # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
+        self.pixels = tf.function(self._pixels, [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")])
+
+    def _pixels(self, pixels: tf.Tensor) -> Tensors:
+        """At least one decoded picture to what the network makes of it: what other formats are made from."""
+        probabilities, features = self._network(tf.cast(pixels, tf.float32))
+        return {
+            "probabilities": tf.cast(probabilities, tf.float32),
+            "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1),
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def _infer(self, image_bytes: tf.Tensor) -> Tensors:
-        # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
         pictures, error = decode_pictures(image_bytes, *self._limits)
         # Convolutions refuse an empty batch, so it is run with one blank picture that is cut off again.
         count = tf.shape(pictures)[0]
         blank = tf.cast(tf.equal(count, 0), tf.int32)
-        probabilities, features = self._network(tf.pad(pictures, [[0, blank], [0, 0], [0, 0], [0, 0]]))
-        probabilities, features = probabilities[:count], features[:count]
+        padded = tf.pad(tf.cast(pictures, tf.uint8), [[0, blank], [0, 0], [0, 0], [0, 0]])
         fine = tf.cast(tf.equal(error, ""), tf.float32)[:, tf.newaxis]
-        return {
-            "probabilities": tf.cast(probabilities, tf.float32) * fine,
-            "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1) * fine,
-            "error": error,
-        }
+        return {**{name: rows[:count] * fine for name, rows in self.pixels(padded).items()}, "error": error}
 
     def _answer(self, image_bytes: tf.Tensor) -> Tensors:
         inferred = self._infer(image_bytes)
@@ -113,7 +117,7 @@ class Classifier(tf.Module):
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with its signatures and the class list."""
-        names = ("serving_default", "examples", "embed", "evaluate", "transform_features")
+        names = ("serving_default", "examples", "embed", "evaluate", "transform_features", "pixels")
         tf.saved_model.save(self, str(path), signatures={name: getattr(self, name) for name in names})
         labels_file = Path(path) / LABELS_FILE
         labels_file.parent.mkdir(exist_ok=True)

@@ -46,6 +46,8 @@ for case, (signature, name) in {"bytes": ("serving_default", "image_bytes"), "ex
         given = {name: tf.constant(rows, tf.string, shape=[len(rows)])}
         for output, value in model.signatures[signature](**given).items():
             answers[f"{case}{suffix}/{output}"] = value.numpy()
+for output, value in model.signatures["pixels"](pixels=tf.constant(asked["pixels"])).items():
+    answers[f"pixels/{output}"] = value.numpy()
 np.savez(sys.argv[3], **answers)
 """
 
@@ -128,7 +130,13 @@ def answers(saved, tmp_path_factory) -> Mapping[str, Any]:
     examples = [
         serialize({"id": b"7", "image_bytes": picture, **texts}) for picture, texts in zip(PICTURES, TEXTS, strict=True)
     ]
-    np.savez(folder / "asked.npz", image_bytes=np.array(PICTURES, object), examples=np.array(examples, object))
+    pixels = [decode_trusted(picture, SIZE) for row, picture in enumerate(PICTURES) if row != BAD]
+    np.savez(
+        folder / "asked.npz",
+        image_bytes=np.array(PICTURES, object),
+        examples=np.array(examples, object),
+        pixels=np.array(pixels),
+    )
     fresh("-c", ASK, str(saved), str(folder / "asked.npz"), str(folder / "answers.npz"), cwd=folder)
     return np.load(folder / "answers.npz", allow_pickle=True)
 
@@ -188,6 +196,11 @@ def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(a
     assert good_rows(embedding) == pytest.approx(features / np.linalg.norm(features, axis=1)[:, None], abs=1e-5)
     assert not embedding[BAD].any()
     assert answers["embed/error"].tolist() == answers["bytes/error"].tolist()
+
+
+def test_decoded_pictures_are_answered_as_their_files_are(answers):
+    assert answers["pixels/probabilities"] == pytest.approx(good_rows(answers["bytes/probabilities"]), abs=1e-6)
+    assert answers["pixels/embedding"] == pytest.approx(good_rows(answers["embed/embedding"]), abs=1e-6)
 
 
 def test_evaluation_gets_the_probabilities_and_nothing_else(answers):
