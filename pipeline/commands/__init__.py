@@ -5,11 +5,14 @@ A module here imports what its commands need inside them, when they run, so that
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from components.errors import FashionError
+
+PATH = click.Path(path_type=Path)  # the type of an option that names a file or folder
 
 
 class Command(click.Command):

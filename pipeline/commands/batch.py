@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from pipeline.commands import Command
-from pipeline.commands.predict import DATA, IMAGES, MODEL, MODEL_NAME, READING, TOP_CLASSES, VERSION
+from pipeline.commands import PATH, Command
+from pipeline.commands.predict import INPUTS, MODEL, TOP_CLASSES
 
 EXIT_CODES = """
 \b
@@ -21,26 +21,15 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@IMAGES
-@DATA
-@READING
-@MODEL_NAME
+@INPUTS
 @MODEL
-@VERSION
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=PATH, required=True, help="Folder to make.")
 @TOP_CLASSES
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @click.option("--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]")
 def batch(
-    images: tuple[str, ...],
-    data: Path | None,
-    out: Path,
-    top: int,
-    form: str,
-    overwrite: bool,
-    beam: str,
-    **model: Any,
+    images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str, **model: Any
 ) -> None:
     """Ask a model about every product of a catalogue, or about pictures.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 
 if TYPE_CHECKING:
     from components.inspect.inspection import Inspection
@@ -23,17 +23,15 @@ Exit codes: 0 done · 2 no draft: nothing to learn, or a file was edited · 3 ca
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=PATH)
 @click.option(
     "--draft",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Write catalogue.yaml, schema.pbtxt and recipe.yaml there, with which `fashion run` takes the catalogue.",
 )
 @click.option("--force", is_flag=True, help="Replace drafts in DIR although they were edited.")
-@click.option(
-    "--catalogue", "layout", type=click.Path(path_type=Path), help="A catalogue.yaml that says how to read it."
-)
+@click.option("--catalogue", "layout", type=PATH, help="A catalogue.yaml that says how to read it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
 def inspect(data: Path, draft: Path | None, force: bool, layout: Path | None, as_json: bool) -> None:
     """Say what a catalogue holds, and draft a recipe for it.

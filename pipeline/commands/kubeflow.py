@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command, shared_options
+from pipeline.commands import PATH, Command, shared_options
 from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 if TYPE_CHECKING:
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 _run_options = shared_options(
     click.option("--run-id", required=True, help="Names the run; the same for all its nodes."),
     click.option("--recipe", required=True, help="A recipe's name, the path of a YAML file, or what a package holds."),
-    click.option("--data", type=click.Path(path_type=Path), required=True, help="The catalogue: a folder or zip."),
-    click.option(
-        "--root", type=click.Path(path_type=Path), required=True, help="Everything a run writes lies below it."
-    ),
+    click.option("--data", type=PATH, required=True, help="The catalogue: a folder or zip."),
+    click.option("--root", type=PATH, required=True, help="Everything a run writes lies below it."),
     metadata_option,
 )
 
@@ -76,7 +74,7 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
 @click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file. It travels in the package.")
 @set_option
 @click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The package to write, .yaml.")
+@click.option("--out", type=PATH, required=True, help="The package to write, .yaml.")
 @click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models.")
 @click.option("--mount", default="/data", show_default=True, help="Where the claim is mounted.")
 @click.option("--data", help="Default of the package's parameter `data`: the catalogue in the container.")

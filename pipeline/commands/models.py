@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.commands import Command, shared_options
+from pipeline.commands import PATH, Command, shared_options
 
 if TYPE_CHECKING:
     from pipeline.releasing import Choice
@@ -35,10 +35,9 @@ def models() -> None:
     """
 
 
-_folder = click.Path(path_type=Path)
 _places = shared_options(
-    click.option("--root", type=_folder, default=Path("runs"), show_default=True, help="As in `fashion run`."),
-    click.option("--serving", type=_folder, help="The serving folder, if it is not the one below --root."),
+    click.option("--root", type=PATH, default=Path("runs"), show_default=True, help="As in `fashion run`."),
+    click.option("--serving", type=PATH, help="The serving folder, if it is not the one below --root."),
 )
 _moves = shared_options(
     click.option(
@@ -160,17 +159,9 @@ def prune(model: str, keep: int, root: Path, serving: Path | None, dry_run: bool
 
 
 def _move(
-    model: str,
-    verb: Literal["promote", "canary"],
-    version: "Choice",
-    *,
-    root: Path,
-    serving: Path | None,
-    mount: PurePosixPath | None,
-    urls: tuple[str, ...],
-    timeout: float,
-    dry_run: bool,
-) -> None:
+    model: str, verb: Literal["promote", "canary"], version: "Choice", *, root: Path, serving: Path | None,
+    mount: PurePosixPath | None, urls: tuple[str, ...], timeout: float, dry_run: bool,
+) -> None:  # fmt: skip
     from pipeline.releasing import Move, Servers, move
 
     servers = Servers(mount, urls, timeout)

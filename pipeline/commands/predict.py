@@ -1,13 +1,12 @@
 """`fashion predict` and `fashion embed`: what pictures show, and where they lie among others."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command, shared_options
 
 if TYPE_CHECKING:
     from pipeline.asking import Question
@@ -21,54 +20,48 @@ Exit codes: 0 all answered · 1 some picture has an error · 2 wrong option ·
 130 stopped by Ctrl-C
 """
 
-# What to ask about, and which model: of `fashion batch` too.
-IMAGES = click.argument("images", nargs=-1, metavar="[IMAGE...]")
-DATA = click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Ask about a catalogue instead: a folder, zip or tar with a table and pictures. It needs a column of ids.",
+# What to ask about, and which model: of `fashion batch` too, which has no server.
+INPUTS = shared_options(
+    click.argument("images", nargs=-1, metavar="[IMAGE...]"),
+    click.option(
+        "--data",
+        type=PATH,
+        help="Ask about a catalogue instead: a folder, zip or tar with a table and pictures. It needs a column of ids.",
+    ),
+    click.option(
+        "--catalogue",
+        "reading",
+        type=PATH,
+        help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
+    ),
 )
-READING = click.option(
-    "--catalogue",
-    "reading",
-    type=click.Path(path_type=Path),
-    help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
-)
-MODEL = click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Load a SavedModel, or the version that serves of the one model below DIR.  [default: runs/serving]",
-)
-MODEL_NAME = click.option("--model-name", metavar="NAME", help="Which model of the server, or of those below --model.")
-VERSION = click.option(
-    "--model-version", "version", type=click.IntRange(min=0), help="Its version.  [default: stable, or the newest]"
+MODEL = shared_options(
+    click.option("--model-name", metavar="NAME", help="Which model of the server, or of those below --model."),
+    click.option(
+        "--model",
+        type=PATH,
+        metavar="DIR",
+        help="Load a SavedModel, or the version that serves of the one model below DIR.  [default: runs/serving]",
+    ),
+    click.option(
+        "--model-version", "version", type=click.IntRange(min=0), help="Its version.  [default: stable, or the newest]"
+    ),
 )
 TOP_CLASSES = click.option(
     "--top", type=click.IntRange(1, TOP), default=TOP, show_default=True, help="Classes to name."
 )
 
-_OPTIONS = (
-    IMAGES,
-    DATA,
-    READING,
+_asks = shared_options(
+    INPUTS,
     click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500."),
-    MODEL_NAME,
     MODEL,
-    VERSION,
     click.option("--model-label", "label", metavar="LABEL", help="Its version by label, e.g. canary; with --server."),
-    click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write here instead of the screen."),
+    click.option("--out", type=PATH, metavar="FILE", help="Write here instead of the screen."),
     click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Pictures a request."),
     click.option(
         "--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds for a request."
     ),
 )
-
-
-def _asks(command: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 from pipeline.commands.training import metadata_option
 
 if TYPE_CHECKING:
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 _WIDEST = 240
 
-_root = click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="As in `fashion run`."
-)
+_root = click.option("--root", type=PATH, default=Path("runs"), show_default=True, help="As in `fashion run`.")
 
 
 @click.command(cls=Command)

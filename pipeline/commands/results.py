@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 from pipeline.commands.training import metadata_option
 
 
@@ -12,7 +12,7 @@ from pipeline.commands.training import metadata_option
 @click.option(
     "--root",
     "roots",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     help="As in `fashion run`; repeatable.  [default: runs; with --record alone, none is needed]",
 )

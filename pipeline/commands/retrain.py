@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 KEPT = 11  # of --only-decide, where the model stays
@@ -12,11 +12,11 @@ KEPT = 11  # of --only-decide, where the model stays
 
 @click.command(cls=Command, epilog=EXIT_CODES.rstrip() + f"\n{KEPT} with --only-decide: no drift, the model stays\n")
 @click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="The new catalogue: a folder or zip.")
+@click.option("--data", type=PATH, required=True, help="The new catalogue: a folder or zip.")
 @set_option
 @click.option(
     "--root",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs"),
     show_default=True,
     help="As in the runs before: what the published model was trained on is found there.",
@@ -26,15 +26,9 @@ KEPT = 11  # of --only-decide, where the model stays
 @metadata_option
 @click.pass_context
 def retrain(
-    context: click.Context,
-    recipe: str,
-    data: Path,
-    overrides: tuple[str, ...],
-    root: Path,
-    if_drift: bool,
-    only_decide: bool,
-    database: str | None,
-) -> None:
+    context: click.Context, recipe: str, data: Path, overrides: tuple[str, ...], root: Path, if_drift: bool,
+    only_decide: bool, database: str | None,
+) -> None:  # fmt: skip
     """Train again on a new catalogue. With --if-drift, only where its data have moved.
 
     With --if-drift the stages up to the gate look at the new data, and these are compared with what the newest

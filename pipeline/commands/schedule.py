@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import Command, shared_options
+from pipeline.commands import PATH, Command, shared_options
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.cluster import Server
@@ -33,12 +33,12 @@ _common = shared_options(
     click.option("--namespace", help="Yours, where each user of the server has one."),
     click.option(
         "--token-file",
-        type=click.Path(path_type=Path),
+        type=PATH,
         envvar="KF_PIPELINES_SA_TOKEN_PATH",
         show_envvar=True,
         help="Holds a bearer token. The token itself may stand in FASHION_KUBEFLOW_TOKEN instead.",
     ),
-    click.option("--package", type=click.Path(path_type=Path), help="What `fashion compile --target kubeflow` wrote."),
+    click.option("--package", type=PATH, help="What `fashion compile --target kubeflow` wrote."),
     click.option("--recipe", help="Compile this recipe now instead; needs --image."),
     click.option("--image", help="The container image that a recipe compiled now runs in."),
     click.option("--pvc", help="Volume claim that every task of a recipe compiled now mounts at /data."),
@@ -101,15 +101,9 @@ def submit(run_name: str | None, wait: bool, **options: Any) -> None:
     "--wait", is_flag=True, help="Let a run that is under way end before its schedule is replaced or deleted."
 )
 def schedule(
-    action: str | None,
-    cron: str | None,
-    name: str | None,
-    disable: str | None,
-    enable: str | None,
-    delete: str | None,
-    wait: bool,
-    **options: Any,
-) -> None:
+    action: str | None, cron: str | None, name: str | None, disable: str | None, enable: str | None, delete: str | None,
+    wait: bool, **options: Any,
+) -> None:  # fmt: skip
     """Run a package on Kubeflow Pipelines again and again.
 
     One run of a schedule at a time, none is made up for. The same command again changes nothing; with a new package,
@@ -124,19 +118,17 @@ def schedule(
     """
     if [action, cron, disable, enable, delete].count(None) != 4:
         raise click.UsageError("Give one of: list, --cron, --disable, --enable, --delete.")
+    if cron is None and (options["package"] or options["recipe"]):
+        raise click.UsageError("--package and --recipe go with --cron.")
     if cron is not None:
         from pipeline.kubeflow.cron import kubeflow_cron
 
         fields = kubeflow_cron(cron)
         with _order(**options) as order:
-            from pipeline.kubeflow import schedules as kubeflow
+            from pipeline.kubeflow.schedules import put_schedule
 
-            kubeflow.put_schedule(
-                _connect(**options), name or order.package.name, fields, order, wait=wait, say=click.echo
-            )
+            put_schedule(_connect(**options), name or order.package.name, fields, order, wait=wait, say=click.echo)
         return
-    if options["package"] or options["recipe"]:
-        raise click.UsageError("--package and --recipe go with --cron.")
     from pipeline.kubeflow import schedules as kubeflow
 
     server = _connect(**options)
@@ -175,17 +167,10 @@ def _connect(host: str, namespace: str | None, token_file: Path | None, **_: obj
 
 @contextmanager
 def _order(
-    package: Path | None,
-    recipe: str | None,
-    image: str | None,
-    overrides: tuple[str, ...],
-    pvc: str | None,
-    metadata_secret: str | None,
-    parameters: tuple[str, ...],
-    experiment: str | None,
-    service_account: str | None,
+    package: Path | None, recipe: str | None, image: str | None, overrides: tuple[str, ...], pvc: str | None,
+    metadata_secret: str | None, parameters: tuple[str, ...], experiment: str | None, service_account: str | None,
     **_: object,
-) -> Iterator["Order"]:
+) -> Iterator["Order"]:  # fmt: skip
     """Gives what is to be run; a package that is compiled for it is there as long as this is open."""
     if (package is None) == (recipe is None):
         raise click.UsageError("Give --package, or --recipe with --image.")

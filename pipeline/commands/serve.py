@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from components.errors import FashionError
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -33,27 +33,18 @@ class ServeError(FashionError):
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @click.option(
-    "--model-base",
-    type=click.Path(path_type=Path),
-    help="A folder of models, or of one model's versions.  [default: runs/serving]",
+    "--model-base", type=PATH, help="A folder of models, or of one model's versions.  [default: runs/serving]"
 )
-@click.option(
-    "--model-config", type=click.Path(path_type=Path), help="TensorFlow Serving's --model_config_file, followed."
-)
+@click.option("--model-config", type=PATH, help="TensorFlow Serving's --model_config_file, followed.")
 @click.option("--model-name", help="Name of the one model in --model-path.")
-@click.option("--model-path", type=click.Path(path_type=Path), help="Folder with the versions of one model.")
+@click.option("--model-path", type=PATH, help="Folder with the versions of one model.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
 @click.option("--rest-port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0: a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="0: a free one.")
-@click.option(
-    "--batching/--no-batching",
-    default=True,
-    show_default=True,
-    help="Run concurrent requests together.",
-)
+@click.option("--batching/--no-batching", default=True, show_default=True, help="Run concurrent requests together.")
 @click.option(
     "--batching-parameters",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="TensorFlow Serving's --batching_parameters_file, in place of what --batching does unasked.",
 )
 @click.option(
@@ -70,11 +61,7 @@ class ServeError(FashionError):
 @click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16, show_default=True)
 @click.option("--max-rows", type=click.IntRange(min=1), default=1024, show_default=True, help="Rows of one request.")
 @click.option(
-    "--max-waiting",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Requests; more get status 429.",
+    "--max-waiting", type=click.IntRange(min=1), default=1000, show_default=True, help="Requests; more get status 429."
 )
 @click.option("--max-waiting-mb", type=click.FloatRange(min=0.001), default=256, show_default=True, help="Of requests.")
 @click.option(
@@ -93,28 +80,11 @@ class ServeError(FashionError):
 )
 @click.option("--verbose", is_flag=True, help="Log every request that is refused.")
 def serve(
-    model_base: Path | None,
-    model_config: Path | None,
-    model_name: str | None,
-    model_path: Path | None,
-    host: str,
-    rest_port: int,
-    grpc_port: int,
-    batching: bool,
-    batching_parameters: Path | None,
-    poll_seconds: float,
-    threads: int,
-    max_request_mb: float,
-    max_picture_mb: float,
-    max_rows: int,
-    max_waiting: int,
-    max_waiting_mb: float,
-    max_connections: int,
-    cors: bool,
-    rest_timeout: float,
-    grace: float,
-    verbose: bool,
-) -> None:
+    model_base: Path | None, model_config: Path | None, model_name: str | None, model_path: Path | None, host: str,
+    rest_port: int, grpc_port: int, batching: bool, batching_parameters: Path | None, poll_seconds: float, threads: int,
+    max_request_mb: float, max_picture_mb: float, max_rows: int, max_waiting: int, max_waiting_mb: float,
+    max_connections: int, cors: bool, rest_timeout: float, grace: float, verbose: bool,
+) -> None:  # fmt: skip
     """Serve models over REST and gRPC, as TensorFlow Serving does.
 
     Takes up new versions as they are published, and keeps the old one until the new one is ready. Ports, URLs,
@@ -145,22 +115,13 @@ def serve(
     try:
         run_server(
             _models(model_base, model_config, model_name, model_path),
-            Options(
-                poll_seconds=poll_seconds,
-                threads=threads,
-                batching=_batching(batching, batching_parameters, max_rows),
-                config_file=model_config,
-            ),
+            Options(poll_seconds, threads, batching=_batching(batching, batching_parameters, max_rows),
+                    config_file=model_config),
             network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors),
-            limits=Limits(
-                int(max_request_mb * MEGABYTE),
-                max_rows,
-                int(max_picture_mb * MEGABYTE),
-                waiting=max_waiting,
-                waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE),
-            ),
+            limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE), waiting=max_waiting,
+                          waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE)),
             ready=_announce,
-        )
+        )  # fmt: skip
     except (CannotListen, ServingError) as error:
         raise ServeError(str(error)) from error
 

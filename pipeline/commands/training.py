@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, Command
 
 EXIT_CODES = """
 \b
@@ -41,17 +41,13 @@ metadata_option = click.option(
 @click.option("--recipe", default="quickstart", show_default=True, help="A recipe's name, or the path of a YAML file.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A folder, zip or tar with a table and pictures, or a folder with the idx files of Fashion-MNIST. Without it "
     "a catalogue is drawn.",
 )
 @set_option
 @click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Everything a run writes lies below it.",
+    "--root", type=PATH, default=Path("runs"), show_default=True, help="Everything a run writes lies below it."
 )
 @click.option(
     "--from", "first", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
@@ -59,14 +55,9 @@ metadata_option = click.option(
 @click.option("--to", "last", metavar="STAGE", help="Last stage to run.")
 @metadata_option
 def run(
-    recipe: str,
-    data: Path | None,
-    overrides: tuple[str, ...],
-    root: Path,
-    first: str | None,
-    last: str | None,
+    recipe: str, data: Path | None, overrides: tuple[str, ...], root: Path, first: str | None, last: str | None,
     database: str | None,
-) -> None:
+) -> None:  # fmt: skip
     """Train on a catalogue; publish the model if every class is good.
 
     Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, infra, publish. A stage
@@ -102,7 +93,7 @@ def _first_sentence(recipe: Path) -> str:
 
 
 @click.command(cls=Command)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write; must not exist yet.")
+@click.option("--out", type=PATH, required=True, help="Folder to write; must not exist yet.")
 @click.option("--products", type=click.IntRange(min=1), default=600, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option(
