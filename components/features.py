@@ -13,6 +13,7 @@ NAME = "productDisplayName"  # the one column that describes a product in words
 COLUMNS = (ID, "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", YEAR, "usage", NAME)
 # Those whose values can be classes.
 LabelColumn = Literal["gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "usage"]
+HIERARCHY = ("articleType", "subCategory", "masterCategory")  # each value belongs to one of the next column
 TEXT_COLUMNS = tuple(column for column in COLUMNS if column not in (ID, YEAR))
 
 IMAGE_BYTES = "image_bytes"  # bytes: encoded JPEG, RGB or grey, at most stored_side on its longer side
@@ -20,5 +21,10 @@ PICTURE_HASH = "picture_hash"  # bytes: hex digest of the picture as it lay in t
 WIDTH, HEIGHT = "width", "height"  # int64: pixels of the picture as it lay in the catalogue
 
 # Added by Transform.
-LABEL = "label"  # int64: index into the taxonomy's classes
+LABEL = "label"  # int64: index into the taxonomy's classes; `<column>_label` for each further column, -1 where missing
 REPEAT = "repeat"  # int64: how often a training example is used; 0 leaves it out
+
+
+def label_of_column(column: str) -> str:
+    """Returns the name of a further column's label, of the feature as well as of the model's output."""
+    return f"{column}_{LABEL}"

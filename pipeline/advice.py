@@ -35,6 +35,7 @@ def fits_of(inspection: Inspection) -> list[Fit]:
 def _fit(recipe: Recipe, inspection: Inspection) -> Fit:
     labels = recipe.labels
     fields = load_taxonomy(labels.taxonomy).fields if labels.taxonomy else (str(labels.column),)
+    fields += tuple(labels.columns)
     if obstacle := _unread(recipe, fields, inspection) or _vocabulary(recipe, fields, inspection):
         return Fit(recipe.name, obstacle=obstacle)
     if labels.taxonomy:
@@ -42,7 +43,7 @@ def _fit(recipe: Recipe, inspection: Inspection) -> Fit:
     else:
         values = inspection.rows.labels.get(str(labels.column), Counter())
         try:
-            taxonomy = taxonomy_of_values(labels, values)
+            taxonomy = taxonomy_of_values(labels.column or "articleType", labels, values)
         except FashionError as error:
             return Fit(recipe.name, obstacle=str(error))
         counts, classes = Counter[str](), taxonomy.classes

@@ -8,12 +8,11 @@ from components.digest import content_digest
 from components.ingest.catalogue import open_catalogue
 from components.ingest.formats import open_tables
 from components.ingest.judge import IngestSettings
-from components.ingest.labels import taxonomy_of
-from components.ingest.settings import Labels
+from components.ingest.labels import taxonomies_of
 from components.ingest.split import check_split
 from components.networks.profiles import weights_path
 from components.train.earlier import check_earlier
-from components.transform.taxonomy import Taxonomy
+from components.transform.taxonomy import Taxonomy, load_taxonomy
 from components.validate.reviewed import find_schema
 from pipeline.beam import beam_args
 from pipeline.paths import Paths
@@ -32,6 +31,7 @@ class Experiment:
         schema: the reviewed schema's file.
         schema_digest: of its content.
         weights: digest of the file or folder that `model.weights` names; "" where it names none.
+        tags: what assigns those of further columns, in the order of `taxonomies_of`.
     """
 
     recipe: Recipe
@@ -41,6 +41,7 @@ class Experiment:
     schema: Path
     schema_digest: str
     weights: str
+    tags: tuple[Taxonomy, ...] = ()
 
     @property
     def store(self) -> Path:
@@ -53,6 +54,7 @@ class Experiment:
             {
                 "recipe": self.recipe.as_yaml(),
                 "taxonomy": self.taxonomy.model_dump(mode="json"),
+                "tags": [tag.model_dump(mode="json") for tag in self.tags],
                 "data": str(self.paths.data),
                 "catalogue": self.catalogue,
             }
@@ -70,7 +72,7 @@ def check_experiment(recipe: Recipe) -> None:
     find_schema(recipe.validation.schema_file)
     check_earlier(recipe.model)
     if recipe.labels.taxonomy:
-        taxonomy_of(recipe.labels, Path())
+        load_taxonomy(recipe.labels.taxonomy)
 
 
 def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experiment:
@@ -88,22 +90,26 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
     check_experiment(recipe)
     if record:
         known = json.loads(record)
-        taxonomy, digest = Taxonomy.model_validate_json(json.dumps(known["taxonomy"])), known["catalogue"]
+        taxonomies = tuple(
+            Taxonomy.model_validate_json(json.dumps(each)) for each in (known["taxonomy"], *known["tags"])
+        )
+        digest = known["catalogue"]
     else:
         catalogue = open_catalogue(str(paths.data), recipe.catalogue)
         check_split(recipe.split, catalogue)
-        taxonomy, digest = taxonomy_of(recipe.labels, paths.data, recipe.catalogue), catalogue.digest()
+        taxonomies, digest = taxonomies_of(recipe.labels, paths.data, recipe.catalogue), catalogue.digest()
         settings = IngestSettings(catalogue=recipe.catalogue, split=recipe.split)
-        open_tables(catalogue, (*taxonomy.fields, *settings.together))  # which says what columns are missing
+        needed = (column for each in taxonomies for column in each.fields)
+        open_tables(catalogue, (*needed, *settings.together))  # which says what columns are missing
     schema = find_schema(recipe.validation.schema_file)
     weights = weights_path(recipe.model.backbone, recipe.model.weights)
-    return Experiment(
-        recipe, paths, taxonomy, digest, schema, content_digest(schema), content_digest(weights) if weights else ""
-    )
+    start = content_digest(weights) if weights else ""
+    main, *tags = taxonomies
+    return Experiment(recipe, paths, main, digest, schema, content_digest(schema), start, tuple(tags))
 
 
 def unread_experiment(recipe: Recipe, paths: Paths) -> Experiment:
     """Stands for an experiment in a package: what it names is elsewhere, and the graph's nodes do not depend on it."""
-    labels = recipe.labels if recipe.labels.taxonomy else Labels(taxonomy="six_class")
+    taxonomy = load_taxonomy(recipe.labels.taxonomy or "six_class")
     schema = find_schema(recipe.validation.schema_file)
-    return Experiment(recipe, paths, taxonomy_of(labels, paths.data), "", schema, content_digest(schema), "")
+    return Experiment(recipe, paths, taxonomy, "", schema, content_digest(schema), "")

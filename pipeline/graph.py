@@ -62,12 +62,17 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     reviewed = schema.outputs["schema"]
     statistics = statistics_node(examples, reviewed)
     validate = validate_node(statistics.outputs["statistics"], reviewed)
-    used = [*taxonomy.fields, *recipe.split.together, *([YEAR] if recipe.split.by == "year" else [])]
+    used = [
+        *taxonomy.fields,
+        *recipe.labels.columns,
+        *recipe.split.together,
+        *([YEAR] if recipe.split.by == "year" else []),
+    ]
     gate = gate_node(
         validate.outputs["anomalies"], quarantine, recipe.name, recipe.validation, classes, used,
         recipe.model.weights, experiment.weights,
     )  # fmt: skip
-    transform = transform_node(examples, reviewed, taxonomy, recipe.balance)
+    transform = transform_node(examples, reviewed, taxonomy, experiment.tags, recipe.balance)
     transform.add_upstream_node(gate)
     transformed = transform.outputs["transformed_examples"], transform.outputs["transform_graph"]
     config = _trainer_config(experiment)

@@ -7,30 +7,44 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from components.errors import CatalogueError, RecipeError
+from components.features import HIERARCHY, LabelColumn
 from components.ingest.catalogue import open_catalogue
-from components.ingest.settings import DEFAULT_LAYOUT, DRAFT, Labels, Layout
+from components.ingest.settings import DEFAULT_LAYOUT, DRAFT, Labels, Layout, Values
 from components.ingest.table import Row, read_rows
 from components.reading import choices
 from components.transform.taxonomy import Taxonomy, load_taxonomy, plain
 
 
-def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> Taxonomy:
-    """Returns what assigns the classes; the catalogue at `data` is looked at only where a column does.
+def taxonomies_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> tuple[Taxonomy, ...]:
+    """Returns what assigns the classes, the main column's first; the others' from fine to coarse.
+
+    The catalogue at `data` is looked at only where a column's values are the classes.
 
     Raises:
         RecipeError: there is no such taxonomy, or `merge` or `ignore` name values that the column does not have.
         CatalogueError: there is no catalogue, or its table cannot be read, lacks the column, or leaves fewer than two
             classes.
     """
-    if labels.taxonomy is not None:
-        return load_taxonomy(labels.taxonomy)
-    column = str(labels.column)
-    catalogue = open_catalogue(str(data), layout)
-    rows = (row for row in read_rows(catalogue, [column]) if isinstance(row, Row))
-    return taxonomy_of_values(labels, Counter(row.fields[column] for row in rows if column in row.fields))
+    main = (load_taxonomy(labels.taxonomy),) if labels.taxonomy else ()
+    columns: dict[LabelColumn, Values] = {labels.column: labels} if labels.column else {}
+    columns |= {name: labels.columns[name] for name in sorted(labels.columns, key=(*HIERARCHY, *labels.columns).index)}
+    if not columns:
+        return main
+    counts = {column: Counter[str]() for column in columns}
+    for row in read_rows(open_catalogue(str(data), layout), list(columns)):
+        fields = row.fields if isinstance(row, Row) else {}
+        for column in columns:
+            if column in fields:
+                counts[column][fields[column]] += 1
+    return (*main, *(taxonomy_of_values(name, values, counts[name]) for name, values in columns.items()))
 
 
-def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
+def taxonomy_of(labels: Labels, data: Path, layout: Layout = DEFAULT_LAYOUT) -> Taxonomy:
+    """Returns what assigns the main column's classes, see `taxonomies_of`."""
+    return taxonomies_of(labels, data, layout)[0]
+
+
+def taxonomy_of_values(column: LabelColumn, labels: Values, rows: Counter[str]) -> Taxonomy:
     """Chooses the classes of a column, given how many rows have each of its values.
 
     Values that differ in their Unicode form alone are of one class. Classes come in the order of their names. Of two
@@ -47,19 +61,19 @@ def taxonomy_of_values(labels: Labels, rows: Counter[str]) -> Taxonomy:
     classes = sorted(ranked[: labels.top])
     if len(classes) < 2:
         raise CatalogueError(
-            f"labels.column: {labels.column} holds {len(classes)} classes to learn, of {len(rows)} values, and there "
+            f"labels: {column} holds {len(classes)} classes to learn, of {len(rows)} values, and there "
             f"have to be two. Choose another column, or a smaller labels.minimum; or {DRAFT}"
         )
     try:
         return Taxonomy(
-            name=str(labels.column),
+            name=column,
             classes=tuple(classes),
-            column=labels.column,
+            column=column,
             values={value: name for value, name in sorted(class_of.items()) if name in classes},
         )
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise CatalogueError(f"labels.column {labels.column}: {reason}. Give it another with labels.merge.") from None
+        raise CatalogueError(f"labels: {column}: {reason}. Give it another with merge.") from None
 
 
 def _check_known(values: Iterable[str], known: Collection[str]) -> None:

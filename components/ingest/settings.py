@@ -2,14 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from components.errors import RecipeError
 from components.features import COLUMNS, LabelColumn
 from components.reading import choices, explain, read_mapping
-from components.settings import SPLITS, Count, Settings
+from components.settings import SPLITS, Count, Settings, Share
 
 # Ends every refusal that a draft would solve.
 DRAFT = "`fashion inspect DATA --draft DIR` writes a recipe for it."
@@ -84,13 +84,9 @@ def load_layout(path: Path) -> Layout:
         raise RecipeError(explain(error, Layout, path.name)) from None
 
 
-class Labels(Settings):
-    """Which class a product belongs to: by the rules of a taxonomy, or by the value of a column."""
+class Values(Settings):
+    """Which values of a column are classes."""
 
-    taxonomy: str | None = Field(default=None, description="name of a file in schema/taxonomies, or a path to one")
-    column: LabelColumn | None = Field(
-        default=None, description="in place of a taxonomy: its values in the catalogue are the classes"
-    )
     top: Count | None = Field(default=None, description="only the classes with most rows, this many")
     minimum: Count = Field(default=1, description="only classes with at least this many rows")
     merge: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(
@@ -101,14 +97,57 @@ class Labels(Settings):
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> "Labels":
+    def _once(self) -> Self:
+        merged = [value for values in self.merge.values() for value in values]
+        for value in {value for value in merged if merged.count(value) > 1 or value in self.ignore}:
+            raise ValueError(f"{value!r} is merged twice, or merged and ignored; name it once")
+        return self
+
+
+class Tag(Values):
+    """A further column that the model answers; a product without a value counts neither in training nor in its gate."""
+
+    weight: Annotated[float, Field(gt=0, le=10, description="of its loss, where the main column's is 1")] = 1.0
+    accuracy: Share = Field(default=0.0, description="on the test split, at least")
+    macro_f1: Share = Field(default=0.0, description="mean over the classes that occur in the test split, at least")
+
+
+class Labels(Values):
+    """Which class a product belongs to: by the rules of a taxonomy, or by the value of a column.
+
+    This is the main column, which balance, splits and gate are about. Further ones share its network.
+    """
+
+    taxonomy: str | None = Field(default=None, description="name of a file in schema/taxonomies, or a path to one")
+    column: LabelColumn | None = Field(
+        default=None, description="in place of a taxonomy: its values in the catalogue are the classes"
+    )
+    columns: dict[LabelColumn, Tag] = Field(
+        default={}, description="what else is answered; without taxonomy and column, the first is the main column"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_is_main(cls, given: Any) -> Any:
+        columns = given.get("columns") if isinstance(given, dict) else None
+        if not isinstance(columns, dict) or not columns or given.get("taxonomy") or given.get("column"):
+            return given
+        column, values = next(iter(columns.items()))
+        return {
+            **given,
+            **(values or {}),
+            "column": column,
+            "columns": {k: v for k, v in columns.items() if k != column},
+        }
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
         if bool(self.taxonomy) == bool(self.column):
             raise ValueError("give either taxonomy or column")
         if self.taxonomy and (self.top or self.minimum > 1 or self.merge or self.ignore):
             raise ValueError("top, minimum, merge and ignore go with column; in a taxonomy the rules say such things")
-        merged = [value for values in self.merge.values() for value in values]
-        for value in {value for value in merged if merged.count(value) > 1 or value in self.ignore}:
-            raise ValueError(f"{value!r} is merged twice, or merged and ignored; name it once")
+        if self.column in self.columns:
+            raise ValueError(f"{self.column} is the main column, and among columns too; name it once")
         return self
 
 

@@ -1,5 +1,8 @@
 """The stage that gives examples their labels, and how often they are used: the stock Transform."""
 
+import json
+from collections.abc import Sequence
+
 from tfx.components import Transform
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto.transform_pb2 import SplitsConfig
@@ -12,13 +15,16 @@ from components.transform.taxonomy import Taxonomy
 _CORE = "components.transform.preprocessing"
 
 
-def transform_node(examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonomy, balance: Balance) -> BaseNode:
+def transform_node(
+    examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonomy, tags: Sequence[Taxonomy], balance: Balance
+) -> BaseNode:
     """Makes the graph's node `transform`; `test` is not transformed, because the published model does that itself.
 
     Args:
         examples: ingest's.
         schema: the reviewed one.
         taxonomy: assigns the labels.
+        tags: assign those of further columns.
         balance: caps and repetitions, analysed on `train` alone.
     """
     return Transform(
@@ -27,6 +33,7 @@ def transform_node(examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonom
         preprocessing_fn=f"{_CORE}.preprocessing_fn",
         custom_config={
             "taxonomy": taxonomy.as_json(),
+            "tags": json.dumps([tag.model_dump(mode="json") for tag in tags]),
             "balance": balance.model_dump_json(),
             "code": code_digest(_CORE),
         },

@@ -6,8 +6,9 @@ from functools import reduce
 import apache_beam as beam
 import tensorflow as tf
 import tensorflow_transform as tft
+from pydantic import TypeAdapter
 
-from components.features import ID, IMAGE_BYTES, LABEL, REPEAT
+from components.features import ID, IMAGE_BYTES, LABEL, REPEAT, label_of_column
 from components.transform.balance import Hashes, Tally
 from components.transform.settings import Balance
 from components.transform.taxonomy import NO_LABEL, Conditions, Rule, Taxonomy
@@ -28,22 +29,27 @@ def preprocessing_fn(
     Args:
         inputs: the features ingest wrote; `id` and `image_bytes`, and those of the text columns the schema knows, all
             strings, one value an example. A missing text is an absent value.
-        custom_config: "taxonomy" and "balance", a `Taxonomy` and a `Balance` as JSON. Other keys only make the cache
-            see changes.
+        custom_config: "taxonomy", "tags" and "balance": a `Taxonomy`, a list of those of further columns, and a
+            `Balance`, as JSON. Other keys only make the cache see changes.
 
     Returns:
-        `id` and `image_bytes` as they came, string [n]; `label` int64 [n], -1 for an example of no class; `repeat`
-        int64 [n], balanced over the data that was analysed and 0 for an example of no class. Only training heeds it.
+        `id` and `image_bytes` as they came, string [n]; `label` int64 [n], -1 for an example of no class, and for each
+        further column `<column>_label` likewise; `repeat` int64 [n], balanced over the data that was analysed and 0
+        for an example of no class. Only training heeds it.
     """
     taxonomy = Taxonomy.model_validate_json(custom_config["taxonomy"])
+    tags = TypeAdapter(list[Taxonomy]).validate_json(custom_config["tags"])
     balance = Balance.model_validate_json(custom_config["balance"])
     ids = _dense(inputs[ID])
-    label = label_of(taxonomy, {column: _dense(inputs[column]) for column in taxonomy.fields if column in inputs}, ids)
+    read = {column for each in (taxonomy, *tags) for column in each.fields if column in inputs}
+    texts = {column: _dense(inputs[column]) for column in sorted(read)}
+    label = label_of(taxonomy, texts, ids)
     _write_classes(taxonomy, label)
     return {
         ID: ids,
         IMAGE_BYTES: _dense(inputs[IMAGE_BYTES]),
         LABEL: label,
+        **{label_of_column(tag.name): label_of(tag, texts, ids) for tag in tags},
         REPEAT: _repeat(label, ids, len(taxonomy.classes), balance),
     }
 

@@ -44,7 +44,7 @@ def compile_for_vertex(recipe: Recipe, image: str, out: Path, data: str | None, 
     for option, path in (("--data", data), ("--root", root)):
         if path is None or not path.startswith(_GCS):
             raise RecipeError(f"{option} {path}: Vertex AI mounts buckets at {_GCS}; give {_GCS}BUCKET/FOLDER")
-    if recipe.labels.taxonomy is None:
+    if recipe.labels.taxonomy is None or recipe.labels.columns:
         raise RecipeError("labels.column: the classes are read from the catalogue, which is not here; give a taxonomy")
     with quiet(Path(os.devnull)):  # TensorFlow has much to say at its import
         from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as runner

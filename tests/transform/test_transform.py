@@ -21,10 +21,12 @@ from tests.transform.test_taxonomy import PUBLISHED, real_rows
 from tests.transform.test_words import WORDS, spellings
 
 SIX = load_taxonomy("six_class")
+GENDER = Taxonomy(name="gender", classes=("Men", "Women"), column="gender", values={"Men": "Men", "Women": "Women"})
+TEXTS = (*SIX.fields, *GENDER.fields)
 SPEC = {
     "id": tf.io.FixedLenFeature([], tf.string),
     "image_bytes": tf.io.FixedLenFeature([], tf.string),
-    **{column: tf.io.VarLenFeature(tf.string) for column in SIX.fields},
+    **{column: tf.io.VarLenFeature(tf.string) for column in TEXTS},
 }
 PICTURE = b"\xff\xd8\xff\x00 not decoded here"
 SUB_CATEGORIES = {"topwear": "Topwear", "shoes": "Shoes", "underwear": "Innerwear", "none": "Bags"}
@@ -46,7 +48,7 @@ class Result(NamedTuple):
 
 
 def example(number: int, fields: Mapping[str, str]) -> dict[str, Any]:
-    texts = {column: [fields[column].encode()] if column in fields else [] for column in SIX.fields}
+    texts = {column: [fields[column].encode()] if column in fields else [] for column in TEXTS}
     return {"id": str(number).encode(), "image_bytes": PICTURE, **texts}
 
 
@@ -56,7 +58,8 @@ def products(counts: Mapping[str, int], start: int = 0) -> list[dict[str, Any]]:
 
 
 def preprocessing(balance: Balance) -> Callable[[dict[str, Any]], dict[str, tf.Tensor]]:
-    config = {"taxonomy": SIX.model_dump_json(), "balance": balance.model_dump_json(), "code": "0"}
+    tags = f"[{GENDER.model_dump_json()}]"
+    config = {"taxonomy": SIX.model_dump_json(), "tags": tags, "balance": balance.model_dump_json(), "code": "0"}
     return lambda inputs: preprocessing_fn(inputs, config)
 
 
@@ -234,11 +237,12 @@ def test_class_list_travels_with_the_graph_in_label_order(balanced):
 
 def test_saved_graph_labels_examples_it_has_not_seen(balanced):
     *_, graph = balanced
-    spec = {"id": SPEC["id"], **{column: SPEC[column] for column in SIX.fields}}
-    serialized = [serialize({"id": b"5", "subCategory": text}) for text in (b"Sandal", b"Eyewear", b"Bags")]
-    serialized.append(serialize({"id": b"6"}))
-    raw = tf.io.parse_example(serialized, spec)
-    assert graph.transform_features_layer()(raw)["label"].numpy().tolist() == [1, 5, -1, -1]
+    spec = {"id": SPEC["id"], **{column: SPEC[column] for column in TEXTS}}
+    texts = ({"subCategory": b"Sandal", "gender": b"Women"}, {"subCategory": b"Eyewear"}, {"gender": b"Men"}, {})
+    raw = tf.io.parse_example([serialize({"id": b"5", **values}) for values in texts], spec)
+    labelled = graph.transform_features_layer()(raw)
+    assert labelled["label"].numpy().tolist() == [1, 5, -1, -1]
+    assert labelled["gender_label"].numpy().tolist() == [1, -1, 0, -1]  # a missing value is no class
 
 
 def serialize(values: Mapping[str, bytes]) -> bytes:
