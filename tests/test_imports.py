@@ -45,6 +45,7 @@ LIGHT = (
     "pipeline.kubeflow.vertex",
     "pipeline.view",
     "fashion_client",
+    "fashion_client.answer_log",
     "serving.config_file",
     "serving.releases",
 )

@@ -39,7 +39,7 @@ def ask(inputs: Inputs, chosen: Iterable[Input], answers: Answers, model: str) -
     def sources(pool: Executor) -> Iterator[Source]:
         for each, content in _read_ahead(pool, inputs, chosen):
             under_way.append((each, content if isinstance(content, Fault) else None))
-            yield Source("", lambda content=content: _bytes(content))  # type: ignore[misc]
+            yield Source(str(each.name[-1]), lambda content=content: _bytes(content))  # type: ignore[misc]
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         for answer in answers(sources(pool)):

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def run_batch(
     beam_args: Sequence[str],
     overwrite: bool = False,
     top: int = TOP,
+    log: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Asks a model about every input.
 
@@ -64,6 +65,7 @@ def run_batch(
         beam_args: options of the Beam pipeline, e.g. `--runner=FnApiRunner`. Workers elsewhere have to see all folders.
         overwrite: whether an earlier batch in `out` is replaced.
         top: how many classes are named.
+        log: arguments of an `AnswerLog` that gets a sample of the answers.
 
     Raises:
         CatalogueError: the inputs cannot be read, there are none, or they changed meanwhile.
@@ -84,7 +86,7 @@ def run_batch(
         folder = out.absolute().parent / f".{out.name}.unfinished"
         _begin(folder, job)
         rows = Format(form, inputs.columns, top=top)
-        batch = Batch(inputs, sum(1 for _ in inputs), model_dir.absolute(), job["model"], rows, folder)
+        batch = Batch(inputs, sum(1 for _ in inputs), model_dir.absolute(), job["model"], rows, folder, log)
         resumed = batch.answered
         _run(batch, beam_args)
         outcome = _outcome(batch, resumed)

@@ -34,7 +34,10 @@ Answered = tuple[int, list[Row]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What every step knows: how many inputs there are, whom to ask, and the folder, seen by all workers."""
+    """What every step knows: how many inputs there are, whom to ask, and the folder, seen by all workers.
+
+    `log` holds the arguments of an `AnswerLog`, in a folder that all workers see; None logs nothing.
+    """
 
     inputs: Inputs
     count: int
@@ -42,6 +45,7 @@ class Batch:
     model: str
     format: Format
     folder: Path
+    log: Mapping[str, Any] | None = None
 
     @property
     def files(self) -> list[Path]:
@@ -93,7 +97,12 @@ class SavedModelHandler(ModelHandler[Shard, Answered, Client]):
     def load_model(self) -> Client:
         from serving.local_model import LocalModel
 
-        return LocalModel(self._batch.model_dir, Batches(rows=_PER_RUN, parallel=1))
+        model = LocalModel(self._batch.model_dir, Batches(rows=_PER_RUN, parallel=1))
+        if self._batch.log is not None:
+            from fashion_client.answer_log import AnswerLog
+
+            model.log = AnswerLog(**self._batch.log)
+        return model
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         return {"max_batch_size": 1}  # a shard is a batch
@@ -107,4 +116,6 @@ class SavedModelHandler(ModelHandler[Shard, Answered, Client]):
                 rows.append(row)
                 self._done += 1
                 report("rows", self._done, self._batch.count)
+            if model.log is not None:
+                model.log.flush()  # a worker is not told when it ends
             yield number, rows

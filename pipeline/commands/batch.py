@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from pipeline.commands import PATH, Command
+from pipeline.commands.answer_log import logs_answers
 from pipeline.commands.predict import INPUTS, MODEL, TOP_CLASSES
 
 EXIT_CODES = """
@@ -28,9 +29,11 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @click.option("--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]")
+@logs_answers
 def batch(
-    images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str, **model: Any
-) -> None:
+    images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str,
+    log_answers: dict[str, Any] | None, **model: Any,
+) -> None:  # fmt: skip
     """Ask a model about every product of a catalogue, or about pictures.
 
     No server is needed. --out gets files of about a thousand lines, with the columns of `fashion predict`: one for each
@@ -73,7 +76,7 @@ def batch(
             began = time.monotonic()
             view.started("batch")
             with listen(view.progress):
-                done = run_batch(inputs, folder, out, form, beam_args, overwrite, top)
+                done = run_batch(inputs, folder, out, form, beam_args, overwrite, top, log_answers)
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)

@@ -3,12 +3,13 @@
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from components.errors import FashionError
 from pipeline.commands import PATH, Command
+from pipeline.commands.answer_log import logs_answers
 
 if TYPE_CHECKING:
     from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
@@ -78,12 +79,14 @@ class ServeError(FashionError):
     show_default=True,
     help="Seconds that running requests have to end in when the server is stopped; the rest get UNAVAILABLE.",
 )
+@logs_answers
 @click.option("--verbose", is_flag=True, help="Log every request that is refused.")
 def serve(
     model_base: Path | None, model_config: Path | None, model_name: str | None, model_path: Path | None, host: str,
     rest_port: int, grpc_port: int, batching: bool, batching_parameters: Path | None, poll_seconds: float, threads: int,
     max_request_mb: float, max_picture_mb: float, max_rows: int, max_waiting: int, max_waiting_mb: float,
     max_connections: int, cors: bool, rest_timeout: float, grace: float, verbose: bool,
+    log_answers: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Serve models over REST and gRPC, as TensorFlow Serving does.
 
@@ -95,6 +98,7 @@ def serve(
       fashion serve --model-base runs/serving/six_class    one of them
       fashion serve --model-config models.config --cors
       fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8
+      fashion serve --log-answers answers --sample 0.1     for fashion monitor
     """
     _check_sources(model_base, model_config, model_name, model_path)
     from pipeline.view import quiet
@@ -106,6 +110,8 @@ def serve(
         handler.addFilter(Repeats())
     logging.getLogger("serving").setLevel(logging.DEBUG if verbose else logging.INFO)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what concerns a model or a request, the server says itself
+    if log_answers:
+        from fashion_client.answer_log import AnswerLog
     with without_keras(), quiet(Path(os.devnull)):  # at its import TensorFlow heeds no level
         from serving.server.app import CannotListen, Network, run_server
         from serving.server.config import Options
@@ -121,6 +127,7 @@ def serve(
             limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE), waiting=max_waiting,
                           waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE)),
             ready=_announce,
+            log=AnswerLog(**log_answers) if log_answers else None,
         )  # fmt: skip
     except (CannotListen, ServingError) as error:
         raise ServeError(str(error)) from error

@@ -1,18 +1,22 @@
 """The interface that all clients share, and `connect`, which makes one for an address."""
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fashion_client.answers import EMBED, PREDICT, Answer, Embedding, Metadata, Prediction, Question, VersionStatus
-from fashion_client.errors import InvalidRequest, ProtocolError
+from fashion_client.errors import ClientError, InvalidRequest, ProtocolError
 from fashion_client.options import Batches, Retries, Timeouts
 from fashion_client.pictures import Encoded, Picture, encode
+
+if TYPE_CHECKING:
+    from fashion_client.answer_log import AnswerLog
 
 INPUT = "image_bytes"  # of every signature that is asked
 
@@ -44,12 +48,18 @@ class Client(ABC):
     numpy or Pillow, or a `Source`. Models read JPEG and PNG; with Pillow, pictures in WebP, AVIF, GIF, BMP, TIFF and
     HEIC are sent as JPEG. One that cannot be read, or that the model or the server refuses, gets an answer with an
     `error`, and the others are not touched.
+
+    Attributes:
+        log: gets a sample of the predictions; it stays open when the client is closed. None logs nothing.
     """
 
     def __init__(self, where: str, batches: Batches) -> None:
         self.where = where
+        self.log: AnswerLog | None = None
         self._batches = batches
         self._checked: set[str] = set()
+        self._known_version: dict[str, Any] = {}
+        self._known_until = 0.0
 
     def __enter__(self) -> "Client":
         return self
@@ -134,7 +144,14 @@ class Client(ABC):
 
     def _ask(self, question: Question[Answer], batch: Sequence[Encoded]) -> list[Answer]:
         readable = [picture for picture in batch if picture.error is None]
-        answers = iter(self._ask_server(question, readable) if readable else ())
+        began = time.monotonic()
+        try:
+            answered = self._ask_server(question, readable) if readable else []
+        except ClientError as error:
+            self._note(readable, [question.failed(picture.source, str(error)) for picture in readable], began)
+            raise
+        self._note(readable, answered, began)
+        answers = iter(answered)
         return [
             next(answers) if picture.error is None else question.failed(picture.source, picture.error)
             for picture in batch
@@ -153,6 +170,31 @@ class Client(ABC):
             middle = len(batch) // 2
             return [*self._ask_server(question, batch[:middle]), *self._ask_server(question, batch[middle:])]
         return question.answers(self.where, [picture.source for picture in batch], outputs)
+
+    def _note(self, batch: Sequence[Encoded], answers: Sequence[Any], began: float) -> None:
+        """Logs a sample of predictions; embeddings are not logged."""
+        if self.log is None or not answers or not isinstance(answers[0], Prediction):
+            return
+        latency = 1000 * (time.monotonic() - began)
+        for number in self.log.draw(len(answers)):
+            answer = answers[number]
+            self.log.offer(
+                {
+                    "about": self._about, "product": answer.source, "latency_ms": latency, "error": answer.error,
+                    "label": answer.label, "confidence": answer.confidence,
+                    "top": [{"label": label, "confidence": score} for label, score in answer.top],
+                    "outside": getattr(answer, "outside", None), "decision": getattr(answer, "decision", None),
+                    "picture": batch[number].data,
+                }
+            )  # fmt: skip
+
+    def _about(self) -> Mapping[str, Any]:
+        """Which version answers; asked for once a minute, for over REST an answer does not say."""
+        if time.monotonic() > self._known_until:
+            known = self.metadata()
+            self._known_version = {"model": known.model, "version": known.version}
+            self._known_until = time.monotonic() + 60.0
+        return self._known_version
 
     def _check(self, signature: str) -> None:
         """Raises the error if it is the model that is at fault and not a picture: then none would be answered."""
@@ -174,6 +216,7 @@ def connect(
     retries: Retries | None = None,
     batches: Batches | None = None,
     headers: Mapping[str, str] | None = None,
+    log: "AnswerLog | None" = None,
 ) -> Client:
     """Makes a client for one model of a server. Nothing is sent before the first question.
 
@@ -190,6 +233,7 @@ def connect(
         retries: how often to try.
         batches: how much to send at once.
         headers: are sent with each request, as credentials for a gateway.
+        log: gets a sample of the predictions, see `fashion_client.answer_log`.
 
     Raises:
         ValueError: the address or another argument is of no use.
@@ -199,13 +243,17 @@ def connect(
     options = (asked, timeouts or Timeouts(), retries or Retries(), batches or Batches(), headers or {})
     if not url.hostname or url.port == 0 or url.query or url.fragment or url.username:
         raise ValueError(f"'{address}' is not an address: give one like http://localhost:8501 or grpc://localhost:8500")
+    client: Client
     # Both are imported late: a program that uses one need not load the other.
     if url.scheme in ("http", "https"):
         from fashion_client.rest import RestClient
 
-        return RestClient(address, *options)
-    if url.scheme in ("grpc", "grpcs") and url.path in ("", "/"):
+        client = RestClient(address, *options)
+    elif url.scheme in ("grpc", "grpcs") and url.path in ("", "/"):
         from fashion_client.rpc import GrpcClient
 
-        return GrpcClient(address, *options)
-    raise ValueError(f"'{address}' is not an address: it has to begin with http://, https://, grpc:// or grpcs://")
+        client = GrpcClient(address, *options)
+    else:
+        raise ValueError(f"'{address}' is not an address: it has to begin with http://, https://, grpc:// or grpcs://")
+    client.log = log
+    return client

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from aiohttp import web
@@ -26,6 +26,9 @@ from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager
 from serving.server.metrics import Metrics
 from serving.server.rest_api import RestApi
+
+if TYPE_CHECKING:
+    from fashion_client.answer_log import AnswerLog
 
 _log = logging.getLogger(__name__)
 
@@ -85,11 +88,13 @@ async def serve(
     limits: Limits,
     ready: Callable[[Listening], None],
     closing: asyncio.Event,
+    log: "AnswerLog | None" = None,
 ) -> bool:
     """Serves until `closing` is set, then lets running requests end and refuses new ones.
 
     Both faces answer from the start, so that health can be asked for while models load; a model is there once it is
-    loaded. `ready` is called once, when the models found at the start are; `closing` is set from this event loop.
+    loaded. `ready` is called once, when the models found at the start are; `closing` is set from this event loop. `log`
+    gets a sample of the answers.
 
     Returns:
         Whether all work has ended. If not, a thread is still in TensorFlow with what nobody waits for any more.
@@ -98,7 +103,7 @@ async def serve(
         CannotListen: a port is taken, or the host is none of this machine.
     """
     metrics, waiting = Metrics(), Waiting(limits)
-    manager = ModelManager(config, options, metrics)
+    manager = ModelManager(config, options, metrics, log)
     most = connection_limit(network.connections)
     connections = Connections(most)
     rest = RestApi(
@@ -145,6 +150,7 @@ def run_server(
     network: Network,
     limits: Limits,
     ready: Callable[[Listening], None],
+    log: "AnswerLog | None" = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, as `serve` does; a second signal ends the process at once.
 
@@ -166,9 +172,12 @@ def run_server(
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, stop)
-        return await serve(config, options, network=network, limits=limits, ready=ready, closing=closing)
+        return await serve(config, options, network=network, limits=limits, ready=ready, closing=closing, log=log)
 
-    if not asyncio.run(main()):
+    ended = asyncio.run(main())
+    if log is not None:
+        log.close()
+    if not ended:
         # TensorFlow cannot be interrupted, and Python would not end before its threads do.
         logging.shutdown()
         sys.stdout.flush()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -15,7 +16,7 @@ from serving.server.connections import HEADER_SECONDS
 from serving.server.errors import ServingError, invalid, not_found, unserved
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
-from serving.server.manager import ModelManager, Spec
+from serving.server.manager import CALLER, MOST_SAID, ModelManager, Spec
 from serving.server.messages import (
     SIGNATURE_DEF,
     array_bytes,
@@ -113,10 +114,10 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def Predict(self, request: Any, context: Context) -> Any:
         # A deadline that has passed arrives here as a cancellation, when gRPC has told the client already.
         with self._metrics.request(self._manager.known(request.model_spec.name), "GRPC", context.time_remaining):
-            return await self._predict(request)
+            return await self._predict(request, _caller(context))
 
-    async def _predict(self, request: Any) -> Any:
-        spec = _spec(request)
+    async def _predict(self, request: Any, caller: dict[str, str]) -> Any:
+        spec = replace(_spec(request), caller=caller)
         self._manager.signatures(spec)  # there has to be such a model, whatever it is asked
         size = sum(array_bytes(name, tensor, self._limits) for name, tensor in request.inputs.items())
         inputs = await maybe_off_loop(
@@ -190,6 +191,12 @@ class _Health(health_pb2_grpc.HealthServicer):
             except ServingError:
                 return int(responses.SERVICE_UNKNOWN)
         return int(responses.SERVING if serves else responses.NOT_SERVING)
+
+
+def _caller(context: Context) -> dict[str, str]:
+    """What the caller says of the request, see `CALLER`."""
+    sent = dict(context.invocation_metadata() or ())
+    return {field: str(sent[name])[:MOST_SAID] for name, field in CALLER.items() if name in sent}
 
 
 def _spec(request: Any) -> Spec:

@@ -1,22 +1,32 @@
 """All models of a server: which version answers a request, and how a new configuration comes to count."""
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from serving.server.config import ModelServerConfig, Options, models_of
-from serving.server.errors import invalid, not_found, shutting_down
+from serving.server.errors import ServingError, invalid, not_found, shutting_down
 from serving.server.lifecycle import Version, VersionStatus
 from serving.server.metrics import Metrics
 from serving.server.rows import Arrays
 from serving.server.runner import Runner
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.served_models import ServedModels, require_available
+from serving.server.watch import Watch
+
+if TYPE_CHECKING:
+    from fashion_client.answer_log import AnswerLog
 
 __all__ = ["Answer", "ModelManager", "Spec", "VersionStatus"]
+
+# Headers, and metadata of gRPC, by which a caller says what a request is about, to columns of the log. Between the ids
+# of several rows' products are commas.
+CALLER = {"x-request-id": "request", "x-product-id": "product"}
+MOST_SAID = 16_384  # characters of each
 
 
 @dataclass(frozen=True)
@@ -28,12 +38,14 @@ class Spec:
         version: its number; None for the newest that serves, or the one of `label`.
         label: of the version; None if there is none.
         signature: its name; "" for serving_default.
+        caller: what the caller said of the request, for the log, see `CALLER`.
     """
 
     name: str
     version: int | None = None
     label: str | None = None
     signature: str = ""
+    caller: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,16 @@ class Answer:
 class ModelManager:
     """Serves the models of a configuration. All methods are to be called from one event loop."""
 
-    def __init__(self, config: ModelServerConfig, options: Options, metrics: Metrics) -> None:
-        """Starts nothing.
+    def __init__(
+        self, config: ModelServerConfig, options: Options, metrics: Metrics, log: "AnswerLog | None" = None
+    ) -> None:
+        """Starts nothing. `log` gets a sample of the answers.
 
         Raises:
             ServingError: the configuration makes no sense.
         """
         self._models = ServedModels(models_of(config), options, metrics)
-        self._metrics = metrics
+        self._watch = Watch(metrics, log)
         self._runner = Runner(options, metrics)
         self._running: set[asyncio.Task[dict[str, np.ndarray]]] = set()
         self._stopped = self._impatient = False
@@ -153,7 +167,14 @@ class ModelManager:
         self._refuse_if_stopped()
         version, signature = self._find(spec), spec.signature or DEFAULT_SIGNATURE
         version.servable.check(signature, inputs, output_filter)
-        outputs = await self._run(version, signature, inputs)
+        about = {"model": spec.name, "version": version.number, **spec.caller}
+        began = time.monotonic()
+        try:
+            outputs = await self._run(version, signature, inputs)
+        except ServingError as error:
+            self._watch.failed(about, inputs, began, f"{error.code.name}: {error.message}")
+            raise
+        self._watch.answered(about, inputs, outputs, began)
         wanted = output_filter or outputs
         return Answer(version.number, signature, {name: outputs[name] for name in wanted})
 

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from serving.server.errors import ServingError
 
+if TYPE_CHECKING:
+    from fashion_client.answer_log import AnswerLog
+
 _LATENCY_MICROSECONDS = tuple(10 * 1.8**power for power in range(32))
 _ROWS = tuple(2**power for power in range(11))
+_CONFIDENCE = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 _CREATED = re.compile(rb"^(# (HELP|TYPE) )?[\w:]+_created[ {]")
 _TOTAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?:tensorflow:[\w:]+)_total\b")
@@ -56,6 +61,20 @@ class Metrics:
         self.available = gauge(
             "fashion_version_available", "1 for each version that serves.", ["model_name", "version"]
         )
+        self.answers = counter(
+            "fashion_answers",
+            "Pictures by what was said; '' beside an error.",
+            ["model_name", "label", "decision"],
+        )
+        self.confidence = Histogram(
+            "fashion_answer_confidence", "Of the label.", ["model_name"], buckets=_CONFIDENCE, registry=registry
+        )
+
+    def watch_log(self, log: "AnswerLog") -> None:
+        """Shows what became of the rows of a log of answers."""
+        rows = Gauge("fashion_answer_log_rows", "Rows of the log of answers.", ["outcome"], registry=self._registry)
+        for outcome in ("written", "dropped", "failed"):
+            rows.labels(outcome).set_function(partial(getattr, log, outcome))
 
     @contextmanager
     def request(self, model: str, entrypoint: str, left: Callable[[], float | None] | None = None) -> Iterator[None]:

@@ -14,7 +14,7 @@ from aiohttp import web
 from serving.server.connections import Connections
 from serving.server.errors import RequestTooLarge, ServingError, http_status, invalid, unmet, unserved
 from serving.server.limits import Limits, Waiting
-from serving.server.manager import ModelManager, Spec
+from serving.server.manager import CALLER, MOST_SAID, ModelManager, Spec
 from serving.server.messages import fields_of, metadata_fields, metadata_message, status_message
 from serving.server.metrics import Metrics
 from serving.server.rest_answer import write_outputs
@@ -140,7 +140,8 @@ class RestApi:
     async def _answered(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
         large = len(body) > OFF_LOOP_FROM
         document = await maybe_off_loop(large, parse_request, body, self._limits)
-        spec = replace(spec, signature=signature_of(document))
+        sent = {field: request.headers[name][:MOST_SAID] for name, field in CALLER.items() if name in request.headers}
+        spec = replace(spec, signature=signature_of(document), caller=sent)
         declared = self._declared(spec)
         inputs, by_row = await maybe_off_loop(large, read_inputs, document, declared, self._limits)
         del body, document  # what is waited for now may take long

@@ -1,0 +1,87 @@
+"""What is kept of answers about pictures: counts for Prometheus, and a sample for the log."""
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from serving.server.metrics import Metrics
+from serving.server.rows import Arrays
+
+if TYPE_CHECKING:
+    from fashion_client.answer_log import AnswerLog
+
+_PICTURES = "image_bytes"  # the input whose rows are encoded pictures
+_WIDTH = 64  # numbers of a projection
+_FLOOR = 1e-6  # below which probabilities are noise
+
+
+class Watch:
+    """Sees every answer once. Its methods take microseconds, and never fail."""
+
+    def __init__(self, metrics: Metrics, log: "AnswerLog | None" = None) -> None:
+        self._metrics, self._log = metrics, log
+        if log is not None:
+            metrics.watch_log(log)
+
+    def answered(self, about: dict[str, Any], inputs: Arrays, outputs: Arrays, began: float) -> None:
+        """Counts and logs an answer by `serving_default`, or one with the same outputs; passes over any other.
+
+        Args:
+            about: `model`, `version`, and, where they were sent, `request` and `product`, with a comma between rows.
+            inputs: of the request.
+            outputs: all that the model gave.
+            began: when the request came, by `time.monotonic`.
+        """
+        if not {"label", "confidence", "error"} <= set(outputs) or outputs["label"].ndim != 1:
+            return
+        decisions = outputs.get("decision", np.full(len(outputs["label"]), b"", object))
+        for (label, decision), count in Counter(zip(outputs["label"], decisions, strict=True)).items():
+            self._metrics.answers.labels(about["model"], _text(label), _text(decision)).inc(count)
+        confidence = self._metrics.confidence.labels(about["model"])
+        for score in outputs["confidence"].tolist():
+            confidence.observe(score)
+        self._offer(about, inputs, began, outputs)
+
+    def failed(self, about: dict[str, Any], inputs: Arrays, began: float, message: str) -> None:
+        """Logs pictures of a request that failed as a whole."""
+        self._offer(about, inputs, began, {}, message)
+
+    def _offer(self, about: dict[str, Any], inputs: Arrays, began: float, outputs: Arrays, error: str = "") -> None:
+        pictures = inputs.get(_PICTURES)
+        if self._log is None or pictures is None or pictures.ndim != 1:
+            return
+        latency, products = 1000 * (time.monotonic() - began), about.get("product", "").split(",")
+        for number in self._log.draw(len(pictures)):
+            row = {**about, "latency_ms": latency, "error": error or None, "picture": bytes(pictures[number])}
+            row["product"] = products[number].strip() or None if len(products) == len(pictures) else None
+            self._log.offer(row | _columns({name: values[number] for name, values in outputs.items()}))
+
+
+def _columns(row: dict[str, Any]) -> dict[str, Any]:
+    if not row:
+        return {}
+    columns: dict[str, Any] = {name: _text(row[name]) or None for name in ("label", "decision", "error") if name in row}
+    columns |= {name: float(row[name]) for name in ("confidence", "outside") if name in row}
+    if "top_labels" in row:
+        pairs = zip(row["top_labels"], row["top_scores"].tolist(), strict=True)
+        columns["top"] = [{"label": _text(label), "confidence": score} for label, score in pairs]
+    if "probabilities" in row and not columns["error"]:
+        columns["projection"] = _projected(row["probabilities"])
+    return columns
+
+
+def _projected(probabilities: np.ndarray) -> list[float]:
+    """At most 64 numbers: the logarithms of the probabilities, of more classes a random projection that never changes.
+
+    They are as much of the embedding as the answer holds: to know it whole the network would have to run again.
+    """
+    logs: np.ndarray = np.log(np.maximum(probabilities, _FLOOR))
+    if len(logs) > _WIDTH:
+        logs = logs @ np.random.default_rng(0).standard_normal((len(logs), _WIDTH)) / np.sqrt(_WIDTH)
+    return logs.astype(np.float32).tolist()
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
