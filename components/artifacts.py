@@ -9,7 +9,7 @@ class Quarantine(Artifact):
     `quarantine.csv`: row, id, reason, detail, one line for each row that could not be used.
     `unmapped.csv`: row, id, masterCategory, subCategory, articleType, one line for each row outside the taxonomy.
     `summary.json`: counts of rows, examples by split and class, repaired by kind, quarantined by
-    reason, unmapped by article type, and of near-identical pictures.
+    reason, unmapped by article type, of near-identical pictures, and of examples that are outside the taxonomy.
     `members.parquet`: which products are in which split, see `components.ingest.members`.
     """
 

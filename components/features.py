@@ -22,6 +22,7 @@ WIDTH, HEIGHT = "width", "height"  # int64: pixels of the picture as it lay in t
 
 # Added by Transform.
 LABEL = "label"  # int64: index into the taxonomy's classes; `<column>_label` for each further column, -1 where missing
+KIND = "kind"  # bytes: what a product is, in words, where a recipe has `outside`
 REPEAT = "repeat"  # int64: how often a training example is used; 0 leaves it out
 
 

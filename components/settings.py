@@ -13,6 +13,13 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
 SPLITS = ("train", "eval", "test")
+# Of products that are of no class, where the recipe has `outside`; in the same order.
+OUTSIDE_SPLITS = ("outside_train", "outside_eval", "outside_test")
+
+
+def with_outside(*splits: str, outside: bool) -> list[str]:
+    """Names of splits, and of what is of no class beside each where there is any."""
+    return [*splits, *(OUTSIDE_SPLITS[SPLITS.index(split)] for split in splits if outside)]
 
 
 class Settings(BaseModel):

@@ -98,9 +98,9 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
         catalogue = open_catalogue(str(paths.data), recipe.catalogue)
         check_split(recipe.split, catalogue)
         taxonomies, digest = taxonomies_of(recipe.labels, paths.data, recipe.catalogue), catalogue.digest()
-        settings = IngestSettings(catalogue=recipe.catalogue, split=recipe.split)
+        settings = IngestSettings(catalogue=recipe.catalogue, split=recipe.split, outside=recipe.outside)
         needed = (column for each in taxonomies for column in each.fields)
-        open_tables(catalogue, (*needed, *settings.together))  # which says what columns are missing
+        open_tables(catalogue, (*needed, *settings.kept))  # which says what columns are missing
     schema = find_schema(recipe.validation.schema_file)
     weights = weights_path(recipe.model.backbone, recipe.model.weights)
     start = content_digest(weights) if weights else ""

@@ -55,7 +55,9 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         experiment.taxonomy,
         experiment.taxonomy.classes,
     )
-    settings = IngestSettings(catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split)
+    settings = IngestSettings(
+        catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split, outside=recipe.outside
+    )
     ingest = ingest_node(paths.data, experiment.catalogue, settings, taxonomy)
     examples, quarantine = ingest.outputs["examples"], ingest.outputs["quarantine"]
     schema = schema_node(experiment.schema, experiment.schema_digest)
@@ -72,7 +74,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         validate.outputs["anomalies"], quarantine, recipe.name, recipe.validation, classes, used,
         recipe.model.weights, experiment.weights,
     )  # fmt: skip
-    transform = transform_node(examples, reviewed, taxonomy, experiment.tags, recipe.balance)
+    transform = transform_node(examples, reviewed, taxonomy, experiment.tags, recipe.balance, recipe.outside)
     transform.add_upstream_node(gate)
     transformed = transform.outputs["transformed_examples"], transform.outputs["transform_graph"]
     config = _trainer_config(experiment)
@@ -101,5 +103,6 @@ def _trainer_config(experiment: Experiment) -> TrainerConfig:
         decode_bytes=recipe.serving.decode_bytes,
         classes=experiment.taxonomy.classes,
         work=str(experiment.paths.work),
+        outside=recipe.outside is not None,
         start=experiment.weights,
     )

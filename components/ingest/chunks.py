@@ -21,11 +21,12 @@ from tfx.dsl.io import fileio
 from components.ingest.example import serialized
 from components.ingest.faults import Fault
 from components.ingest.judge import IngestSettings, Product, columns_of, judge, judge_further
+from components.ingest.outsiders import Draw
 from components.ingest.source import Catalogue
 from components.ingest.table import Row, read_rows
 from components.ingest.tally import Tally, merged
 from components.progress import report
-from components.transform.taxonomy import Taxonomy
+from components.transform.taxonomy import NO_CLASS, Taxonomy
 
 ROWS_PER_CHUNK = 2048
 
@@ -39,7 +40,10 @@ Judged = tuple[Tally, NDArray[np.void]]  # of a chunk; its products, of `product
 
 @dataclass(frozen=True)
 class Ingest:
-    """What every step knows: where to read, how to judge, where to write, how many rows there are, and are not."""
+    """What every step knows: where to read, how to judge, where to write, how many rows there are, and are not.
+
+    `drawn` says which rows of no class are read; None where the recipe wants none.
+    """
 
     catalogue: Catalogue
     taxonomy: Taxonomy
@@ -48,11 +52,12 @@ class Ingest:
     scratch: str
     quarantine: str
     rows: int
+    drawn: Draw | None = None
     passed: Mapping[str, int] = field(default_factory=dict)
 
     def table(self, passed: Counter[str] | None = None) -> Iterator[Row | Fault]:
         """Reads the rows, from the first; counts those that are passed over."""
-        return read_rows(self.catalogue, self.taxonomy.fields, self.settings.together, passed)
+        return read_rows(self.catalogue, self.taxonomy.fields, self.settings.kept, passed)
 
     def scratch_file(self, chunk: int) -> str:
         """Where the examples of a chunk lie, one after the other, until they are written to their splits."""
@@ -115,20 +120,24 @@ class JudgeAndWrite(beam.DoFn):
         """The tally of some rows, and their products with an example each."""
         job, tally, products = self._job, Tally(), []
         for row in rows:
-            outcome = row if isinstance(row, Fault) else judge(row, job.catalogue, job.taxonomy, job.settings)
+            outcome = (
+                row if isinstance(row, Fault) else judge(row, job.catalogue, job.taxonomy, job.settings, job.drawn)
+            )
             tally.add(outcome)
             if isinstance(row, Row):
                 tally.repaired.update(row.repaired)
             if isinstance(outcome, Product):
                 products += [outcome, *self._further(outcome, tally)]
         examples = [serialized(product) for product in products]
-        columns = columns_of(products, job.taxonomy, job.settings.together)
+        columns = columns_of(products, job.taxonomy, job.settings.together, job.drawn)
         columns["length"] = list(map(len, examples))
         return tally, columns, examples
 
     def _further(self, product: Product, tally: Tally) -> Iterator[Product]:
         """The examples of a product's other pictures, where the recipe takes them; they are counted in any case."""
         job = self._job
+        if product.class_name == NO_CLASS:  # of which the main picture is enough
+            return
         names = job.catalogue.picture_names(product.row)[1:]
         tally.further += len(names)
         if job.settings.catalogue.pictures == "all":

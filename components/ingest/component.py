@@ -22,11 +22,12 @@ from components.digest import code_digest
 from components.errors import CatalogueError
 from components.ingest.catalogue import open_catalogue
 from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
-from components.ingest.judge import IngestSettings
+from components.ingest.judge import IngestSettings, is_outside
+from components.ingest.outsiders import draw
 from components.ingest.settings import DRAFT
 from components.ingest.shards import SUMMARY_FILE, Divide, WriteShard
 from components.ingest.split import check_split
-from components.settings import SPLITS
+from components.settings import SPLITS, with_outside
 from components.transform.taxonomy import Taxonomy
 
 
@@ -55,7 +56,8 @@ def CatalogueExampleGen(
     """Turns a catalogue into examples; stock ExampleGens fail on one bad row and do not read pictures.
 
     Args:
-        examples: splits train, eval and test; features as `components.features` lists them.
+        examples: splits train, eval and test, and `OUTSIDE_SPLITS` where the settings have `outside`; features as
+            `components.features` lists them.
         quarantine: the rows left out, all counts, and the members of the splits.
         data: path of the catalogue's folder or zip, readable by every Beam worker.
         digest: the catalogue's `digest()`; a changed catalogue is a changed parameter, which the cache sees. "" where
@@ -68,25 +70,23 @@ def CatalogueExampleGen(
     Raises:
         CatalogueError: the catalogue as a whole cannot be read, it has changed since its digest was read, or none of
             its rows became an example.
-        RecipeError: the recipe wants a split that the catalogue does not have.
+        RecipeError: the recipe wants a split that the catalogue does not have, or names a kind that it does not have.
     """
     rules, chosen = Taxonomy.model_validate_json(taxonomy), IngestSettings.model_validate_json(settings)
     catalogue = open_catalogue(data, chosen.catalogue)
     check_split(chosen.split, catalogue)
     digest = digest or catalogue.digest()
-    _describe(examples, digest)
-    split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in SPLITS}
+    splits = with_outside(*SPLITS, outside=chosen.outside is not None)
+    _describe(examples, digest, splits)
+    split_folders = {split: artifact_utils.get_split_uri([examples], split) for split in splits}
     scratch = posixpath.join(examples.uri, "scratch")
     for folder in (*split_folders.values(), scratch, quarantine.uri):
         fileio.makedirs(folder)
-    # Beam wraps what its workers raise, so the table is read once before: faults of the whole table are said plainly.
-    job = Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0)
-    passed = Counter[str]()
-    rows = sum(1 for _ in job.table(passed))
-    if not rows:
+    job = _with_counts(Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0))
+    if not job.rows:
         raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
     with beam_pipeline as pipeline:
-        _ingest(pipeline, dataclasses.replace(job, rows=rows, passed=passed))
+        _ingest(pipeline, job)
     fileio.rmtree(scratch)
     # Opened again: a zip that is open stays the file it was, whatever lies there by now.
     if open_catalogue(data, chosen.catalogue).digest() != digest:
@@ -96,6 +96,18 @@ def CatalogueExampleGen(
     with fileio.open(posixpath.join(quarantine.uri, SUMMARY_FILE)) as file:
         summary = json.load(file)
     _check(summary, data)
+
+
+def _with_counts(job: Ingest) -> Ingest:
+    """Reads the table once before Beam does, which wraps what workers raise: faults of the whole are said plainly."""
+    passed, outside = Counter[str](), job.settings.outside
+    rows, outsiders = 0, []
+    for row in job.table(passed):
+        rows += 1
+        if outside and is_outside(row, job.taxonomy):
+            outsiders.append((row.id, row.fields.get(outside.kind, "")))
+    drawn = draw(outsiders, outside) if outside else None
+    return dataclasses.replace(job, rows=rows, passed=passed, drawn=drawn)
 
 
 def _ingest(pipeline: beam.Pipeline, job: Ingest) -> None:
@@ -113,9 +125,9 @@ def _ingest(pipeline: beam.Pipeline, job: Ingest) -> None:
     )
 
 
-def _describe(examples: Examples, digest: str) -> None:
+def _describe(examples: Examples, digest: str, splits: list[str]) -> None:
     """Sets the properties that stock ExampleGens set, and stock components read."""
-    examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+    examples.split_names = artifact_utils.encode_split_names(splits)
     examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, "tfrecords_gzip")
     examples.set_int_custom_property("span", 0)

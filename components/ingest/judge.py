@@ -3,20 +3,23 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.features import ID, NAME
 from components.ingest.faults import Fault, Reason
+from components.ingest.outsiders import Draw
 from components.ingest.picture import CheckedPicture, Refusal, check_picture
 from components.ingest.pictures import shown
 from components.ingest.settings import Layout, Picture, Split
 from components.ingest.source import IMAGES, Catalogue
 from components.ingest.split import TEST, key_of, product_columns, variant_of
 from components.ingest.table import Row
+from components.outside.settings import Outside
 from components.settings import Settings
-from components.transform.taxonomy import Taxonomy
+from components.transform.taxonomy import NO_CLASS, Taxonomy
 
 
 class IngestSettings(Settings):
@@ -25,6 +28,12 @@ class IngestSettings(Settings):
     catalogue: Layout = Layout()
     picture: Picture = Picture()
     split: Split = Split()
+    outside: Outside | None = None
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The columns that are read besides those of the taxonomy."""
+        return tuple(dict.fromkeys((*self.together, *([self.outside.kind] if self.outside else []))))
 
     @property
     def together(self) -> tuple[str, ...]:
@@ -35,7 +44,12 @@ class IngestSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A row that becomes an example; `tested`, where the catalogue and not its key puts it into the test split."""
+    """A row that becomes an example.
+
+    Attributes:
+        class_name: `NO_CLASS` for a product that is of none.
+        tested: whether the catalogue and not its key puts it into the test split.
+    """
 
     row: Row
     class_name: str
@@ -46,23 +60,25 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """A row to which the taxonomy gives no class; its picture was not looked at."""
+    """A row to which the taxonomy gives no class; `fault` says why its picture is no example, if one was wanted."""
 
     row: Row
+    fault: Fault | None = None
 
 
-def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSettings) -> Product | Unmapped | Fault:
-    """Decides about one row, reading its picture only if it has a class."""
+def judge(
+    row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSettings, drawn: Draw | None = None
+) -> Product | Unmapped | Fault:
+    """Decides about one row, reading its picture only if it has a class, or is drawn from those that have none."""
     class_name = taxonomy.class_of(row.fields)
     if class_name is None:
-        # A product's name describes it and does not label it: it may be missing.
-        empty = [name for name in taxonomy.fields if name not in row.fields and name != NAME]
-        if not empty:
+        if empty := _empty_labels(row, taxonomy):
+            return _fault(row, Reason.MISSING_LABEL, f"{' and '.join(empty)} missing, so it has no class. Fill that in")
+        if drawn is None or not drawn.takes(row):
             return Unmapped(row)
-        return _fault(row, Reason.MISSING_LABEL, f"{' and '.join(empty)} missing, so it has no class. Fill that in")
     found = read_checked(row, catalogue, settings.picture)
     if isinstance(found, Fault):
-        return replace(found, class_name=class_name)
+        return replace(found, class_name=class_name) if class_name else Unmapped(row, found)
     data, checked = found
     match settings.split.by:
         case "picture":
@@ -71,7 +87,17 @@ def judge(row: Row, catalogue: Catalogue, taxonomy: Taxonomy, settings: IngestSe
             tested = catalogue.part_of(row.id) == TEST
         case "year":
             tested = row.year is not None and row.year % 2 == 1
-    return Product(row, class_name, tested, checked, hashlib.sha256(data).hexdigest())
+    return Product(row, class_name or NO_CLASS, tested, checked, hashlib.sha256(data).hexdigest())
+
+
+def is_outside(row: Row | Fault, taxonomy: Taxonomy) -> TypeGuard[Row]:
+    """Whether a row is a product of no class."""
+    return isinstance(row, Row) and taxonomy.class_of(row.fields) is None and not _empty_labels(row, taxonomy)
+
+
+def _empty_labels(row: Row, taxonomy: Taxonomy) -> list[str]:
+    # A product's name describes it and does not label it: it may be missing.
+    return [name for name in taxonomy.fields if name not in row.fields and name != NAME]
 
 
 def judge_further(product: Product, name: str, number: int, catalogue: Catalogue, settings: Picture) -> Product | Fault:
@@ -96,13 +122,17 @@ def judge_further(product: Product, name: str, number: int, catalogue: Catalogue
     return replace(product, row=row, picture=checked, picture_hash=hashlib.sha256(data).hexdigest())
 
 
-def columns_of(products: Sequence[Product], taxonomy: Taxonomy, together: Sequence[str]) -> NDArray[np.void]:
+def columns_of(
+    products: Sequence[Product], taxonomy: Taxonomy, together: Sequence[str], drawn: Draw | None = None
+) -> NDArray[np.void]:
     """What divides products, without the places of their examples: [n] of `product_columns`."""
     lines = np.zeros(len(products), product_columns(len(together)))
     if products:
         lines["key"] = [key_of(product.row.id) for product in products]
         lines["tested"] = [product.tested for product in products]
         lines["label"] = [taxonomy.index_of(product.class_name) for product in products]
+        if drawn:
+            lines["kind"] = [p.class_name == NO_CLASS and drawn.number_of(p.row) for p in products]
         signatures = b"".join(product.picture.signature for product in products)
         lines["signature"] = np.frombuffer(signatures, np.uint8).reshape(len(products), -1)
         for number, column in enumerate(together):

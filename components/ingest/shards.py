@@ -8,7 +8,7 @@ import json
 import posixpath
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -20,9 +20,10 @@ from tfx.dsl.io import fileio
 from components.ingest.chunks import Ingest, Judged
 from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS
 from components.ingest.members import MEMBERS_FILE, Members
-from components.ingest.split import Division, divide
-from components.ingest.tally import merged
-from components.settings import SPLITS
+from components.ingest.outsiders import divide_outsiders
+from components.ingest.split import divide
+from components.ingest.tally import counted, merged
+from components.settings import OUTSIDE_SPLITS, SPLITS
 
 QUARANTINE_FILE = "quarantine.csv"
 UNMAPPED_FILE = "unmapped.csv"
@@ -56,6 +57,7 @@ class Divide(beam.DoFn):
         tallies, parts = zip(*gathered[1], strict=True)
         products = np.concatenate(parts)
         products = products[np.argsort(products["key"], kind="stable")]
+        outsiders, products = products[products["kind"] > 0], products[products["kind"] == 0]
         division, tally = divide(products, self._job.settings.split), merged(tallies)
         classes = self._job.taxonomy.classes
         pairs, counts = np.unique(np.stack([products["label"], division.splits]), axis=1, return_counts=True)
@@ -63,6 +65,11 @@ class Divide(beam.DoFn):
         summary = tally.summary(classes, SPLITS, Counter(divided))
         passed = {name: self._job.passed.get(name, 0) for name in (VARIANT_ROWS, TOTAL_ROWS)}
         summary |= {"shared": division.shared, "alike": division.alike, **passed}
+        if drawn := self._job.drawn:
+            unseen, rules = drawn.unseen_numbers, self._job.settings.split
+            splits = divide_outsiders(outsiders, products, division.splits, unseen, rules)
+            reasons = counted(fault.reason for fault in tally.unreadable)
+            summary["outside"] = drawn.summary(outsiders["kind"], splits, reasons)
         members = Members(products["key"], division.splits, products["signature"], division.seen)
         for name, content in (
             (QUARANTINE_FILE, tally.quarantine_csv().encode()),
@@ -72,12 +79,14 @@ class Divide(beam.DoFn):
         ):
             with fileio.open(posixpath.join(self._job.quarantine, name), "wb") as file:
                 file.write(content)
-        yield from _shards(products, division)
+        yield from _shards(products, division.splits, SPLITS)
+        if drawn:
+            yield from _shards(outsiders, splits, OUTSIDE_SPLITS)
 
 
-def _shards(products: NDArray[np.void], division: Division) -> Iterator[Shard]:
-    for index, split in enumerate(SPLITS):
-        chosen = products[["chunk", "start", "length"]][division.splits == index]
+def _shards(products: NDArray[np.void], splits: NDArray[np.uint8], names: Sequence[str]) -> Iterator[Shard]:
+    for index, split in enumerate(names):
+        chosen = products[["chunk", "start", "length"]][splits == index]
         size = int(chosen["length"].sum())
         total = max(1, -(-len(chosen) // PRODUCTS_PER_SHARD), -(-size // _BYTES_PER_SHARD))
         for number, part in enumerate(np.array_split(chosen, total)):

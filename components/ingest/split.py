@@ -23,11 +23,12 @@ def product_columns(variants: int) -> np.dtype:
 
     `key` and `signature` say who it is and what its picture shows; `variants`, one number for each column of
     `split.together`, whose variants it is of; `tested` whether something else than its key puts it into `test`;
-    `label` is the index of its class; `chunk`, `start` and `length` say where its example lies.
+    `label` is the index of its class, or `kind` the number, from 1, of what a product of no class is; `chunk`, `start`
+    and `length` say where its example lies.
     """
     return np.dtype([
         ("key", "u8"), ("signature", "u1", SIGNATURE), ("variants", "i8", variants), ("tested", "?"), ("label", "i4"),
-        ("chunk", "i4"), ("start", "i8"), ("length", "i4"),
+        ("kind", "i4"), ("chunk", "i4"), ("start", "i8"), ("length", "i4"),
     ])  # fmt: skip
 
 
@@ -87,13 +88,9 @@ def divide(products: NDArray[np.void], settings: Split) -> Division:
         products: [n] of `product_columns`.
         settings: what is kept together, and the proportions.
     """
-    pictures = same_picture(products["signature"])
-    group = joined([pictures, *products["variants"].T])
-    smallest = np.full(len(products), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(smallest, group, products["key"])
-    shares = {name: weight for name, weight in settings.shares().items() if name != TEST or settings.by == "picture"}
-    dealt = np.array([SPLITS.index(split_of(key, shares)) for key in smallest[: group.max(initial=-1) + 1].tolist()])
-    splits = np.where(products["tested"], SPLITS.index(TEST), dealt[group]).astype(np.uint8)
+    pictures, group = groups(products)
+    splits = np.where(products["tested"], SPLITS.index(TEST), deal(products["key"], group, settings)[group])
+    splits = splits.astype(np.uint8)
     shown = np.zeros((len(SPLITS), len(products)), np.bool_)  # split by picture
     shown[splits, pictures] = True
     shared = {
@@ -104,6 +101,20 @@ def divide(products: NDArray[np.void], settings: Split) -> Division:
     sizes = np.bincount(pictures)
     alike = {"pictures": int((sizes > 1).sum()), "products": int(sizes[sizes > 1].sum())}
     return Division(splits, shown[SPLITS.index("train")][pictures], shared, alike)
+
+
+def groups(products: NDArray[np.void]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Numbers the n pictures, and the groups of products that stay together: [n] each, from 0."""
+    pictures = same_picture(products["signature"])
+    return pictures, joined([pictures, *products["variants"].T])
+
+
+def deal(keys: NDArray[np.uint64], group: NDArray[np.intp], settings: Split) -> NDArray[np.intp]:
+    """Returns the split of each group, as the smallest key of its products has it; an index into `SPLITS`."""
+    smallest = np.full(group.max(initial=-1) + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(smallest, group, keys)
+    shares = {name: weight for name, weight in settings.shares().items() if name != TEST or settings.by == "picture"}
+    return np.array([SPLITS.index(split_of(key, shares)) for key in smallest.tolist()], np.intp)
 
 
 def check_split(settings: Split, catalogue: Catalogue) -> None:

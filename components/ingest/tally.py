@@ -8,6 +8,7 @@ from typing import Any
 from components.ingest.faults import FURTHER_PICTURES, Fault, Repair
 from components.ingest.judge import Product, Unmapped
 from components.spreadsheet import csv_lines
+from components.transform.taxonomy import NO_CLASS
 
 _LABELS = ("masterCategory", "subCategory", "articleType")
 
@@ -19,7 +20,9 @@ class Tally:
     Attributes:
         examples: how many by class.
         quarantined: the faults.
-        unmapped: row number, id, masterCategory, subCategory and articleType (empty if missing) of each.
+        unmapped: row number, id, masterCategory, subCategory and articleType (empty if missing) of each, of products of
+            no class that are examples too.
+        unreadable: what is wrong with the pictures of others that should be; they count as unmapped.
         repaired: how many repairs by kind, whatever became of the row afterwards.
         further: how many pictures there are beyond the first of each product that is an example. They are examples or
             quarantined as well where the recipe takes all pictures; else they are passed over.
@@ -29,6 +32,7 @@ class Tally:
     examples: Counter[str] = field(default_factory=Counter)
     quarantined: list[Fault] = field(default_factory=list)
     unmapped: list[tuple[int, str, str, str, str]] = field(default_factory=list)
+    unreadable: list[Fault] = field(default_factory=list)
     repaired: Counter[Repair] = field(default_factory=Counter)
     further: int = 0
     rows: int = 0
@@ -38,10 +42,12 @@ class Tally:
         self.rows += is_row
         if isinstance(outcome, Fault):
             self.quarantined.append(outcome)
-        elif isinstance(outcome, Unmapped):
+        elif isinstance(outcome, Unmapped) or outcome.class_name == NO_CLASS:
             row = outcome.row
             master, sub, article = (row.fields.get(name, "") for name in _LABELS)
             self.unmapped.append((row.number, row.id, master, sub, article))
+            if isinstance(outcome, Unmapped) and outcome.fault:
+                self.unreadable.append(outcome.fault)
         else:
             self.examples[outcome.class_name] += 1
             self.repaired.update(outcome.picture.repaired)
@@ -55,16 +61,17 @@ class Tally:
             "rows": self.rows,
             "examples": {split: sum(counts[split] for counts in by_class.values()) for split in splits},
             "classes": by_class,
-            "quarantined": _counted(fault.reason for fault in self.quarantined),
-            "class_quarantined": _counted(fault.class_name for fault in self.quarantined if fault.class_name),
-            "unmapped": _counted(article or "(missing)" for *_, article in self.unmapped),
+            "quarantined": counted(fault.reason for fault in self.quarantined),
+            "class_quarantined": counted(fault.class_name for fault in self.quarantined if fault.class_name),
+            "unmapped": counted(article or "(missing)" for *_, article in self.unmapped),
             "repaired": dict(sorted(self.repaired.items())),
             FURTHER_PICTURES: self.further,
         }
 
     def quarantine_csv(self) -> str:
         """Row, id, reason and detail of each quarantined row, in the table's order."""
-        lines = [(fault.row, fault.id, fault.reason, fault.detail) for fault in self.quarantined]
+        faults = (*self.quarantined, *self.unreadable)
+        lines = [(fault.row, fault.id, fault.reason, fault.detail) for fault in faults]
         return _csv(("row", "id", "reason", "detail"), lines)
 
     def unmapped_csv(self) -> str:
@@ -79,13 +86,14 @@ def merged(tallies: Iterable[Tally]) -> Tally:
         total.examples.update(tally.examples)
         total.quarantined.extend(tally.quarantined)
         total.unmapped.extend(tally.unmapped)
+        total.unreadable.extend(tally.unreadable)
         total.repaired.update(tally.repaired)
         total.further += tally.further
         total.rows += tally.rows
     return total
 
 
-def _counted(values: Iterable[str]) -> dict[str, int]:
+def counted(values: Iterable[str]) -> dict[str, int]:
     """Value to count, the most frequent first."""
     return dict(sorted(Counter(map(str, values)).items(), key=lambda item: (-item[1], item[0])))
 

@@ -5,6 +5,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto.trainer_pb2 import EvalArgs, TrainArgs
 from tfx.types import BaseChannel
 
+from components.settings import with_outside
 from components.train.trainer import TrainerConfig
 
 
@@ -14,7 +15,7 @@ def train_node(
     """Makes the graph's node `train`.
 
     Args:
-        examples: transformed, with the splits train and eval.
+        examples: transformed, with the splits train and eval, and those of no class where the config has `outside`.
         transform_graph: what transformed them.
         hyperparameters: the best of a search; None where there was none.
         config: what to train.
@@ -24,7 +25,7 @@ def train_node(
         examples=examples,
         transform_graph=transform_graph,
         hyperparameters=hyperparameters,
-        train_args=TrainArgs(splits=["train"]),
-        eval_args=EvalArgs(splits=["eval"]),
+        train_args=TrainArgs(splits=with_outside("train", outside=config.outside)),
+        eval_args=EvalArgs(splits=with_outside("eval", outside=config.outside)),
         custom_config={"config": config.as_json()},
     ).with_id("train")

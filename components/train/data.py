@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.features import IMAGE_BYTES, LABEL, REPEAT
+from components.features import IMAGE_BYTES, KIND, LABEL, REPEAT
 from serving.decode import decode_jpeg, decode_trusted
 from serving.limits import RATIOS
 
@@ -31,6 +31,7 @@ class Pictures:
         broken: numbers of the examples in these files that are left out, because their pictures cannot be decoded.
         labels: int64 [n], the label of each picture in stream order.
         natural: int64 [m], the label of each example in stream order, none left out or repeated.
+        kinds: bytes [m], what each of these is, in words; b"" where its example does not say.
         balanced: whether examples are left out and repeated as Transform decided.
         size: side of the network's input, pixels.
     """
@@ -39,6 +40,7 @@ class Pictures:
     broken: tuple[int, ...]
     labels: np.ndarray
     natural: np.ndarray
+    kinds: np.ndarray
     balanced: bool
     size: int
 
@@ -73,16 +75,17 @@ def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pict
     labels, counts and the stream agree from then on; left out of the stream alone they would not.
     """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    spec = {name: _SPEC[name] for name in (LABEL, REPEAT)}
+    spec = {name: _SPEC[name] for name in (LABEL, REPEAT)} | {KIND: tf.io.FixedLenFeature([], tf.string, b"")}
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
-    read = [(batch[LABEL], batch[REPEAT]) for batch in records.map(lambda batch: tf.io.parse_example(batch, spec))]
-    natural, repeats = (np.concatenate(column) for column in zip(2 * (np.zeros(0, np.int64),), *read, strict=True))
+    none = {LABEL: np.zeros(0, np.int64), REPEAT: np.zeros(0, np.int64), KIND: np.zeros(0, object)}
+    read = [none, *records.map(lambda batch: tf.io.parse_example(batch, spec)).as_numpy_iterator()]
+    natural, repeats, kinds = (np.concatenate([batch[name] for batch in read]) for name in none)
     if broken := _broken(files, len(natural)):
         told = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
         logging.warning("%s: left out %d of %d examples, whose pictures cannot be decoded: number %s, counted from 0",
                         Path(files[0]).parent, len(broken), len(natural), told)  # fmt: skip
-        natural, repeats = (np.delete(column, broken) for column in (natural, repeats))
-    return Pictures(files, broken, np.repeat(natural, repeats) if balanced else natural, natural, balanced, size)
+        natural, repeats, kinds = (np.delete(column, broken) for column in (natural, repeats, kinds))
+    return Pictures(files, broken, np.repeat(natural, repeats) if balanced else natural, natural, kinds, balanced, size)
 
 
 @lru_cache(maxsize=8)  # the trials of a search open the same files, which never change

@@ -19,6 +19,8 @@ class Job:
 
     Attributes:
         shift: float [k], what `PriorShift` adds to the logits of the k classes.
+        outside_train: pictures of no class to train on; None where there are none.
+        outside_eval: likewise, to choose by.
         work: folder that survives a kill; started again, training goes on from what is there.
         strategy: from `make_strategy`.
         features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
@@ -33,6 +35,8 @@ class Job:
     eval_pictures: Pictures
     work: Path
     strategy: tf.distribute.Strategy
+    outside_train: Pictures | None = None
+    outside_eval: Pictures | None = None
     features: Path | None = None
     title: str = ""
 

@@ -18,7 +18,7 @@ from components.infra.settings import Serving
 from components.ingest.settings import Picture
 from components.networks.classifier import prior_shift
 from components.networks.settings import Model
-from components.settings import Settings
+from components.settings import OUTSIDE_SPLITS, Settings
 from components.train.calibration import CALIBRATION_FILE
 from components.train.data import open_pictures
 from components.train.fit import fit
@@ -38,6 +38,7 @@ class TrainerConfig(Settings):
         classes: names, in the order of the labels.
         work: folder for unfinished work.
         code: digest of the sources, so that an edit trains again.
+        outside: whether there are examples of no class.
         start: likewise of the file or folder that `model.weights` names; "" where it is none.
     """
 
@@ -48,6 +49,7 @@ class TrainerConfig(Settings):
     classes: tuple[str, ...]
     work: str
     code: str = Field(default_factory=lambda: code_digest(__name__))
+    outside: bool = False
     start: str = ""
 
 
@@ -89,21 +91,31 @@ def make_job(
 
     Args:
         config: what to train.
-        train_files: patterns of files with transformed examples.
+        train_files: patterns of files with transformed examples; those of no class are told by the names of splits.
         eval_files: likewise.
         strategy: from `make_strategy`.
     """
     size = config.picture.size
-    train = open_pictures(train_files, balanced=True, size=size)
+    (train_inside, train_outside), (eval_inside, eval_outside) = map(_by_side, (train_files, eval_files))
+    train = open_pictures(train_inside, balanced=True, size=size)
     return Job(
         model=config.model,
         train=config.train,
         shift=prior_shift(train.labels, train.natural, len(config.classes), config.train.prior),
         train_pictures=train,
-        eval_pictures=open_pictures(eval_files, balanced=False, size=size),
+        eval_pictures=open_pictures(eval_inside, balanced=False, size=size),
+        outside_train=open_pictures(train_outside, balanced=False, size=size) or None,
+        outside_eval=open_pictures(eval_outside, balanced=False, size=size) or None,
         work=work_folder(config, [*train_files, *eval_files]),
         strategy=strategy,
     )
+
+
+def _by_side(patterns: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Patterns of files with products of the classes, and of those with products of none."""
+    foreign = [any(f"Split-{split}/" in pattern for split in OUTSIDE_SPLITS) for pattern in patterns]
+    sides = [[each for each, outside in zip(patterns, foreign, strict=True) if outside == side] for side in (0, 1)]
+    return sides[0], sides[1]
 
 
 def work_folder(config: TrainerConfig, files: Sequence[str]) -> Path:

@@ -9,6 +9,8 @@ from tfx.proto.transform_pb2 import SplitsConfig
 from tfx.types import BaseChannel
 
 from components.digest import code_digest
+from components.outside.settings import Outside
+from components.settings import with_outside
 from components.transform.settings import Balance
 from components.transform.taxonomy import Taxonomy
 
@@ -16,9 +18,14 @@ _CORE = "components.transform.preprocessing"
 
 
 def transform_node(
-    examples: BaseChannel, schema: BaseChannel, taxonomy: Taxonomy, tags: Sequence[Taxonomy], balance: Balance
+    examples: BaseChannel,
+    schema: BaseChannel,
+    taxonomy: Taxonomy,
+    tags: Sequence[Taxonomy],
+    balance: Balance,
+    outside: Outside | None,
 ) -> BaseNode:
-    """Makes the graph's node `transform`; `test` is not transformed, because the published model does that itself.
+    """Makes the graph's node `transform`; what is tested on is not, because the published model does that itself.
 
     Args:
         examples: ingest's.
@@ -26,7 +33,9 @@ def transform_node(
         taxonomy: assigns the labels.
         tags: assign those of further columns.
         balance: caps and repetitions, analysed on `train` alone.
+        outside: which products of no class there are besides.
     """
+    splits = with_outside("train", "eval", outside=outside is not None)
     return Transform(
         examples=examples,
         schema=schema,
@@ -35,8 +44,9 @@ def transform_node(
             "taxonomy": taxonomy.as_json(),
             "tags": json.dumps([tag.model_dump(mode="json") for tag in tags]),
             "balance": balance.model_dump_json(),
+            "kind": outside.kind if outside else "",
             "code": code_digest(_CORE),
         },
-        splits_config=SplitsConfig(analyze=["train"], transform=["train", "eval"]),
+        splits_config=SplitsConfig(analyze=["train"], transform=splits),
         disable_statistics=True,
     ).with_id("transform")

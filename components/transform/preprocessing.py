@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
-from components.features import ID, IMAGE_BYTES, LABEL, REPEAT, label_of_column
+from components.features import ID, IMAGE_BYTES, KIND, LABEL, REPEAT, label_of_column
 from components.transform.balance import Hashes, Tally
 from components.transform.settings import Balance
 from components.transform.taxonomy import NO_LABEL, Conditions, Rule, Taxonomy
@@ -30,12 +30,13 @@ def preprocessing_fn(
         inputs: the features ingest wrote; `id` and `image_bytes`, and those of the text columns the schema knows, all
             strings, one value an example. A missing text is an absent value.
         custom_config: "taxonomy", "tags" and "balance": a `Taxonomy`, a list of those of further columns, and a
-            `Balance`, as JSON. Other keys only make the cache see changes.
+            `Balance`, as JSON; "kind": the column that says what a product of no class is, "" for none. Other keys
+            only make the cache see changes.
 
     Returns:
         `id` and `image_bytes` as they came, string [n]; `label` int64 [n], -1 for an example of no class, and for each
         further column `<column>_label` likewise; `repeat` int64 [n], balanced over the data that was analysed and 0
-        for an example of no class. Only training heeds it.
+        for an example of no class. Only training heeds it. Where there is such a column also `kind`, its text.
     """
     taxonomy = Taxonomy.model_validate_json(custom_config["taxonomy"])
     tags = TypeAdapter(list[Taxonomy]).validate_json(custom_config["tags"])
@@ -45,13 +46,15 @@ def preprocessing_fn(
     texts = {column: _dense(inputs[column]) for column in sorted(read)}
     label = label_of(taxonomy, texts, ids)
     _write_classes(taxonomy, label)
-    return {
+    transformed = {
         ID: ids,
         IMAGE_BYTES: _dense(inputs[IMAGE_BYTES]),
         LABEL: label,
         **{label_of_column(tag.name): label_of(tag, texts, ids) for tag in tags},
         REPEAT: _repeat(label, ids, len(taxonomy.classes), balance),
     }
+    kind = custom_config.get("kind")
+    return transformed | ({KIND: _dense(inputs[kind]) if kind in inputs else tf.zeros_like(ids)} if kind else {})
 
 
 def label_of(taxonomy: Taxonomy, texts: Texts, like: tf.Tensor) -> tf.Tensor:

@@ -20,7 +20,7 @@ from tfx.types.standard_component_specs import TUNER_RESULTS_KEY
 from components.digest import code_digest
 from components.errors import RecipeError
 from components.progress import report
-from components.settings import Settings
+from components.settings import Settings, with_outside
 from components.spreadsheet import csv_lines
 from components.train.strategy import make_strategy
 from components.train.trainer import TrainerConfig, data_digest, digest_of
@@ -202,7 +202,7 @@ def tune_node(examples: BaseChannel, transform_graph: BaseChannel, tune: Tune, t
     """Makes the graph's node `tune`.
 
     Args:
-        examples: transformed, with the splits train and eval.
+        examples: transformed, with the splits that the trainer takes.
         transform_graph: what transformed them.
         tune: what to search for, and where.
         trainer: what is trained otherwise.
@@ -212,7 +212,7 @@ def tune_node(examples: BaseChannel, transform_graph: BaseChannel, tune: Tune, t
         tuner_fn=f"{__name__}.tuner_fn",
         examples=examples,
         transform_graph=transform_graph,
-        train_args=TrainArgs(splits=["train"]),
-        eval_args=EvalArgs(splits=["eval"]),
+        train_args=TrainArgs(splits=with_outside("train", outside=trainer.outside)),
+        eval_args=EvalArgs(splits=with_outside("eval", outside=trainer.outside)),
         custom_config={"config": config.as_json()},
     ).with_id("tune")

@@ -21,6 +21,7 @@ from components.artifacts import DataVerdict, Quarantine
 from components.digest import code_digest
 from components.errors import DataRefused, RecipeError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
+from components.settings import OUTSIDE_SPLITS
 from components.train.earlier import MEMBERS
 from components.validate.earlier import VERDICT_FILE, last_accepted
 from components.validate.gate import Anomaly, judge, read_anomalies
@@ -37,8 +38,9 @@ def schema_node(file: Path, digest: str) -> BaseNode:
 
 
 def statistics_node(examples: BaseChannel, schema: BaseChannel) -> BaseNode:
-    """Makes the graph's node `statistics`, the stock component."""
-    return StatisticsGen(examples=examples, schema=schema).with_id("statistics")
+    """Makes the graph's node `statistics`, the stock component, for products of the classes."""
+    splits = list(OUTSIDE_SPLITS)
+    return StatisticsGen(examples=examples, schema=schema, exclude_splits=splits).with_id("statistics")
 
 
 def validate_node(statistics: BaseChannel, schema: BaseChannel) -> BaseNode:

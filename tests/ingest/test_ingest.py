@@ -26,7 +26,7 @@ from components.ingest import chunks, shards
 from components.ingest.catalogue import open_catalogue
 from components.ingest.component import CatalogueExampleGen
 from components.ingest.faults import Reason
-from components.settings import SPLITS
+from components.settings import OUTSIDE_SPLITS, SPLITS
 from components.transform.taxonomy import load_taxonomy
 from pipeline.beam import Beam, beam_args
 from tests.data.faults import (
@@ -495,3 +495,42 @@ def test_a_refused_catalogue_keeps_its_message_through_tfx(tmp_path):
     data = write_catalogue(tmp_path / "catalogue", [], {"0": b""}, header="id,gender")
     with pytest.raises(CatalogueError, match="there is no column"):
         run_pipeline(data, tmp_path)
+
+
+def test_products_of_no_class_get_splits_of_their_own_and_move_no_other(tmp_path):
+    kinds = {"Watches": "Accessories,Watches", "Belts": "Accessories,Belts", "Jeans": "Apparel,Bottomwear"}
+    lines, images = good_rows(60), {str(1000 + number): encode(draw(seed=number + 1)) for number in range(60)}
+    for number in range(60, 150):
+        kind = list(kinds)[number % 3]
+        lines.append(f"{1000 + number},Men,{kinds[kind]},{kind},Black,Summer,2012,Casual,Name {number}")
+        images[str(1000 + number)] = encode(draw(seed=number + 1))
+    images["1070"] = b""
+    data = write_catalogue(tmp_path / "catalogue", lines, images)
+    without = ingest(data, tmp_path / "without")
+    result = ingest(data, tmp_path / "with", '{"outside": {"unseen": ["Jeans"], "most": 80}}')
+    assert "outside" not in without.summary()
+    assert json.loads(result.examples.split_names) == [*SPLITS, *OUTSIDE_SPLITS]
+    for split in SPLITS:
+        assert [file.read_bytes() for file in result.files(split)] == [
+            file.read_bytes() for file in without.files(split)
+        ]
+    assert result.table("unmapped.csv") == without.table("unmapped.csv"), (
+        "with examples or without, they are of no class"
+    )
+    summary = result.summary()
+    counts, found = summary.pop("outside"), {}
+    assert summary == without.summary()
+    for split, name in zip(SPLITS, OUTSIDE_SPLITS, strict=True):
+        found[split] = Counter()
+        for record in result.records(name):
+            texts = tf.train.Example.FromString(record).features.feature
+            found[split][texts["articleType"].bytes_list.value[0].decode()] += 1
+            assert texts[features.IMAGE_BYTES].bytes_list.value[0].startswith(b"\xff\xd8")
+    assert counts["kinds"] == {
+        kind: {split: found[split][kind] for split in SPLITS} for kind in ("Belts", "Jeans", "Watches")
+    }
+    assert counts["kinds"]["Jeans"]["train"] == counts["kinds"]["Jeans"]["eval"] == 0
+    assert counts["left"] == 10
+    unreadable = [row["id"] for row in result.table("quarantine.csv")]
+    assert (unreadable, counts["unreadable"]) in [(["1070"], {"empty picture": 1}), ([], {})]
+    assert sum(map(Counter.total, found.values())) + len(unreadable) + counts["alike"] == 80

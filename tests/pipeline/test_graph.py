@@ -41,12 +41,13 @@ def test_the_gate_judges_the_test_split_alone(nodes: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("node", ["train", "tune"])
 def test_weights_are_fitted_on_train_and_chosen_by_eval(nodes: Mapping[str, Any], node: str) -> None:
-    assert parameter(nodes, node, "train_args") == {"splits": ["train"]}
-    assert parameter(nodes, node, "eval_args") == {"splits": ["eval"]}
+    assert parameter(nodes, node, "train_args") == {"splits": ["train", "outside_train"]}
+    assert parameter(nodes, node, "eval_args") == {"splits": ["eval", "outside_eval"]}
 
 
 def test_classes_are_balanced_by_what_is_counted_on_train(nodes: Mapping[str, Any]) -> None:
-    assert parameter(nodes, "transform", "splits_config") == {"analyze": ["train"], "transform": ["train", "eval"]}
+    splits = ["train", "eval", "outside_train", "outside_eval"]
+    assert parameter(nodes, "transform", "splits_config") == {"analyze": ["train"], "transform": splits}
 
 
 def test_what_is_published_is_the_model_that_was_judged_against_the_baseline_and_tried(
@@ -127,6 +128,9 @@ CHANGES = {
     "validation.quarantine=0.2": {"gate"},
     "balance.cap=700": {"transform"},
     "train.seed=2": {"train"},
+    "outside.most=100": {"ingest"},
+    "outside.kind=usage": {"ingest", "transform"},
+    "outside=none": {"ingest", "transform", "train"},
     "model.dropout=0.1": {"train"},
     "gate.recall=0.5": {"evaluate"},
     "gate.accuracy=0.5": {"evaluate", "infra"},

@@ -51,18 +51,20 @@ def drawn(count: int, size: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.float32)
 
 
-def write_examples(file: Path, labels: Sequence[int], repeats: Sequence[int], seed: int) -> None:
+def write_examples(
+    file: Path, labels: Sequence[int], repeats: Sequence[int], seed: int, kinds: Sequence[str] = ()
+) -> None:
     """Writes examples as Transform does; the picture's strongest colour tells its label, most of the time."""
     random = np.random.default_rng(seed)
     with tf.io.TFRecordWriter(str(file), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
-        for label, repeat in zip(labels, repeats, strict=True):
+        for label, repeat, kind in zip(labels, repeats, kinds or [""] * len(labels), strict=True):
             picture = random.integers(0, 160, (SIZE, SIZE, 3))
             picture[..., label] += random.integers(40, 95)
             features = {
                 "image_bytes": bytes_feature(tf.io.encode_png(picture.astype(np.uint8)).numpy()),
                 "label": int_feature(label),
                 "repeat": int_feature(repeat),
-            }
+            } | ({"kind": bytes_feature(kind.encode())} if kind else {})
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
 
 

@@ -20,7 +20,7 @@ from components.train.settings import Finetune
 from components.train.strategy import make_strategy
 from components.train.trainer import TrainerConfig, make_job, run_fn
 from pipeline.summary import _trained
-from tests.train.small import SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights
+from tests.train.small import SIZE, TRAIN, answers, history, job_of, loss_of, trunk_weights, write_examples
 from tests.train.test_calibration import scaled, softmax
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
@@ -150,6 +150,20 @@ def test_training_takes_train_as_it_is_balanced_and_eval_as_it_is(config, data):
     assert {Path(file).name for file in job.train_pictures.files} == {"train-0.gz", "train-1.gz"}
     assert {Path(file).name for file in job.eval_pictures.files} == {"eval-0.gz"}
     assert (job.train_pictures.balanced, job.eval_pictures.balanced) == (True, False)
+    assert (job.outside_train, job.outside_eval) == (None, None)
+
+
+def test_training_is_given_products_of_no_class_apart_from_the_others(config, data, tmp_path):
+    for split, kinds in (("train", ["Belts", "Ties", ""]), ("eval", ["Belts"])):
+        (tmp_path / f"Split-outside_{split}").mkdir()
+        write_examples(tmp_path / f"Split-outside_{split}" / "a.gz", [-1] * len(kinds), [0] * len(kinds), 1, kinds)
+    train, evaluate = ([f"{data}/{split}*", f"{tmp_path}/Split-outside_{split}/*"] for split in ("train", "eval"))
+    job = make_job(config, train, evaluate, make_strategy("none"))
+    assert job.outside_train.kinds.tolist() == [b"Belts", b"Ties", b""]
+    assert job.outside_eval.kinds.tolist() == [b"Belts"]
+    assert [pictures.shape for pictures, _ in job.outside_train.batches(2)] == [(2, SIZE, SIZE, 3), (1, SIZE, SIZE, 3)]
+    assert (job.train_pictures.labels >= 0).all()
+    assert {Path(file).name for file in job.eval_pictures.files} == {"eval-0.gz"}
 
 
 @pytest.fixture(scope="module")

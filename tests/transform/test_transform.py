@@ -108,6 +108,16 @@ def labels_by_graph(taxonomy: Taxonomy, rows: Sequence[Mapping[str, str]]) -> li
     return label_of(taxonomy, texts, tf.zeros(len(rows))).numpy().tolist()
 
 
+@pytest.mark.parametrize(("column", "kinds"), [("articleType", [b"Belts", b""]), ("usage", [b"", b""])])
+def test_examples_say_what_they_are_where_the_recipe_has_outsiders(column, kinds):
+    config = {"taxonomy": SIX.model_dump_json(), "tags": "[]", "balance": Balance().model_dump_json()}
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        texts = {name: tf.SparseTensor([[0, 0]], [b"Belts"], [2, 1]) for name in SIX.fields}
+        inputs = texts | {"id": tf.constant([b"1", b"2"]), "image_bytes": tf.constant([PICTURE, PICTURE])}
+        assert session.run(preprocessing_fn(inputs, config | {"kind": column})["kind"]).tolist() == kinds
+        assert "kind" not in preprocessing_fn(inputs, config | {"kind": ""})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not PUBLISHED.exists(), reason="needs the public catalogue")
 def test_graph_labels_the_public_catalogue_as_ingest_does():
