@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.digest import content_digest
 from components.ingest.catalogue import open_catalogue
+from components.ingest.corrections import read_corrections
 from components.ingest.formats import open_tables
 from components.ingest.judge import IngestSettings
 from components.ingest.labels import taxonomies_of
@@ -31,6 +32,7 @@ class Experiment:
         schema: the reviewed schema's file.
         schema_digest: of its content.
         weights: digest of the file or folder that `model.weights` names; "" where it names none.
+        corrections: likewise, of the file that `labels.corrections` names.
         tags: what assigns those of further columns, in the order of `taxonomies_of`.
     """
 
@@ -41,6 +43,7 @@ class Experiment:
     schema: Path
     schema_digest: str
     weights: str
+    corrections: str = ""
     tags: tuple[Taxonomy, ...] = ()
 
     @property
@@ -65,7 +68,7 @@ def check_experiment(recipe: Recipe) -> None:
     """Refuses what can be seen to be wrong without the catalogue.
 
     Raises:
-        RecipeError: the recipe names a schema, taxonomy or place to run that there is not.
+        RecipeError: the recipe names a schema, taxonomy, file of corrections or place to run that there is not.
         WeightsError: there are no such weights.
     """
     beam_args(recipe.beam)
@@ -73,6 +76,8 @@ def check_experiment(recipe: Recipe) -> None:
     check_earlier(recipe.model)
     if recipe.labels.taxonomy:
         load_taxonomy(recipe.labels.taxonomy)
+    if recipe.labels.corrections:
+        read_corrections(Path(recipe.labels.corrections))
 
 
 def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experiment:
@@ -103,9 +108,9 @@ def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experimen
         open_tables(catalogue, (*needed, *settings.kept))  # which says what columns are missing
     schema = find_schema(recipe.validation.schema_file)
     weights = weights_path(recipe.model.backbone, recipe.model.weights)
-    start = content_digest(weights) if weights else ""
+    start, corrections = (content_digest(Path(file)) if file else "" for file in (weights, recipe.labels.corrections))
     main, *tags = taxonomies
-    return Experiment(recipe, paths, main, digest, schema, content_digest(schema), start, tuple(tags))
+    return Experiment(recipe, paths, main, digest, schema, content_digest(schema), start, corrections, tuple(tags))
 
 
 def unread_experiment(recipe: Recipe, paths: Paths) -> Experiment:

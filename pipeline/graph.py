@@ -56,8 +56,9 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         experiment.taxonomy.classes,
     )
     settings = IngestSettings(
-        catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split, outside=recipe.outside
-    )
+        catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split, outside=recipe.outside,
+        corrections=recipe.labels.corrections, corrections_digest=experiment.corrections,
+    )  # fmt: skip
     ingest = ingest_node(paths.data, experiment.catalogue, settings, taxonomy)
     examples, quarantine = ingest.outputs["examples"], ingest.outputs["quarantine"]
     schema = schema_node(experiment.schema, experiment.schema_digest)

@@ -112,7 +112,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
 
 def _place(content: dict[str, Any], folder: Path) -> None:
     """Puts the layout that `catalogue` names in its place, and full paths to the other files that are in a folder."""
-    for key, inner in (("labels", "taxonomy"), ("validation", "schema_file")):
+    for key, inner in (("labels", "taxonomy"), ("labels", "corrections"), ("validation", "schema_file")):
         part = content.get(key)
         name = str(part.get(inner)) if isinstance(part, dict) else ""
         if isinstance(part, dict) and Path(name).suffix and (folder / name).is_file():

@@ -120,6 +120,8 @@ def ingested(summary: Mapping[str, Any]) -> str:
     """Returns one line on the counts of an ingest's `summary.json`."""
     examples, unmapped, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
     parts = [f"{examples:,} products in {len(summary['classes'])} classes", f"{unmapped:,} outside"]
+    corrected = summary.get("corrections", {})
+    parts += [f"{count:,} corrections {outcome}" for outcome, count in corrected.items()]
     passed = [f"{count:,} {name.replace('_', ' ')}" for name in PASSED if (count := summary.get(name))]
     return ", ".join([*parts, f"{bad:,} quarantined", *passed])
 

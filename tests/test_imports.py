@@ -11,6 +11,7 @@ LIGHT = (
     "components.errors",
     "components.features",
     "components.infra.names",
+    "components.ingest.corrections",
     "components.ingest.labels",
     "components.inspect.inspection",
     "components.ingest.picture",

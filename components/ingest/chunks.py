@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tfx.dsl.io import fileio
 
+from components.ingest.corrections import Corrections
 from components.ingest.example import serialized
 from components.ingest.faults import Fault
 from components.ingest.judge import IngestSettings, Product, columns_of, judge, judge_further
@@ -54,10 +55,12 @@ class Ingest:
     rows: int
     drawn: Draw | None = None
     passed: Mapping[str, int] = field(default_factory=dict)
+    corrections: Corrections = field(default_factory=Corrections)
 
     def table(self, passed: Counter[str] | None = None) -> Iterator[Row | Fault]:
-        """Reads the rows, from the first; counts those that are passed over."""
-        return read_rows(self.catalogue, self.taxonomy.fields, self.settings.kept, passed)
+        """Reads the rows as corrected, from the first; counts those that are passed over."""
+        rows = read_rows(self.catalogue, self.taxonomy.fields, self.settings.kept, passed)
+        return self.corrections.apply(rows)
 
     def scratch_file(self, chunk: int) -> str:
         """Where the examples of a chunk lie, one after the other, until they are written to their splits."""

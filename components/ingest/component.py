@@ -22,6 +22,7 @@ from components.digest import code_digest
 from components.errors import CatalogueError
 from components.ingest.catalogue import open_catalogue
 from components.ingest.chunks import Ingest, JudgeAndWrite, ReadRows
+from components.ingest.corrections import read_corrections, settle
 from components.ingest.judge import IngestSettings, is_outside
 from components.ingest.outsiders import draw
 from components.ingest.settings import DRAFT
@@ -82,7 +83,11 @@ def CatalogueExampleGen(
     scratch = posixpath.join(examples.uri, "scratch")
     for folder in (*split_folders.values(), scratch, quarantine.uri):
         fileio.makedirs(folder)
-    job = _with_counts(Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0))
+    job = Ingest(catalogue, rules, chosen, split_folders, scratch, quarantine.uri, rows=0)
+    if chosen.corrections:
+        given = read_corrections(Path(chosen.corrections))
+        job = dataclasses.replace(job, corrections=settle(given, job.table(), rules))
+    job = _with_counts(job)
     if not job.rows:
         raise CatalogueError(f"{data}: {catalogue.tables()[0]} has a header and no rows. Add a row for each product.")
     with beam_pipeline as pipeline:

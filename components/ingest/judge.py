@@ -29,6 +29,8 @@ class IngestSettings(Settings):
     picture: Picture = Picture()
     split: Split = Split()
     outside: Outside | None = None
+    corrections: str | None = None
+    corrections_digest: str = ""  # of its content, for the cache to notice its change
 
     @property
     def kept(self) -> tuple[str, ...]:

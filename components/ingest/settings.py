@@ -95,6 +95,9 @@ class Values(Settings):
     ignore: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="values that are of no class"
     )
+    corrections: str | None = Field(
+        default=None, description="path of a CSV file of decisions about single labels, as `fashion audit` makes it"
+    )
 
     @model_validator(mode="after")
     def _once(self) -> Self:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tfx.dsl.io import fileio
 
 from components.ingest.chunks import Ingest, Judged
+from components.ingest.corrections import CORRECTIONS_FILE
 from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS
 from components.ingest.members import MEMBERS_FILE, Members
 from components.ingest.outsiders import divide_outsiders
@@ -65,6 +66,7 @@ class Divide(beam.DoFn):
         summary = tally.summary(classes, SPLITS, Counter(divided))
         passed = {name: self._job.passed.get(name, 0) for name in (VARIANT_ROWS, TOTAL_ROWS)}
         summary |= {"shared": division.shared, "alike": division.alike, **passed}
+        summary["corrections"] = self._job.corrections.counts()
         if drawn := self._job.drawn:
             unseen, rules = drawn.unseen_numbers, self._job.settings.split
             splits = divide_outsiders(outsiders, products, division.splits, unseen, rules)
@@ -74,6 +76,7 @@ class Divide(beam.DoFn):
         for name, content in (
             (QUARANTINE_FILE, tally.quarantine_csv().encode()),
             (UNMAPPED_FILE, tally.unmapped_csv().encode()),
+            (CORRECTIONS_FILE, self._job.corrections.as_csv().encode()),
             (MEMBERS_FILE, members.as_parquet()),
             (SUMMARY_FILE, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode()),
         ):

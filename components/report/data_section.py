@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import CatalogueError
+from components.ingest.corrections import CORRECTIONS_FILE, IGNORED, read_outcomes
 from components.ingest.faults import PASSED
 from components.report.duplicates_section import duplicates
 from components.report.examples import Table
@@ -42,6 +43,7 @@ _QUARANTINE_FILE, _SUMMARY_FILE = "quarantine.csv", "summary.json"
 
 _MOST_VALUES = 30
 _MOST_SIZES = 12
+_MOST_IGNORED = 12
 _BINS = 40
 _SAMPLES_OF_REASON = 6
 
@@ -94,6 +96,12 @@ def from_quarantine(folder: Path, classes: Sequence[str], picture_of: Pictures) 
         quarantined=tuple(_reasons(folder / _QUARANTINE_FILE, summary["quarantined"], picture_of)),
         unmapped=_counts(summary["unmapped"]),
         repaired=_counts(summary["repaired"]),
+        corrections=_counts(summary.get("corrections", {})),
+        ignored=tuple(
+            f"{given.id}, {given.old} to {given.new}, {outcome}"
+            for given, outcome in read_outcomes(folder / CORRECTIONS_FILE)
+            if outcome.startswith(IGNORED)
+        )[:_MOST_IGNORED],
         passed=_counts({name.replace("_", " "): count for name in PASSED if (count := summary.get(name))}),
     )
 

@@ -18,6 +18,7 @@ from components.evaluate.figures import (
     figures,
 )
 from components.evaluate.verdict import ClassFigures, Verdict
+from components.ingest.corrections import APPLIED, CORRECTIONS_FILE, read_outcomes
 from components.report.examples import Table
 from components.report.facts.quality import (
     Bin,
@@ -31,6 +32,7 @@ from components.report.facts.quality import (
 from components.report.picture_section import confused_pairs, picture_facts, shown_products
 from components.report.reading import TEST, Reading
 from components.report.selection import select
+from components.transform.taxonomy import NO_LABEL
 
 SLICED = ("gender", "season", "year", "usage", "baseColour")
 
@@ -60,11 +62,27 @@ def quality_facts(reading: Reading) -> tuple[QualityFacts | None, PictureFacts |
     if reading.members:
         known = reading.members.seen[table.rows_of(TEST)]
         facts = replace(facts, unseen=slice_of("picture", "new to training", right[~known]))
+    facts = replace(facts, uncorrected=_uncorrected(reading, test, probabilities))
     selection = select(labels, probabilities, answers.embeddings, test.hashes, facts.confusion)
     shown = reading.attempt("pictures", "everything", partial(shown_products, reading, selection, test, probabilities))
     if shown is None:
         return facts, None
     return replace(facts, pairs=confused_pairs(selection, classes, shown)), picture_facts(selection, shown)
+
+
+def _uncorrected(reading: Reading, test: Table, probabilities: Probabilities) -> SliceQuality | None:
+    """How the test products fare by the labels that the catalogue has; None where none of them was corrected."""
+    labels, folder = test.labels.copy(), reading.folders.quarantine
+    rows = {product: row for row, product in enumerate(test.ids.tolist())}
+    corrected: dict[int, str] = {}
+    for given, outcome in read_outcomes(folder / CORRECTIONS_FILE) if folder else ():
+        if outcome == APPLIED and given.id in rows:
+            corrected.setdefault(rows[given.id], given.old)
+    known = {name: label for label, name in enumerate(reading.classes)}
+    for row, name in corrected.items():
+        labels[row] = known.get(name, NO_LABEL)
+    right = (probabilities.argmax(axis=1) == labels)[labels != NO_LABEL]  # the others were not tested on
+    return slice_of("corrected", str(len(corrected)), right) if corrected else None
 
 
 def _of_verdict(verdict: Verdict) -> QualityFacts:

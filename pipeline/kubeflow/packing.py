@@ -1,4 +1,4 @@
-"""How an experiment travels in a package: recipe, taxonomy and schema as one text, so that one's own need no image."""
+"""How an experiment travels in a package: a recipe and the files it names as one text, so that they need no image."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ from serving.disk import replacing
 
 
 def pack(recipe: Recipe) -> str:
-    """A recipe, its taxonomy and its schema as JSON, on one line: kfp breaks packages whose texts have several.
+    """A recipe and the files that it names as JSON, on one line: kfp breaks packages whose texts have several.
 
     Raises:
-        RecipeError: the recipe's taxonomy or schema cannot be read.
+        RecipeError: one of these files cannot be read.
     """
     # Nulls too: without them `head: null` is lost.
     packed: dict[str, Any] = {"recipe": recipe.model_dump(mode="json")}
@@ -32,11 +32,15 @@ def pack(recipe: Recipe) -> str:
         schema = find_schema(recipe.validation.schema_file)
         packed["recipe"]["validation"]["schema_file"] = schema.name
         packed["schema"] = read_text("validation.schema_file", schema)
+    if recipe.labels.corrections:
+        file = Path(recipe.labels.corrections)
+        packed["recipe"]["labels"]["corrections"] = file.name
+        packed["corrections"] = read_text("labels.corrections", file)
     return json.dumps(packed)
 
 
 def unpack(text: str, folder: Path) -> Recipe:
-    """Reads what `pack` wrote; taxonomy and schema become files below `folder`, the same ones for the same text.
+    """Reads what `pack` wrote; the files become ones below `folder`, the same for the same text.
 
     Raises:
         RecipeError: the text is something else, or a file cannot be written.
@@ -49,14 +53,17 @@ def unpack(text: str, folder: Path) -> Recipe:
     except (ValueError, KeyError, TypeError):
         raise RecipeError(f"recipe {text[:40]}…: is not a recipe from a package. Compile the package again") from None
     if schema := packed.get("schema"):
-        path = _keep(schema, folder, recipe.validation.schema_file)
-        validation = recipe.validation.model_copy(update={"schema_file": str(path)})
-        recipe = recipe.model_copy(update={"validation": validation})
+        recipe = _with(recipe, "validation", "schema_file", _keep(schema, folder, recipe.validation.schema_file))
     if taxonomy := packed.get("taxonomy"):
-        path = _keep(json.dumps(taxonomy, ensure_ascii=False), folder, f"{recipe.labels.taxonomy}.yaml")
-        labels = recipe.labels.model_copy(update={"taxonomy": str(path)})
-        recipe = recipe.model_copy(update={"labels": labels})
+        text = json.dumps(taxonomy, ensure_ascii=False)
+        recipe = _with(recipe, "labels", "taxonomy", _keep(text, folder, f"{recipe.labels.taxonomy}.yaml"))
+    if corrections := packed.get("corrections"):
+        recipe = _with(recipe, "labels", "corrections", _keep(corrections, folder, str(recipe.labels.corrections)))
     return recipe
+
+
+def _with(recipe: Recipe, part: str, key: str, path: Path) -> Recipe:
+    return recipe.model_copy(update={part: getattr(recipe, part).model_copy(update={key: str(path)})})
 
 
 def _keep(text: str, folder: Path, name: str) -> Path:

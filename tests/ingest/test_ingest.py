@@ -345,6 +345,19 @@ def test_the_settings_of_the_recipe_are_obeyed(tmp_path):
         assert picture.shape[:2] == (40, 30)
 
 
+def test_corrected_labels_reach_the_examples_and_every_decision_is_listed_with_its_outcome(tmp_path):
+    data, decisions = write_good_catalogue(tmp_path / "catalogue", 12), tmp_path / "corrections.csv"
+    decisions.write_text("id,old,new\n1000,topwear,shoes\n1011,eyewear,none\n9,shoes,topwear\n")
+    result = ingest(data, tmp_path / "out", json.dumps({"corrections": str(decisions)}))
+    examples = result.by_id()
+    assert set(examples) == {str(1000 + number) for number in range(11)}
+    assert examples["1000"].features.feature["subCategory"].bytes_list.value == [b"Shoes"]
+    assert sum(result.summary()["classes"]["shoes"].values()) == 3
+    assert result.summary()["corrections"] == {"applied": 1, "left out": 1, "not applied": 1}
+    outcomes = [row["outcome"] for row in result.table("corrections.csv")]
+    assert outcomes == ["applied", "left out", "not applied: there is no readable row with this id"]
+
+
 def test_progress_counts_every_row(faulty, tmp_path):
     _, data, result = faulty
     seen = []

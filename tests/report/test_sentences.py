@@ -9,7 +9,8 @@ import pytest
 
 from components.networks.profiles import PROFILES
 from components.report.facts import RunFacts
-from components.report.facts.quality import PictureFacts
+from components.report.facts.data import Count
+from components.report.facts.quality import PictureFacts, SliceQuality
 from components.report.facts.verdict import StageTime
 from components.report.page import write_page
 from components.report.page.compare import same_test
@@ -97,6 +98,16 @@ RUNS: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
         ("hats has 3 pictures to train on.", "3 pictures are in both train and test.",
          "The data gate noted 2 oddities", "Note of the data gate"), (),
     ),
+    "corrections": (
+        _with("data", corrections=(Count("applied", 12), Count("not applied", 1)), ignored=("7, A to B, gone",)),
+        ("applied 12, not applied 1", "7, A to B, gone", "1 correction no longer match"), (),
+    ),
+    "corrected test labels": (
+        _with("quality", uncorrected=SliceQuality("corrected", "12", 400, 380, 0.95, 0.92, 0.97)),
+        ("12 of the test labels were corrected; by the labels as they stand in the catalogue, 95.0",
+         "12 of their labels were corrected"), (),
+    ),
+    "no corrections": (_as_is, (), ("corrected", "Corrections")),
     "no notes": (_with("data", notes=()), (), ("The data gate noted", "Note of the data gate")),
     "outside the classes but none unusable": (
         _with("data", quarantined=()), ("No row was unusable",), ("No row had to be left out",),

@@ -192,6 +192,8 @@ class DataFacts:
         anomalies: None if the schema was not compared with.
         drift: None where there is nothing to compare with.
         notes: what the data gate found odd without refusing.
+        corrections: decisions about labels by what came of them.
+        ignored: those that were not applied, with their products and why; at most 12.
     """
 
     rows: int
@@ -208,3 +210,5 @@ class DataFacts:
     anomalies: tuple[AnomalyFacts, ...] | None = None
     drift: DriftFacts | None = None
     notes: tuple[str, ...] = ()
+    corrections: tuple[Count, ...] = ()
+    ignored: tuple[str, ...] = ()

@@ -148,6 +148,8 @@ class QualityFacts:
         slices: by column, the largest slice first.
         top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
         unseen: examples whose picture, or one near-identical, the train split does not have; None where not recorded.
+        uncorrected: the test products by the labels as they stand in the catalogue; its value is how many of them have
+            a corrected one. None where none has.
     """
 
     examples: int
@@ -166,6 +168,7 @@ class QualityFacts:
     slices: tuple[SliceQuality, ...] = ()
     top5_accuracy: float | None = None
     unseen: SliceQuality | None = None
+    uncorrected: SliceQuality | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from components.evaluate.verdict import ClassFigures
+from components.ingest.corrections import IGNORED
 from components.report.facts import Gap, RunFacts
 from components.report.facts.data import DataFacts
 from components.report.facts.quality import Coverage, QualityFacts, SliceQuality
@@ -130,6 +131,9 @@ def _of_data(data: DataFacts) -> Iterator[Finding]:
         shared = _counted(data.duplicates.tested, "test product has", "test products have")
         sentence = f"{shared} the picture of a product in another split: test figures are too high."
         yield Finding("warn", sentence, "duplicates")
+    if ignored := sum(row.count for row in data.corrections if row.value == IGNORED):
+        sentence = f"{_counted(ignored, 'correction', 'corrections')} no longer match and were not applied."
+        yield Finding("warn", sentence, "corrections")
     if data.notes:
         yield Finding("warn", f"The data gate noted {_counted(len(data.notes), 'oddity', 'oddities')}.", "notes")
     quarantined = sum(row.count for row in data.quarantined)
