@@ -66,11 +66,8 @@ class Question:
 def open_question(images: Sequence[str], data: Path | None, reading: Path | None = None, **choice: Any) -> Question:
     """Finds what to ask about, and which version answers, whatever is published meanwhile.
 
-    Args:
-        images: files, folders and zips; or else
-        data: a catalogue.
-        reading: the file that says how to read it; None is as the model's recipe says.
-        choice: attributes of a `Choice`.
+    That is either images, which are files, folders and zips, or a catalogue, read as the file `reading` says or else as
+    the model's recipe does. `choice` are attributes of a `Choice`.
 
     Raises:
         CatalogueError: the pictures or the catalogue cannot be read.
@@ -124,13 +121,10 @@ def _client(choice: Choice) -> Client:
         return _loaded(folder, Batches(rows=choice.batch_size, parallel=1))
     try:
         return fashion_client.connect(
-            choice.server,
-            choice.model_name or "",
-            version=choice.version,
-            label=choice.label,
+            choice.server, choice.model_name or "", version=choice.version, label=choice.label,
             timeouts=Timeouts(connect=min(5.0, choice.timeout), read=choice.timeout, total=choice.timeout),
             batches=Batches(rows=choice.batch_size),
-        )
+        )  # fmt: skip
     except ValueError as error:  # of the address, or of version and label
         raise click.UsageError(str(error)) from error
 

@@ -30,11 +30,7 @@ _MARK = re.compile(r"# Draft ([0-9a-f]{12}) ")
 def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool = False) -> list[Path]:
     """Writes what `fashion run` needs for this catalogue: how to read it, its schema, and a recipe.
 
-    Args:
-        inspection: of the catalogue.
-        folder: is made if it is not there.
-        schema: text proto, inferred from the catalogue.
-        force: replace also what a person has changed since it was drafted.
+    The schema is a text proto, inferred from the catalogue. `force` replaces also what a person has changed meanwhile.
 
     Raises:
         RecipeError: a file was changed by hand, or is none of ours; or `folder` cannot be written. Nothing is written.

@@ -83,10 +83,7 @@ def check_experiment(recipe: Recipe) -> None:
 def read_experiment(recipe: Recipe, paths: Paths, record: str = "") -> Experiment:
     """Reads everything that a recipe names, the catalogue included, once.
 
-    Args:
-        recipe: the settings.
-        paths: where the catalogue is.
-        record: of the same run, as an earlier process read it: the catalogue may be another by now.
+    `record` is of the same run, as an earlier process read it: the catalogue may be another by now.
 
     Raises:
         RecipeError: see `check_experiment`; or the catalogue lacks the split that the recipe wants.

@@ -60,13 +60,10 @@ def taken() -> Footprint:
     """What this process took since `begin`."""
     commit, modified = _checkout()
     return Footprint(
-        peak_memory=_peak_memory(),
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0)),
-        accelerators=machine()["accelerators"] if "tensorflow" in sys.modules else "none",
-        commit=commit,
+        peak_memory=_peak_memory(), processor=_processor(), cores=len(os.sched_getaffinity(0)),
+        accelerators=machine()["accelerators"] if "tensorflow" in sys.modules else "none", commit=commit,
         modified=modified,
-    )
+    )  # fmt: skip
 
 
 @cache

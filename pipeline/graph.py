@@ -34,13 +34,10 @@ def create_pipeline(experiment: Experiment) -> Pipeline:
     """
     recipe, paths = experiment.recipe, experiment.paths
     return Pipeline(
-        pipeline_name=_pipeline_name(recipe, experiment.taxonomy),
-        pipeline_root=str(paths.artifacts),
-        components=_nodes(experiment),
-        metadata_connection_config=connection(paths.metadata),
-        enable_cache=True,
+        pipeline_name=_pipeline_name(recipe, experiment.taxonomy), pipeline_root=str(paths.artifacts),
+        components=_nodes(experiment), metadata_connection_config=connection(paths.metadata), enable_cache=True,
         beam_pipeline_args=beam_args(recipe.beam),
-    )
+    )  # fmt: skip
 
 
 def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
@@ -49,12 +46,8 @@ def _pipeline_name(recipe: Recipe, taxonomy: Taxonomy) -> str:
 
 
 def _nodes(experiment: Experiment) -> list[BaseNode]:
-    recipe, paths, taxonomy, classes = (
-        experiment.recipe,
-        experiment.paths,
-        experiment.taxonomy,
-        experiment.taxonomy.classes,
-    )
+    recipe, paths = experiment.recipe, experiment.paths
+    taxonomy, classes = experiment.taxonomy, experiment.taxonomy.classes
     settings = IngestSettings(
         catalogue=recipe.catalogue, picture=recipe.picture, split=recipe.split, outside=recipe.outside,
         corrections=recipe.labels.corrections, corrections_digest=experiment.corrections,

@@ -208,12 +208,9 @@ class History:
 
 
 def _stage_run(
-    name: str,
-    execution: "mlmd.Execution",
-    parameters: Mapping[str, Any],
-    events: Iterable["mlmd.Event"],
+    name: str, execution: "mlmd.Execution", parameters: Mapping[str, Any], events: Iterable["mlmd.Event"],
     artifacts: Mapping[int, Artifact],
-) -> StageRun:
+) -> StageRun:  # fmt: skip
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     state = _STATES.get(mlmd.Execution.State.Name(execution.last_known_state), "running")
@@ -226,17 +223,11 @@ def _stage_run(
         key = event.path.steps[0].key if event.path.steps else ""
         into[key] = (*into.get(key, ()), artifacts[event.artifact_id])
     return StageRun(
-        name=name,
-        state=state,
-        began=began,
+        name=name, state=state, began=began,
         seconds=None if state == "running" else execution.last_update_time_since_epoch / 1000 - began,
-        parameters=parameters,
-        inputs=inputs,
-        outputs=outputs,
-        error=str(parameters.get(_ERROR, "")),
-        exit_code=int(parameters.get(_EXIT_CODE, 1)),
-        execution=execution.id,
-    )
+        parameters=parameters, inputs=inputs, outputs=outputs, error=str(parameters.get(_ERROR, "")),
+        exit_code=int(parameters.get(_EXIT_CODE, 1)), execution=execution.id,
+    )  # fmt: skip
 
 
 def put_record(context: "mlmd.Context", text: str) -> None:

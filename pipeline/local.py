@@ -71,11 +71,8 @@ def compile_run(experiment: Experiment, run_id: str) -> CompiledRun:
 
 
 def run_pipeline(
-    run: CompiledRun,
-    started: Callable[[str], None],
-    finished: Callable[[StageRun], None],
-    nodes: Collection[str] = (),
-) -> None:
+    run: CompiledRun, started: Callable[[str], None], finished: Callable[[StageRun], None], nodes: Collection[str] = (),
+) -> None:  # fmt: skip
     """Runs nodes in order and says when each starts and ends.
 
     A node whose inputs and parameters have not changed is not run again, unless it publishes or what it made is gone.

@@ -35,14 +35,9 @@ if TYPE_CHECKING:
 
 
 def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int = 0) -> None:
-    """Runs one node, with progress, and says what it did.
+    """Runs one node of a run, with progress, and says what it did; `paths` are the same for all nodes of it.
 
-    Args:
-        recipe: the experiment.
-        paths: where it reads from and writes to; the same for all nodes of a run.
-        node: its id, e.g. "train".
-        run_id: names the run.
-        retries: how often this is started again when it fails, whatever it failed of.
+    When it fails, it is started again `retries` times, whatever it failed of.
 
     Raises:
         ModelRefused: the node publishes, and the model was not approved.

@@ -22,6 +22,13 @@ from pipeline.runs import Artifact, Run, StageRun
 from pipeline.stages import STAGES
 
 _TEMPLATES = Path(str(resources.files("components.report.page"))) / "templates"
+# Those that a report reads, by their names there: stage and output.
+_OUTPUTS = {
+    "examples": ("ingest", "examples"), "quarantine": ("ingest", "quarantine"),
+    "statistics": ("statistics", "statistics"), "anomalies": ("validate", "anomalies"),
+    "transformed": ("transform", "transformed_examples"), "model": ("train", "model"),
+    "history": ("train", "model_run"), "evaluation": ("evaluate", "evaluation"), "blessing": ("evaluate", "blessing"),
+}  # fmt: skip
 _PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 
 
@@ -41,7 +48,8 @@ def write_report(history: History, run: Run, paths: Paths) -> tuple[Path, bool]:
     from components.report.page import write_page
 
     folder = _reports(paths) / run.id
-    facts = _collect(history, run, folder, paths.root)
+    earlier = history.earlier(run, "statistics", "statistics")
+    facts = collect(sources_of(run, paths.root, earlier), folder)
     page = write_page(facts, folder)
     (folder / FACTS_FILE).write_bytes(to_json(facts))
     (folder / _INPUTS).write_text(inputs_digest(run), encoding="utf-8")
@@ -91,13 +99,10 @@ def summary_of(history: History, run: Run, paths: Paths) -> dict[str, Any]:
     began = datetime.datetime.fromtimestamp(run.began, datetime.UTC)
     figures = ("accuracy", "macro_f1", "lowest_recall", "lowest_recall_class", "version")
     return {
-        "run": run.id,
-        "recipe": run.name,
-        "began": began.isoformat(timespec="seconds"),
-        "verdict": verdict["outcome"],
+        "run": run.id, "recipe": run.name, "began": began.isoformat(timespec="seconds"), "verdict": verdict["outcome"],
         **{figure: verdict[figure] for figure in figures},
         "minutes": None if run.seconds is None else round(run.seconds / 60, 2),
-    }
+    }  # fmt: skip
 
 
 def inputs_digest(run: Run) -> str:
@@ -116,12 +121,9 @@ def inputs_digest(run: Run) -> str:
 
 
 def sources_of(run: Run, root: Path, earlier: tuple[Run, Artifact] | None = None) -> Sources:
-    """Lists what a report of a run is made from.
+    """Lists what a report of a run is made from; what lies below `root` is told from it.
 
-    Args:
-        run: the run.
-        root: what lies below it is told from it.
-        earlier: the statistics to compare its data with, and the run they are of.
+    `earlier` are the statistics to compare its data with, and the run they are of.
     """
     pushed = run.stage("publish").output("pushed_model")
     return Sources(
@@ -131,16 +133,8 @@ def sources_of(run: Run, root: Path, earlier: tuple[Run, Artifact] | None = None
         seconds=run.seconds,
         plan=_plan(run),
         folders=Folders(
-            examples=run.stage("ingest").folder("examples"),
-            quarantine=run.stage("ingest").folder("quarantine"),
-            statistics=run.stage("statistics").folder("statistics"),
             earlier=Path(earlier[1].uri) if earlier else None,
-            anomalies=run.stage("validate").folder("anomalies"),
-            transformed=run.stage("transform").folder("transformed_examples"),
-            model=run.stage("train").folder("model"),
-            history=run.stage("train").folder("model_run"),
-            evaluation=run.stage("evaluate").folder("evaluation"),
-            blessing=run.stage("evaluate").folder("blessing"),
+            **{name: run.stage(stage).folder(output) for name, (stage, output) in _OUTPUTS.items()},
         ),
         stages=_stage_times(run),
         pushed=pushed.properties if pushed else None,
@@ -148,10 +142,6 @@ def sources_of(run: Run, root: Path, earlier: tuple[Run, Artifact] | None = None
         lineage=_lineage(run, root.absolute()),
         earlier_run=earlier[0].id if earlier else "",
     )
-
-
-def _collect(history: History, run: Run, folder: Path, root: Path) -> RunFacts:
-    return collect(sources_of(run, root, history.earlier(run, "statistics", "statistics")), folder)
 
 
 def _reports(paths: Paths) -> Path:
@@ -167,13 +157,7 @@ def _plan(run: Run) -> Plan:
     if not run.experiment:
         return Plan()
     trainer = json.loads(json.loads(run.stage("train").parameters.get("custom_config", "{}")).get("config", "{}"))
-    return plan_of(
-        run.experiment["recipe"],
-        run.experiment["taxonomy"],
-        run.experiment["data"],
-        run.experiment["catalogue"],
-        trainer.get("code"),
-    )
+    return plan_of(run.experiment, trainer.get("code"))
 
 
 def _lineage(run: Run, root: Path) -> tuple[Use, ...]:

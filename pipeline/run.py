@@ -32,13 +32,9 @@ EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
 
 
 def run_recipe(
-    recipe: Recipe,
-    data: Path | None,
-    root: Path,
-    first: str | None = None,
-    last: str | None = None,
+    recipe: Recipe, data: Path | None, root: Path, first: str | None = None, last: str | None = None,
     database: str | None = None,
-) -> str:
+) -> str:  # fmt: skip
     """Runs a recipe on a catalogue, with progress, and says what it came to.
 
     Args:

@@ -48,13 +48,7 @@ def describe(stage: StageRun, experiment: Experiment) -> str:
 
 
 def conclude(console: Console, run: Run, experiment: Experiment, held: Collection[int]) -> FashionError | None:
-    """Prints the table, the verdict and where things are.
-
-    Args:
-        console: reaches people.
-        run: what became of each stage.
-        experiment: what it is a run of.
-        held: versions that were published before the run.
+    """Prints the table, the verdict and where things are; `held` are the versions that were published before the run.
 
     Returns:
         Why nothing was published; None where something was.
@@ -193,10 +187,7 @@ def _table(verdict: Verdict) -> Table:
         table.add_column(column, footer=footer, justify="right")
     for figures in verdict.classes:
         table.add_row(
-            figures.name,
-            percent(figures.precision),
-            percent(figures.recall),
-            percent(figures.f1),
+            figures.name, percent(figures.precision), percent(figures.recall), percent(figures.f1),
             f"{figures.support:,}",
-        )
+        )  # fmt: skip
     return table

@@ -72,16 +72,11 @@ class ServedModel:
 
 @contextlib.contextmanager
 def served(runner: base_runner.BaseModelServerRunner, model: str, seconds: float) -> Iterator[ServedModel]:
-    """Waits for a server that was started, and stops it at the end.
-
-    Args:
-        runner: the server.
-        model: the name it serves the model under.
-        seconds: that the server has until the model is loaded.
+    """Waits until a server that was started has loaded a model, and stops it at the end.
 
     Raises:
         ValidationFailed: the server cannot load the model, and says why; or whoever asks finds a breach of contract.
-        PublishError: the server gave no verdict.
+        PublishError: the server gave no verdict, or none within `seconds`.
     """
     try:
         deadline = time.time() + seconds

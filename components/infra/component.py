@@ -39,40 +39,24 @@ DIGEST = "digest"
 
 
 def infra_node(
-    model: BaseChannel,
-    model_blessing: BaseChannel,
-    examples: BaseChannel,
-    name: str,
-    taxonomy: Taxonomy,
-    accuracy: float,
-    settings: Serving,
-) -> BaseNode:
+    model: BaseChannel, model_blessing: BaseChannel, examples: BaseChannel, name: str, taxonomy: Taxonomy,
+    accuracy: float, settings: Serving,
+) -> BaseNode:  # fmt: skip
     """Makes the graph's node `infra`, see `ServingValidator`."""
     unused = {"decode_bytes"} | ({"image"} if settings.runner == "local" else set())
     return ServingValidator(
-        model=model,
-        model_blessing=model_blessing,
-        examples=examples,
-        name=name,
-        taxonomy=taxonomy.as_json(),
-        accuracy=accuracy,
-        settings=settings.model_dump_json(exclude=unused),
+        model=model, model_blessing=model_blessing, examples=examples, name=name, taxonomy=taxonomy.as_json(),
+        accuracy=accuracy, settings=settings.model_dump_json(exclude=unused),
         code=code_digest(__name__, "components.infra.server"),
-    ).with_id("infra")
+    ).with_id("infra")  # fmt: skip
 
 
 @component
 def ServingValidator(
-    model: InputArtifact[Model],
-    model_blessing: InputArtifact[ModelBlessing],
-    examples: InputArtifact[Examples],
-    blessing: OutputArtifact[InfraBlessing],
-    name: Parameter[str],
-    taxonomy: Parameter[str],
-    accuracy: Parameter[float],
-    settings: Parameter[str],
-    code: Parameter[str] = "",
-) -> None:
+    model: InputArtifact[Model], model_blessing: InputArtifact[ModelBlessing], examples: InputArtifact[Examples],
+    blessing: OutputArtifact[InfraBlessing], name: Parameter[str], taxonomy: Parameter[str], accuracy: Parameter[float],
+    settings: Parameter[str], code: Parameter[str] = "",
+) -> None:  # fmt: skip
     """Has a server load a model and answer requests, and holds the answers to what clients are promised.
 
     The server is a process of its own: a model that leans on code or files of the one that trained it fails here.

@@ -66,10 +66,7 @@ def picture_of(record: bytes) -> bytes:
 def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
     """Asks about real products: through each signature some one by one, then all in batches; at last what was judged.
 
-    Args:
-        model: loaded somewhere.
-        records: serialized tf.train.Examples with a picture, at least one.
-        batch: most rows of a request.
+    Records are serialized tf.train.Examples with a picture, at least one; a request has at most `batch` rows.
 
     Yields:
         A whole answer to each request, with one row for each picture.
@@ -106,14 +103,8 @@ def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -
     """Writes requests that make a server do at loading whatever the first requests would otherwise wait for.
 
     Through each signature one picture and a full batch, in TensorFlow Serving's format: PredictionLogs in a TFRecord
-    file. It holds some of the pictures themselves, nothing else of the products: the smallest, as many as fit into
-    200 KB, at most four and at least one. A batch is filled up by naming its last picture again, not by copying it.
-
-    Args:
-        path: the file.
-        model: the name it is served under.
-        pictures: encoded, at least one.
-        batch: rows of the largest batch that servers run.
+    file. It holds some of the pictures themselves, nothing else of the products: the smallest, as many as fit into 200
+    KB, at most four and at least one. A batch is filled up by naming its last picture again, not by copying it.
     """
     smallest = sorted(pictures, key=len)[: min(batch, _WARMUP_PICTURES)]
     in_batches = itertools.accumulate(map(len, smallest))

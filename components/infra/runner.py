@@ -85,12 +85,7 @@ class LocalRunner(BaseModelServerRunner):
 
 
 def start(model_path: Path, name: str, settings: Serving) -> BaseModelServerRunner:
-    """Starts a server, without waiting until it runs.
-
-    Args:
-        model_path: a SavedModel in `<model>/<version>/`.
-        name: the model, as clients call it.
-        settings: which server.
+    """Starts a server for a SavedModel in `<model>/<version>/`, which clients call `name`, without waiting for it.
 
     Raises:
         PublishError: what starts containers is not there, or refuses.

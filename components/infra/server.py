@@ -26,12 +26,9 @@ def main(base: str, model: str) -> None:
         from serving.server.limits import Limits
 
     run_server(
-        single_model(model, Path(base)),
-        Options(poll_seconds=0),
-        network=Network(rest_port=0, grpc_port=0),
-        limits=Limits(),
-        ready=_announce,
-    )
+        single_model(model, Path(base)), Options(poll_seconds=0), network=Network(rest_port=0, grpc_port=0),
+        limits=Limits(), ready=_announce,
+    )  # fmt: skip
 
 
 def _end_with_stdin() -> None:

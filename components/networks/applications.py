@@ -35,14 +35,11 @@ class Application:
     published: Published
 
     def build(self, size: int) -> keras.Model:
-        """Builds the trunk with random weights.
-
-        Args:
-            size: side of the square input, pixels.
+        """Builds the trunk with random weights; its layers are named after the parts in `networks.PROFILES`.
 
         Returns:
             Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, h, w, d], about size/32 high and
-            wide. Layers are named after the parts in `networks.PROFILES`.
+            wide.
         """
         pictures = keras.Input((size, size, 3), name="pictures")
         plain = getattr(keras.applications, self.maker)(
@@ -73,16 +70,12 @@ def _names(layers: Sequence[keras.layers.Layer], parts: Sequence[str]) -> dict[s
     names = {}
     for layer, part in zip(layers, parts, strict=True):
         # Layers without a name of their own are numbered through all networks of the process.
-        automatic = re.fullmatch(rf"({_snake(type(layer).__name__)})(_\d+)?", layer.name)
-        own = automatic[1] if automatic else layer.name
+        kind = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", type(layer).__name__).lower()
+        own = kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else layer.name
         name = own if part_of(own, (part,)) else f"{part}_{own}"
         counts[name] += 1
         names[layer.name] = name if counts[name] == 1 else f"{name}_{counts[name]}"
     return names
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _by_first(pattern: str, names: dict[str, str] | None = None) -> Parts:
@@ -123,45 +116,32 @@ def _nasnet_parts(layers: Sequence[keras.layers.Layer]) -> Iterator[str]:
         yield part
 
 
-def _tf_kernels(folder: str, network: str, digest: str) -> Published:
-    return Published(f"{_SERVER}{folder}/{network}_weights_tf_dim_ordering_tf_kernels_notop.h5", digest)
+_NAMED = _SERVER + "{0}/{1}_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as most files are
 
 
 APPLICATIONS = {
     "efficientnet_v2m": Application(
-        "EfficientNetV2M",
-        scaling.unscaled,  # its first layer scales
-        _by_first(r"(stem|block\d|top)"),
-        Published(f"{_SERVER}efficientnet_v2/efficientnetv2-m_notop.h5", "1b8dc055df72dde80d614482840fe342"),
+        "EfficientNetV2M", scaling.unscaled, _by_first(r"(stem|block\d|top)"),  # its first layer scales
+        Published(_SERVER + "efficientnet_v2/efficientnetv2-m_notop.h5", "1b8dc055df72dde80d614482840fe342"),
     ),
     "nasnet_large": Application(
-        "NASNetLarge",
-        scaling.to_one,
-        _nasnet_parts,
-        Published(f"{_SERVER}nasnet/NASNet-large-no-top.h5", "d81d89dc07e6e56530c4e77faddd61b5"),
+        "NASNetLarge", scaling.to_one, _nasnet_parts,
+        Published(_SERVER + "nasnet/NASNet-large-no-top.h5", "d81d89dc07e6e56530c4e77faddd61b5"),
     ),
     "resnet50": Application(
-        "ResNet50",
-        scaling.centred_bgr,
-        _by_first(r"(conv[2-5])"),
-        _tf_kernels("resnet", "resnet50", "4d473c1dd8becc155b73f8504c6f6626"),
+        "ResNet50", scaling.centred_bgr, _by_first(r"(conv[2-5])"),
+        Published(_NAMED.format("resnet", "resnet50"), "4d473c1dd8becc155b73f8504c6f6626"),
     ),
     "xception": Application(
-        "Xception",
-        scaling.to_one,
-        _by_first(r"(block\d+)", {"block1": "stem"}),
-        _tf_kernels("xception", "xception", "b0042744bf5b25fce3cb969f33bebb97"),
+        "Xception", scaling.to_one, _by_first(r"(block\d+)", {"block1": "stem"}),
+        Published(_NAMED.format("xception", "xception"), "b0042744bf5b25fce3cb969f33bebb97"),
     ),
     "inception_v3": Application(
-        "InceptionV3",
-        scaling.to_one,
-        _inception_parts,
-        _tf_kernels("inception_v3", "inception_v3", "bcbd6486424b2319ff4ef7d526e38f63"),
+        "InceptionV3", scaling.to_one, _inception_parts,
+        Published(_NAMED.format("inception_v3", "inception_v3"), "bcbd6486424b2319ff4ef7d526e38f63"),
     ),
     "densenet201": Application(
-        "DenseNet201",
-        scaling.standardised,
-        _by_first(r"(conv[2-5])"),
-        _tf_kernels("densenet", "densenet201", "c13680b51ded0fb44dff2d8f86ac8bb1"),
+        "DenseNet201", scaling.standardised, _by_first(r"(conv[2-5])"),
+        Published(_NAMED.format("densenet", "densenet201"), "c13680b51ded0fb44dff2d8f86ac8bb1"),
     ),
-}
+}  # fmt: skip

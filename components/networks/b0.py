@@ -35,14 +35,7 @@ class InputScaling(keras.layers.Normalization):
 
 
 def build_b0(size: int) -> keras.Model:
-    """Builds the trunk with random weights.
-
-    Args:
-        size: side of the square input, pixels, at least 32.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, ⌈size/32⌉, ⌈size/32⌉, 1280].
-    """
+    """Builds the trunk with random weights, for 32 pixels or more; its map is [n, ⌈size/32⌉, ⌈size/32⌉, 1280]."""
     plain = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(size, size, 3))
     pictures = keras.Input((size, size, 3), name="pictures")
     trunk = keras.models.clone_model(plain, pictures, clone_function=_with_input_scaling)
@@ -66,9 +59,7 @@ def load_imagenet(trunk: keras.Model) -> None:
 def load_published_weights(trunk: keras.Model, path: Path) -> None:
     """Loads a file in the layout of keras.applications, so that the trunk computes what Keras' own computes with it.
 
-    Args:
-        trunk: from `build_b0`.
-        path: `efficientnetb0_notop.h5`, or `efficientnetb0.h5`, whose classifier is left out.
+    It is `efficientnetb0_notop.h5`, or `efficientnetb0.h5`, whose classifier is left out.
 
     Raises:
         WeightsError: the file is damaged or holds another network.

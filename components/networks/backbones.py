@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import keras
 
@@ -12,9 +11,12 @@ from components.errors import RecipeError
 from components.networks import b0, cnn, edgenet, lite0, resnet18, transformer
 from components.networks.applications import APPLICATIONS
 from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze, weights_path
-from components.networks.weights.published import fetch
+from components.networks.weights.published import Published, fetch
 from components.networks.weights.saved_model import load_trunk
 from components.reading import choices
+
+Build = Callable[[int], keras.Model]
+Load = Callable[[keras.Model, Path], None]
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,19 @@ class Backbone:
     """A network that can be asked for by name; `networks.PROFILES` says what it takes.
 
     Attributes:
-        build: side of the input in pixels to a trunk with random weights, whose layers are named after its parts.
+        build: side of the square input in pixels to a trunk with random weights, which takes pictures float32
+            [n, size, size, 3] in 0..255 to a feature map float32 [n, h, w, d]; its layers are named after its parts.
         starts: name of pretrained weights, as in `networks.PROFILES`, to what loads them into a trunk.
         load: reads a file in the layout in which this network's weights are published; None where none are.
     """
 
-    build: Callable[[int], keras.Model]
+    build: Build
     starts: Mapping[str, Callable[[keras.Model], None]]
-    load: Callable[[keras.Model, Path], None] | None
+    load: Load | None
 
 
-def _of_application(name: str) -> Backbone:
-    network = APPLICATIONS[name]
-    return Backbone(
-        network.build, {"imagenet": lambda trunk: network.load(trunk, fetch(network.published))}, network.load
-    )
-
-
-def _of_torch(network: ModuleType, build: Callable[[int], keras.Model]) -> Backbone:
-    load = network.load_torch_weights
-    return Backbone(build, {"imagenet": lambda trunk: load(trunk, fetch(network.PUBLISHED))}, load)
+def _fetched(build: Build, load: Load, published: Published) -> Backbone:
+    return Backbone(build, {"imagenet": lambda trunk: load(trunk, fetch(published))}, load)
 
 
 BACKBONES = {
@@ -52,12 +47,12 @@ BACKBONES = {
     ),
     "efficientnet_lite0": Backbone(
         lite0.build_lite0,
-        {"imagenet": lite0.load_imagenet, "efficientnet_lite0": lite0.load_imagenet},
+        dict.fromkeys(("imagenet", "efficientnet_lite0"), lite0.load_imagenet),
         lite0.load_torch_weights,
     ),
-    **{name: _of_application(name) for name in APPLICATIONS},
-    "resnet18": _of_torch(resnet18, resnet18.build_resnet18),
-    "vit_tiny": _of_torch(transformer, transformer.build_vit_tiny),
+    **{name: _fetched(network.build, network.load, network.published) for name, network in APPLICATIONS.items()},
+    "resnet18": _fetched(resnet18.build_resnet18, resnet18.load_torch_weights, resnet18.PUBLISHED),
+    "vit_tiny": _fetched(transformer.build_vit_tiny, transformer.load_torch_weights, transformer.PUBLISHED),
     "cnn": Backbone(cnn.build_cnn, {}, None),
     "resnet_small": Backbone(cnn.build_resnet_small, {}, None),
 }

@@ -11,13 +11,8 @@ _MOMENTUM = 0.9  # of batch norms: with Keras' 0.99 their statistics lag behind 
 def build_cnn(size: int) -> keras.Model:
     """Builds the plain CNN that is often trained on Fashion-MNIST; its dropout is the recipe's `model.dropout`.
 
-    Three convolutions of 32, 64 and 128 filters, each with batch norm and max-pooling, and a dense layer of 128.
-
-    Args:
-        size: side of the square input, pixels.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to float32 [n, 1, 1, 128].
+    Three convolutions of 32, 64 and 128 filters, each with batch norm and max-pooling, and a dense layer of 128, which
+    is its feature map: [n, 1, 1, 128].
     """
     pictures = keras.Input((size, size, 3), name="pictures")
     x = layers.Rescaling(1 / 255, name="stem_scaling")(pictures)
@@ -33,13 +28,8 @@ def build_resnet_small(size: int) -> keras.Model:
     """Builds a wide residual network of ten layers: Zagoruyko & Komodakis 2016, https://arxiv.org/abs/1605.07146.
 
     The widths are those of their WRN-10-4. For speed the first group already halves the resolution, after a stem of 32
-    filters: a CPU core trains on about 550 pictures of 28 pixels a second.
-
-    Args:
-        size: side of the square input, pixels.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, ⌈size/8⌉, ⌈size/8⌉, 256].
+    filters: a CPU core trains on about 550 pictures of 28 pixels a second. Its feature map is
+    [n, ⌈size/8⌉, ⌈size/8⌉, 256].
     """
     pictures = keras.Input((size, size, 3), name="pictures")
     x = _conv(to_one(pictures), 32, "stem_conv")

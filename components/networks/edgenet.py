@@ -19,13 +19,9 @@ _LAPLACE = np.array([(0, 1, 0), (1, -4, 1), (0, 1, 0)], np.float32) / 4
 
 
 def with_edgenet(trunk: keras.Model) -> keras.Model:
-    """Sets EdgeNet before a trunk; weights are shared with it.
+    """Sets EdgeNet before a trunk, as one flat network that shares its weights.
 
-    Args:
-        trunk: pictures float32 [n, size, size, 3] in 0..255 to feature map.
-
-    Returns:
-        The same, as one flat network; what enters the trunk stays in 0..255.
+    Pictures are float32 [n, size, size, 3] in 0..255, and so is what enters the trunk.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     # `call` runs the trunk's layers one by one; called as a layer, they would be out of sight.

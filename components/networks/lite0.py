@@ -35,14 +35,9 @@ class _Stage(NamedTuple):
 
 
 _STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
-)
+    _Stage(1, 3, 1, 1, 16), _Stage(2, 3, 2, 6, 24), _Stage(2, 5, 2, 6, 40), _Stage(3, 3, 2, 6, 80),
+    _Stage(3, 5, 1, 6, 112), _Stage(4, 5, 2, 6, 192), _Stage(1, 3, 1, 6, 320),
+)  # fmt: skip
 _BLOCKS = tuple(
     f"block{number}{letter}"
     for number, stage in enumerate(_STAGES, start=1)
@@ -52,24 +47,13 @@ _BLOCKS = tuple(
 # Keras layer to PyTorch module: those of the stem and the top, and those within a block.
 _MODULES = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
 _BLOCK_MODULES = {
-    "expand_conv": "_expand_conv",
-    "expand_bn": "_bn0",
-    "dwconv": "_depthwise_conv",
-    "bn": "_bn1",
-    "project_conv": "_project_conv",
-    "project_bn": "_bn2",
-}
+    "expand_conv": "_expand_conv", "expand_bn": "_bn0", "dwconv": "_depthwise_conv", "bn": "_bn1",
+    "project_conv": "_project_conv", "project_bn": "_bn2",
+}  # fmt: skip
 
 
 def build_lite0(size: int) -> keras.Model:
-    """Builds the trunk with random weights.
-
-    Args:
-        size: side of the square input, pixels.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, ⌈size/32⌉, ⌈size/32⌉, 1280].
-    """
+    """Builds the trunk with random weights; its feature map is [n, ⌈size/32⌉, ⌈size/32⌉, 1280]."""
     pictures = keras.Input((size, size, 3), name="pictures")
     x = layers.Rescaling(1 / PIXEL_DEVIATION, offset=-PIXEL_MEAN / PIXEL_DEVIATION, name="rescaling")(pictures)
     x = _activate(_conv(x, 32, "stem_conv", kernel=3, stride=2), "stem_bn", "stem_activation")
@@ -93,9 +77,8 @@ def load_imagenet(model: keras.Model) -> None:
 def load_torch_weights(model: keras.Model, path: Path) -> None:
     """Copies convolutions and batch norms from a PyTorch checkpoint of Lite0 into the layers of the same role.
 
-    Args:
-        model: Lite0, or a network with the same convolutions under the same names; its other layers stay as they are.
-        path: state dict in the layout of the package efficientnet_lite_pytorch.
+    It is a state dict in the layout of the package efficientnet_lite_pytorch. Other layers of the model stay as they
+    are.
 
     Raises:
         WeightsError: the file is not a checkpoint, or not one of this network.
@@ -111,13 +94,9 @@ def _block(inputs: keras.KerasTensor, name: str, stage: _Stage) -> keras.KerasTe
         x = _conv(x, width * stage.expansion, f"{name}_expand_conv")
         x = _activate(x, f"{name}_expand_bn", f"{name}_expand_activation")
     x = layers.DepthwiseConv2D(
-        stage.kernel,
-        stage.stride,
-        padding="same",
-        use_bias=False,
-        depthwise_initializer=_kernel(),
+        stage.kernel, stage.stride, padding="same", use_bias=False, depthwise_initializer=_kernel(),
         name=f"{name}_dwconv",
-    )(x)
+    )(x)  # fmt: skip
     x = _activate(x, f"{name}_bn", f"{name}_activation")
     x = layers.BatchNormalization(name=f"{name}_project_bn")(_conv(x, stage.filters, f"{name}_project_conv"))
     if stage.stride > 1 or width != stage.filters:

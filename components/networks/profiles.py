@@ -65,11 +65,7 @@ PROFILES = {
 
 
 def check_size(backbone: str, size: int) -> None:
-    """Refuses pictures that a network cannot take.
-
-    Args:
-        backbone: a name in `PROFILES`.
-        size: side of its square input, pixels.
+    """Refuses pictures that a network cannot take; `size` is the side of its square input in pixels.
 
     Raises:
         ValueError: naming the setting, the rule and the remedy.
@@ -91,10 +87,6 @@ def check_size(backbone: str, size: int) -> None:
 def weights_path(backbone: str, weights: str) -> Path | None:
     """The file or the model's folder that `model.weights` names; None where it is `none` or the name of a start.
 
-    Args:
-        backbone: a name in `PROFILES`.
-        weights: what the recipe says.
-
     Raises:
         WeightsError: it is none of these, or there can be no such file for this network.
     """
@@ -115,11 +107,7 @@ def weights_path(backbone: str, weights: str) -> Path | None:
 
 
 def read_unfreeze(backbone: str, where: str) -> int | tuple[str, ...]:
-    """Says what `train.finetune.unfreeze_from` means for a network.
-
-    Args:
-        backbone: a name in `PROFILES`.
-        where: one of its parts, or `last N`.
+    """Says what `train.finetune.unfreeze_from` means for a network: one of its parts, or `last N`.
 
     Returns:
         How many of its last layers are trained, or the names of the parts that are.

@@ -23,14 +23,7 @@ _EPSILON, _MOMENTUM = 1e-5, 0.9  # PyTorch's; it counts momentum the other way r
 
 
 def build_resnet18(size: int) -> keras.Model:
-    """Builds the trunk with random weights.
-
-    Args:
-        size: side of the square input, pixels.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, ⌈size/32⌉, ⌈size/32⌉, 512].
-    """
+    """Builds the trunk with random weights; its feature map is [n, ⌈size/32⌉, ⌈size/32⌉, 512]."""
     pictures = keras.Input((size, size, 3), name="pictures")
     x = _conv(standardised(pictures), 64, "stem_conv", kernel=7, stride=2)
     x = _norm(x, "stem_bn", activate=True)

@@ -7,15 +7,6 @@ from pydantic import Field, model_validator
 from components.networks.profiles import PROFILES
 from components.settings import Settings
 
-Weights = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="imagenet, efficientnet_lite0, none, a weights file, or the folder of a published model",
-    ),
-]
-
-
 Backbone = Literal[
     "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2m", "nasnet_large", "resnet18", "resnet50", "xception",
     "inception_v3", "densenet201", "vit_tiny", "cnn", "resnet_small",
@@ -26,7 +17,10 @@ class Model(Settings):
     """The network."""
 
     backbone: Backbone = "efficientnet_b0"
-    weights: Weights = "imagenet"
+    weights: Annotated[str, Field(min_length=1)] = Field(
+        default="imagenet",
+        description="imagenet, efficientnet_lite0, none, a weights file, or the folder of a published model",
+    )
     front: Literal["none", "edgenet"] = Field(default="none", description="what stands before the backbone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     test_time_flip: bool = Field(

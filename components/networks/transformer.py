@@ -43,14 +43,7 @@ class Tokens(layers.Layer):
 
 
 def build_vit_tiny(size: int) -> keras.Model:
-    """Builds the trunk with random weights.
-
-    Args:
-        size: side of the square input, pixels, a multiple of `PATCH`.
-
-    Returns:
-        Pictures float32 [n, size, size, 3] in 0..255 to feature map float32 [n, size/16, size/16, 192].
-    """
+    """Builds the trunk with random weights; `size` is a multiple of `PATCH`, its map [n, size/16, size/16, 192]."""
     side = size // PATCH
     pictures = keras.Input((size, size, 3), name="pictures")
     x = layers.Conv2D(_WIDTH, PATCH, PATCH, kernel_initializer=_start(), name="stem_patches")(standardised(pictures))

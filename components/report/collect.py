@@ -17,9 +17,7 @@ FACTS_FILE = "facts.json"
 def collect(sources: Sources, folder: Path) -> RunFacts:
     """Gathers all that is to be said of a run. What fails is left out, logged, and listed among the gaps.
 
-    Args:
-        sources: the run.
-        folder: receives `predictions.npz` and `recipe.yaml`; predictions that lie there are taken as they are.
+    `folder` receives `predictions.npz` and `recipe.yaml`; predictions that lie there are taken as they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reading = Reading(sources, folder)

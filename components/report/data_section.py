@@ -17,16 +17,9 @@ from components.ingest.corrections import CORRECTIONS_FILE, IGNORED, read_outcom
 from components.ingest.faults import PASSED
 from components.report.duplicates_section import duplicates
 from components.report.examples import Table
-from components.report.facts.data import (
-    ClassCounts,
-    Column,
-    Count,
-    DataFacts,
-    DriftFacts,
-    Histogram,
-    QuarantineReason,
-    QuarantineSample,
-)
+from components.report.facts.data import ClassCounts, Column, Count, DataFacts, DriftFacts, Histogram
+from components.report.facts.data import QuarantineReason as Reason
+from components.report.facts.data import QuarantineSample as Sample
 from components.report.reading import Reading
 from components.report.sources import Plan
 from components.report.statistics import anomaly_facts, drift_between
@@ -65,13 +58,12 @@ def data_facts(reading: Reading) -> DataFacts | None:
         balanced = zip(facts.classes, uses.tolist(), strict=True)
         facts = replace(facts, classes=tuple(replace(counts, balanced=count) for counts, count in balanced))
     if table is not None:
+        columns = tuple(_column(name, table.texts[name]) for name in COLUMNS)
+        sizes = Counter(zip(table.widths.tolist(), table.heights.tolist(), strict=True)).most_common(_MOST_SIZES)
         facts = replace(
-            facts,
-            columns=tuple(_column(name, table.texts[name]) for name in COLUMNS),
-            histograms=_histograms(table),
-            sizes=_sizes(table),
-            duplicates=duplicates(reading, table),
-        )
+            facts, columns=columns, histograms=_histograms(table), duplicates=duplicates(reading, table),
+            sizes=tuple(Count(f"{width} × {height}", count) for (width, height), count in sizes),
+        )  # fmt: skip
     return replace(
         facts,
         anomalies=None if anomalies is None else anomaly_facts(anomalies),
@@ -83,10 +75,7 @@ def data_facts(reading: Reading) -> DataFacts | None:
 def from_quarantine(folder: Path, classes: Sequence[str], picture_of: Pictures) -> DataFacts:
     """What ingest counted, with a few rows of each reason.
 
-    Args:
-        folder: the Quarantine artifact.
-        classes: in the order of their labels.
-        picture_of: id to a thumbnail of its picture in the catalogue, None where there is none to show.
+    `picture_of` gives a thumbnail of a product's picture in the catalogue by its id, None where there is none to show.
     """
     summary = json.loads((folder / _SUMMARY_FILE).read_text(encoding="utf-8"))
     return DataFacts(
@@ -122,40 +111,30 @@ def _histograms(table: Table) -> tuple[Histogram, ...]:
     )
 
 
-def _sizes(table: Table) -> tuple[Count, ...]:
-    sizes = Counter(zip(table.widths.tolist(), table.heights.tolist(), strict=True))
-    return tuple(Count(f"{width} × {height}", n) for (width, height), n in sizes.most_common(_MOST_SIZES))
-
-
 def _column(name: str, values: NDArray[np.object_]) -> Column:
     counts = Counter(values.tolist())
     missing = counts.pop("", 0)
     top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_VALUES]
     if name == "year":
         top.sort(key=lambda item: int(item[0]))
-    return Column(
-        name=name,
-        values=tuple(Count(value, count) for value, count in top),
-        others=counts.total() - sum(count for _, count in top),
-        missing=missing,
-        distinct=len(counts),
-    )
+    others = counts.total() - sum(count for _, count in top)
+    return Column(name, tuple(Count(value, count) for value, count in top), others, missing, distinct=len(counts))
 
 
 def _counts(counts: dict[str, int]) -> tuple[Count, ...]:
     return tuple(Count(value, count) for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterator[QuarantineReason]:
-    samples: dict[str, list[QuarantineSample]] = {reason: [] for reason in counts}
+def _reasons(file: Path, counts: dict[str, int], picture_of: Pictures) -> Iterator[Reason]:
+    samples: dict[str, list[Sample]] = {reason: [] for reason in counts}
     with file.open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             shown = samples[row["reason"]]
             if len(shown) < _SAMPLES_OF_REASON:
                 product = unmarked(row["id"])
-                shown.append(QuarantineSample(int(row["row"]), product, row["detail"], picture_of(product)))
+                shown.append(Sample(int(row["row"]), product, row["detail"], picture_of(product)))
     for count in _counts(counts):
-        yield QuarantineReason(count.value, count.count, tuple(samples[count.value]))
+        yield Reason(count.value, count.count, tuple(samples[count.value]))
 
 
 def _catalogue_pictures(reading: Reading) -> Pictures:

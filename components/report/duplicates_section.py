@@ -28,9 +28,7 @@ def duplicates(reading: Reading, table: Table) -> Duplicates | None:
 def duplicate_rows(table: Table, pictures: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Finds the rows that share a picture, one array for each such picture: contradictory ones first, then the largest.
 
-    Args:
-        table: n examples.
-        pictures: [n], the same number for near-identical pictures.
+    `pictures` is [n], the same number for near-identical pictures.
     """
     order = np.argsort(pictures, kind="stable")
     borders = np.flatnonzero(np.diff(pictures[order])) + 1

@@ -68,10 +68,8 @@ class Table:
 def read_table(folder: Path, taxonomy: Taxonomy, count: int) -> Table:
     """Reads an Examples artifact of ingest's.
 
-    Args:
-        folder: where it lies.
-        taxonomy: gives the labels, by the rules that Transform applies too.
-        count: how many examples there are, so that those looked at for brightness are spread over all.
+    Labels are those of the taxonomy, by the rules that Transform applies too. There are `count` examples, so that those
+    looked at for brightness are spread over all.
     """
     step = -(-count // _MOST_DECODED) or 1
     rows: list[tuple[object, ...]] = []

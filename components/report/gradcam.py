@@ -16,11 +16,9 @@ _COLOURS = np.array([(20, 11, 52), (112, 25, 110), (203, 65, 73), (247, 144, 28)
 
 
 def overlay(picture: bytes, heat: NDArray[np.float32]) -> bytes:
-    """A JPEG of the picture's size.
+    """A JPEG of the size of `picture`, a JPEG, under `heat`.
 
-    Args:
-        picture: a thumbnail, as JPEG.
-        heat: float32 [h, w] in 0 … 1, over the whole picture: the network sees it stretched to a square.
+    That is float32 [h, w] in 0 … 1 over the whole picture: the network sees it stretched to a square.
     """
     with Image.open(io.BytesIO(picture)) as opened:
         plain = np.asarray(opened.convert("RGB"), np.float32)

@@ -38,13 +38,10 @@ def shown_products(
             continue
         best = np.argsort(-probabilities[row], kind="stable")[:_ANSWERS]
         shown[row] = ProductAnswers(
-            id=product,
-            name=str(test.texts["productDisplayName"][row]),
-            class_name=classes[test.labels[row]],
-            picture=picture,
-            answers=tuple(Answer(classes[label], float(probabilities[row, label])) for label in best),
+            id=product, name=str(test.texts["productDisplayName"][row]), class_name=classes[test.labels[row]],
+            picture=picture, answers=tuple(Answer(classes[label], float(probabilities[row, label])) for label in best),
             overlay=overlay(picture, heat[row]) if row in heat else None,
-        )
+        )  # fmt: skip
     return shown
 
 

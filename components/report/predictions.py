@@ -43,14 +43,7 @@ def load_predictions(file: Path) -> Predictions:
 
 
 def predict(network: "ExportedNetwork", examples: Path, split: str, count: int) -> Predictions:
-    """Asks the model for every example of a split.
-
-    Args:
-        network: the model.
-        examples: the Examples artifact.
-        split: which of its splits.
-        count: how many examples that has, for progress.
-    """
+    """Asks the model for every example of a split of an Examples artifact; it has `count`, for progress."""
     ids: list[str] = []
     answers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
     for products, pictures in picture_batches(examples, split, _BATCH):

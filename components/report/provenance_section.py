@@ -22,18 +22,10 @@ def provenance_facts(reading: Reading, folder: Path) -> ProvenanceFacts:
         recipe = short(folder / RECIPE_FILE)
     commit, modified = checkout()
     return ProvenanceFacts(
-        recipe=plan.recipe,
-        command=command_of(recipe, plan.data),
-        data=_place(plan.data),
-        data_digest=plan.data_digest,
-        code_digest=plan.code_digest,
-        commit=commit,
-        modified=modified,
-        versions=versions(),
-        machine=machine(),
-        stages=sources.stages,
-        lineage=sources.lineage,
-    )
+        recipe=plan.recipe, command=command_of(recipe, plan.data), data=_place(plan.data), data_digest=plan.data_digest,
+        code_digest=plan.code_digest, commit=commit, modified=modified, versions=versions(), machine=machine(),
+        stages=sources.stages, lineage=sources.lineage,
+    )  # fmt: skip
 
 
 def command_of(recipe: str, data: str | None) -> str:

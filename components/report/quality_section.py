@@ -10,25 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.evidence import wilson
-from components.evaluate.figures import (
-    CALIBRATION_BINS,
-    OVERALL_FIGURES,
-    calibration_bins,
-    calibration_error,
-    figures,
-)
+from components.evaluate.figures import CALIBRATION_BINS, OVERALL_FIGURES, calibration_bins, calibration_error, figures
 from components.evaluate.verdict import ClassFigures, Verdict
 from components.ingest.corrections import APPLIED, CORRECTIONS_FILE, read_outcomes
 from components.report.examples import Table
-from components.report.facts.quality import (
-    Bin,
-    Calibration,
-    Coverage,
-    Curve,
-    PictureFacts,
-    QualityFacts,
-    SliceQuality,
-)
+from components.report.facts.quality import Bin, Calibration, Coverage, Curve, PictureFacts, QualityFacts, SliceQuality
 from components.report.picture_section import confused_pairs, picture_facts, shown_products
 from components.report.reading import TEST, Reading
 from components.report.selection import select
@@ -122,13 +108,7 @@ def _with_curves(
 
 
 def curves_of(labels: Labels, probabilities: Probabilities, classes: Sequence[str]) -> tuple[Curve, ...]:
-    """The precision-recall curve of each class that occurs.
-
-    Args:
-        labels: int64 [n].
-        probabilities: float32 [n, k].
-        classes: the k names.
-    """
+    """The precision-recall curve of each class of labels int64 [n] that occurs; probabilities are float32 [n, k]."""
     occurs = [i for i in range(len(classes)) if (labels == i).any()]
     return tuple(_curve(classes[i], labels == i, probabilities[:, i]) for i in occurs)
 
@@ -147,7 +127,7 @@ def calibration_of(labels: Labels, probabilities: Probabilities) -> Calibration:
 
 def coverage_of(labels: Labels, probabilities: Probabilities) -> tuple[Coverage, ...]:
     """How much is answered, and how rightly, where answers below a confidence are withheld."""
-    confidence, correct = _confidence(labels, probabilities)
+    confidence, correct = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     thresholds = [*np.arange(0, 0.9, 0.05), *np.arange(0.9, 0.99, 0.01), 0.99, 0.995, 0.999]
     return tuple(_covered(round(float(least), 3), confidence, correct) for least in thresholds)
 
@@ -155,9 +135,7 @@ def coverage_of(labels: Labels, probabilities: Probabilities) -> tuple[Coverage,
 def slices_of(correct: NDArray[np.bool_], texts: Mapping[str, NDArray[np.object_]]) -> tuple[SliceQuality, ...]:
     """Accuracy among the examples with one value of a column, for its most frequent values; empty columns are left out.
 
-    Args:
-        correct: bool [n].
-        texts: column to object [n]; "" for a missing value.
+    `correct` is bool [n], `texts` column to object [n] with "" for a missing value.
     """
     return tuple(
         part for column in SLICED if (texts[column] != "").any() for part in _slices(column, correct, texts[column])
@@ -167,10 +145,6 @@ def slices_of(correct: NDArray[np.bool_], texts: Mapping[str, NDArray[np.object_
 def slice_of(column: str, value: str, correct: NDArray[np.bool_]) -> SliceQuality | None:
     """Sums up the examples of one slice, bool [n]; None where there are none."""
     return _slice(column, value, len(correct), int(correct.sum())) if len(correct) else None
-
-
-def _confidence(labels: Labels, probabilities: Probabilities) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    return probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
 
 
 def _curve(name: str, positive: NDArray[np.bool_], scores: NDArray[np.float32]) -> Curve:
@@ -187,8 +161,7 @@ def _thinned(recall: NDArray[np.float64], precision: NDArray[np.float64]) -> NDA
     if len(recall) <= _MOST_POINTS:
         return np.arange(len(recall))
     length = np.cumsum(np.hypot(np.diff(recall, prepend=recall[0]), np.diff(precision, prepend=precision[0])))
-    wanted = np.linspace(0, length[-1], _MOST_POINTS)
-    chosen = np.searchsorted(length, wanted)
+    chosen = np.searchsorted(length, np.linspace(0, length[-1], _MOST_POINTS))
     chosen[-1] = len(recall) - 1
     return np.unique(np.minimum(chosen, len(recall) - 1))
 

@@ -40,12 +40,9 @@ class Selection:
 
 
 def select(
-    labels: NDArray[np.int64],
-    probabilities: NDArray[np.float32],
-    embeddings: NDArray[np.float32],
-    hashes: NDArray[np.str_],
-    confusion: Sequence[Sequence[int]],
-) -> Selection:
+    labels: NDArray[np.int64], probabilities: NDArray[np.float32], embeddings: NDArray[np.float32],
+    hashes: NDArray[np.str_], confusion: Sequence[Sequence[int]],
+) -> Selection:  # fmt: skip
     """Chooses what to show; equals in equals out.
 
     Args:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -102,23 +103,18 @@ class Sources:
     earlier_run: str = ""
 
 
-def plan_of(recipe: str, taxonomy: Mapping[str, object], data: str, data_digest: str, code_digest: str | None) -> Plan:
+def plan_of(experiment: Mapping[str, Any], code_digest: str | None) -> Plan:
     """Returns the settings of a run.
 
     Args:
-        recipe: the experiment, as YAML with every default written out.
-        taxonomy: as plain values.
-        data: path of the catalogue.
-        data_digest: of the catalogue.
+        experiment: the run's record: `recipe` as YAML with every default written out, `taxonomy` as plain values,
+            `data` the path of the catalogue and `catalogue` its digest.
         code_digest: of the sources of training.
     """
-    parts = yaml.safe_load(recipe)
+    recipe = yaml.safe_load(experiment["recipe"])
     return Plan(
-        recipe=recipe,
-        taxonomy=Taxonomy.model_validate_json(json.dumps(taxonomy)),
-        catalogue=Layout.model_validate(parts.get("catalogue", {})),
-        data=data,
-        data_digest=data_digest,
-        code_digest=code_digest,
-        **{name: parts[name] for name in ("picture", "validation", "balance", "model", "train", "gate")},
-    )
+        recipe=experiment["recipe"], taxonomy=Taxonomy.model_validate_json(json.dumps(experiment["taxonomy"])),
+        catalogue=Layout.model_validate(recipe.get("catalogue", {})), data=experiment["data"],
+        data_digest=experiment["catalogue"], code_digest=code_digest,
+        **{name: recipe[name] for name in ("picture", "validation", "balance", "model", "train", "gate")},
+    )  # fmt: skip

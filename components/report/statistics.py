@@ -32,16 +32,11 @@ def anomaly_facts(anomalies: list[Anomaly]) -> tuple[AnomalyFacts, ...]:
 
 
 def drift_between(before: Path, now: Path, run: str) -> DriftFacts:
-    """Compares two ExampleStatistics artifacts, all splits of each together.
+    """Compares two ExampleStatistics artifacts, all splits of each together; `before` is of the other run.
 
     The distance is the L-infinity norm of the difference between two distributions, which TFDV uses for categorical
     features: https://www.tensorflow.org/tfx/data_validation/get_started#checking_data_skew_and_drift. A missing value
     counts as a value.
-
-    Args:
-        before: of the other run.
-        now: of this one.
-        run: the other run.
     """
     earlier, later = _value_counts(before), _value_counts(now)
     columns = [moved(name, earlier[name], later[name]) for name in _COLUMNS if earlier[name] and later[name]]

@@ -17,6 +17,8 @@ from components.train.settings import Train
 
 _SCALING = "normalization"
 _FRONT = "front"  # EdgeNet's layers, before the trunk
+# Of an epoch, in the order of `Epoch`.
+_FIGURES, _EXTRAS = ("loss", "accuracy", "val_loss", "val_accuracy"), ("learning_rate", "seconds")
 
 
 def training_facts(reading: Reading) -> TrainingFacts | None:
@@ -32,22 +34,13 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
     dropped = any(phase.name == "finetune" and not phase.kept for phase in phases)
     kept = train.model_copy(update={"finetune": None}) if dropped else train
     scaled = reading.attempt("training", "calibration", lambda: read_calibration(folder))
-    return TrainingFacts(
-        phases,
-        _network(reading, kept),
-        seconds_of(reading.sources.stages),
-        train.calibrate,
-        scaled,
-    )
+    return TrainingFacts(phases, _network(reading, kept), seconds_of(reading.sources.stages), train.calibrate, scaled)
 
 
 def read_phases(folder: Path, train: Train, pictures: int | None) -> tuple[Phase, ...]:
-    """Reads a ModelRun artifact.
+    """Reads a ModelRun artifact: one CSV for each phase, one line for each epoch.
 
-    Args:
-        folder: where it lies; one CSV for each phase, one line for each epoch.
-        train: the recipe's settings.
-        pictures: that an epoch trains on; None if not known.
+    An epoch trains on `pictures`; None if that is not known.
     """
     phases = {"head": train.head, "finetune": train.finetune}
     planned = {name: phase.epochs if phase else None for name, phase in phases.items()}
@@ -68,7 +61,7 @@ def network_of(
 
     Args:
         shapes: name to shape of each of its variables.
-        model: the recipe's settings, like the next two.
+        model: the recipe's settings.
         picture: likewise.
         train: likewise.
         features: width of an embedding.
@@ -78,15 +71,11 @@ def network_of(
     for name, shape in shapes.items():
         numbers[_part(name, known)] += math.prod(shape)
     parts = [part for part in (_FRONT, *known, "other", "head") if numbers[part]]
+    blocks = tuple(Block(part, numbers[part], _trained(part, model, train)) for part in parts)
+    layers = unfrozen if isinstance(unfrozen := _unfrozen(model, train), int) else None
+    reference = PROFILES[model.backbone].reference
     return Network(
-        backbone=model.backbone,
-        weights=model.weights,
-        size=picture.size,
-        features=features,
-        blocks=tuple(Block(part, numbers[part], _trained(part, model, train)) for part in parts),
-        front=model.front,
-        reference=PROFILES[model.backbone].reference,
-        layers=unfrozen if isinstance(unfrozen := _unfrozen(model, train), int) else None,
+        model.backbone, model.weights, picture.size, features, blocks, model.front, reference=reference, layers=layers
     )
 
 
@@ -123,15 +112,7 @@ def _unfrozen(model: Model, train: Train) -> int | tuple[str, ...]:
 
 def _read_epochs(file: Path) -> tuple[Epoch, ...]:
     return tuple(
-        Epoch(
-            number=int(row["epoch"]) + 1,
-            loss=row["loss"],
-            accuracy=row["accuracy"],
-            val_loss=row["val_loss"],
-            val_accuracy=row["val_accuracy"],
-            learning_rate=_optional(row.get("learning_rate")),
-            seconds=_optional(row.get("seconds")),
-        )
+        Epoch(int(row["epoch"]) + 1, *(row[name] for name in _FIGURES), *(_optional(row.get(name)) for name in _EXTRAS))
         for row in read_history(file)
     )
 
@@ -144,12 +125,6 @@ def _phase(name: str, epochs: tuple[Epoch, ...], planned: int | None, kept: bool
     times = [epoch.seconds for epoch in epochs if epoch.seconds is not None]
     complete = len(times) == len(epochs)
     best = best_epoch([epoch.val_loss for epoch in epochs])
-    return Phase(
-        name=name,
-        epochs=epochs,
-        planned=planned,
-        chosen=epochs[best].number if best is not None else None,
-        kept=kept,
-        seconds=sum(times) if complete else None,
-        images_per_second=pictures * len(times) / sum(times) if pictures and complete and sum(times) else None,
-    )
+    chosen = epochs[best].number if best is not None else None
+    pace = pictures * len(times) / sum(times) if pictures and complete and sum(times) else None
+    return Phase(name, epochs, planned, chosen, kept, sum(times) if complete else None, pace)

@@ -1,11 +1,10 @@
 """The section on the verdict: what a run came to, in one sentence and its reasons."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from components.evaluate.sentences import note_on_rare
-from components.evaluate.settings import Gate
 from components.report.facts.verdict import Baseline, Reason, VerdictFacts
 from components.report.sources import Sources
 
@@ -18,10 +17,7 @@ _DONE = ("complete", "cached")
 def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequence[str]) -> VerdictFacts:
     """Says what a run came to.
 
-    Args:
-        sources: the run.
-        verdict: its evaluation; None if it did not come to one.
-        problems: why its data were refused, if they were.
+    Its evaluation is None if it did not come to one; `problems` are why its data were refused, if they were.
     """
     facts = _figures(verdict)
     failed = next((stage.name for stage in sources.stages if stage.state == "failed"), None)
@@ -60,27 +56,14 @@ def _figures(verdict: "Verdict | None") -> VerdictFacts:
         return VerdictFacts("unfinished", "")
     recalls = [(row.recall, row.name) for row in verdict.classes if row.recall is not None]
     lowest, name = min(recalls, default=(None, None))
+    baseline = None
+    if verdict.baseline_accuracy is not None:
+        baseline = Baseline(verdict.baseline_accuracy, {row.name: row.baseline_recall for row in verdict.classes})
     return VerdictFacts(
-        "unfinished",
-        "",
-        accuracy=verdict.accuracy,
-        macro_f1=verdict.macro_f1,
-        lowest_recall=lowest,
-        lowest_recall_class=name,
-        baseline=_baseline(verdict),
-        gate=_limits(verdict.gate),
-        rare=note_on_rare(verdict),
-    )
-
-
-def _baseline(verdict: "Verdict") -> Baseline | None:
-    if verdict.baseline_accuracy is None:
-        return None
-    return Baseline(verdict.baseline_accuracy, {row.name: row.baseline_recall for row in verdict.classes})
-
-
-def _limits(gate: Gate) -> Mapping[str, float]:
-    return {name: float(value) for name, value in gate.model_dump().items() if value is not None}
+        "unfinished", "", accuracy=verdict.accuracy, macro_f1=verdict.macro_f1, lowest_recall=lowest,
+        lowest_recall_class=name, baseline=baseline, rare=note_on_rare(verdict),
+        gate={name: float(value) for name, value in verdict.gate.model_dump().items() if value is not None},
+    )  # fmt: skip
 
 
 def _failed(facts: VerdictFacts, sources: Sources, stage: str, problems: Sequence[str]) -> VerdictFacts:

@@ -121,10 +121,9 @@ class Search(BaseTuner):
         return sorted(numbered, key=lambda each: (bool(each[1].reason), sign * each[1].figures.get(objective, 0)))
 
     def finish(self, folder: Path) -> None:
-        """Writes the table of trials into `folder` and removes the unfinished work, but for what the Trainer can use.
+        """Writes `trials.csv` into `folder`, a line for each trial, the best first.
 
-        Args:
-            folder: receives `trials.csv`: a line for each trial, the best first.
+        It removes the unfinished work, but for what the Trainer can use.
         """
         paths = tuple(self._trials.tune.space)
         table: list[tuple[object, ...]] = [("trial", "state", *FIGURES, "seconds", *paths, "reason")]
@@ -157,10 +156,7 @@ def _declare(space: keras_tuner.HyperParameters, path: str, tune: Tune, config: 
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
-    """What to search with; called by TFX.
-
-    Args:
-        fn_args: tfx.components.FnArgs; its custom_config holds a `TunerConfig` as JSON.
+    """What to search with; called by TFX, whose custom_config holds a `TunerConfig` as JSON.
 
     Raises:
         RecipeError: this process is one of several workers.
@@ -199,14 +195,7 @@ class HyperparameterSearch(Tuner):
 
 
 def tune_node(examples: BaseChannel, transform_graph: BaseChannel, tune: Tune, trainer: TrainerConfig) -> BaseNode:
-    """Makes the graph's node `tune`.
-
-    Args:
-        examples: transformed, with the splits that the trainer takes.
-        transform_graph: what transformed them.
-        tune: what to search for, and where.
-        trainer: what is trained otherwise.
-    """
+    """Makes the graph's node `tune`: what to search for by `tune`, on transformed examples; else `trainer` holds."""
     config = TunerConfig(trainer=trainer, tune=tune, code=code_digest(__name__))
     return HyperparameterSearch(
         tuner_fn=f"{__name__}.tuner_fn",

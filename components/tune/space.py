@@ -86,11 +86,7 @@ class Tune(Settings):
 
 
 def with_values(settings: S, values: Mapping[str, Value]) -> S:
-    """Returns settings with some changed.
-
-    Args:
-        settings: the settings.
-        values: path to value, e.g. {"train.head.learning_rate": 0.01}.
+    """Returns settings with some changed: path to value, e.g. {"train.head.learning_rate": 0.01}.
 
     Raises:
         ValidationError: they do not take a value, or not together with the others.
@@ -99,11 +95,9 @@ def with_values(settings: S, values: Mapping[str, Value]) -> S:
 
 
 def as_found(recipe: str, values: Mapping[str, Value]) -> str:
-    """A recipe with what a search has found in place of the search; without values, as it is.
+    """A recipe, as YAML with every setting written out, with what a search has found in place of the search.
 
-    Args:
-        recipe: with every setting written out, as YAML text.
-        values: path to value, as for `with_values`.
+    Without `values`, as for `with_values`, it stays as it is.
     """
     if not values:
         return recipe
@@ -123,11 +117,7 @@ def _put(content: dict[str, Any], values: Mapping[str, Value]) -> dict[str, Any]
 
 
 def read_values(history: Path) -> dict[str, Value]:
-    """The settings that a training was given by a search; none where there was no search.
-
-    Args:
-        history: folder of its ModelRun.
-    """
+    """The settings that a search gave to a training, from the folder of its ModelRun; none where there was none."""
     file = history / VALUES_FILE
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
@@ -141,11 +131,7 @@ def current_value(settings: Settings, path: str) -> Any:
 
 
 def check_space(settings: Settings, tune: Tune) -> None:
-    """Refuses what cannot be tried.
-
-    Args:
-        settings: parts `model` and `train` beside others, and none of them the search itself.
-        tune: the search.
+    """Refuses what cannot be tried in settings with the parts `model` and `train`, none of them the search itself.
 
     Raises:
         ValueError: naming each setting that is unknown, or that cannot take what it would be tried with.

@@ -65,12 +65,7 @@ class Trials:
     work: Path
 
     def outcome(self, values: Mapping[str, Value], title: str) -> Outcome:
-        """Tries values out; at once, if that was done before.
-
-        Args:
-            values: path of a setting to a value.
-            title: what progress calls the trial.
-        """
+        """Tries values out, by the path of each setting; at once, if that was done before. `title` is for progress."""
         name = digest_of(json.dumps(dict(sorted(values.items()))))
         file, folder = self.work / f"{name}.json", self.work / name
         if file.exists():

@@ -49,36 +49,21 @@ def validate_node(statistics: BaseChannel, schema: BaseChannel) -> BaseNode:
 
 
 def gate_node(
-    anomalies: BaseChannel,
-    quarantine: BaseChannel,
-    name: str,
-    settings: Validation,
-    classes: Sequence[str],
-    used: Sequence[str],
-    weights: str,
-    weights_digest: str,
-) -> BaseNode:
+    anomalies: BaseChannel, quarantine: BaseChannel, name: str, settings: Validation, classes: Sequence[str],
+    used: Sequence[str], weights: str, weights_digest: str,
+) -> BaseNode:  # fmt: skip
     """Makes the graph's node `gate`, see `DataGate`; `weights` are the recipe's, a folder where a model lies there."""
     return DataGate(
-        anomalies=anomalies,
-        quarantine=quarantine,
-        name=name,
-        settings=settings.as_json(),
-        classes=json.dumps(classes),
-        used=json.dumps(used),
-        start=weights if Path(weights).is_dir() else "",
-        start_digest=weights_digest,
+        anomalies=anomalies, quarantine=quarantine, name=name, settings=settings.as_json(), classes=json.dumps(classes),
+        used=json.dumps(used), start=weights if Path(weights).is_dir() else "", start_digest=weights_digest,
         code=code_digest(__name__),
-    ).with_id("gate")
+    ).with_id("gate")  # fmt: skip
 
 
 @component
 def ReviewedSchema(
-    schema: OutputArtifact[Schema],
-    file: Parameter[str],
-    digest: Parameter[str],
-    code: Parameter[str] = "",
-) -> None:
+    schema: OutputArtifact[Schema], file: Parameter[str], digest: Parameter[str], code: Parameter[str] = "",
+) -> None:  # fmt: skip
     """Brings a schema into the run; for the cache of the stock ImportSchemaGen an edited file is still the old one.
 
     Args:
@@ -102,17 +87,10 @@ def ReviewedSchema(
 
 @component
 def DataGate(
-    anomalies: InputArtifact[ExampleAnomalies],
-    quarantine: InputArtifact[Quarantine],
-    verdict: OutputArtifact[DataVerdict],
-    name: Parameter[str],
-    settings: Parameter[str],
-    classes: Parameter[str],
-    used: Parameter[str],
-    start: Parameter[str] = "",
-    start_digest: Parameter[str] = "",
-    code: Parameter[str] = "",
-) -> None:
+    anomalies: InputArtifact[ExampleAnomalies], quarantine: InputArtifact[Quarantine],
+    verdict: OutputArtifact[DataVerdict], name: Parameter[str], settings: Parameter[str], classes: Parameter[str],
+    used: Parameter[str], start: Parameter[str] = "", start_digest: Parameter[str] = "", code: Parameter[str] = "",
+) -> None:  # fmt: skip
     """Stops the run on data unfit to train on; the stock ExampleValidator succeeds whatever it finds.
 
     Args:

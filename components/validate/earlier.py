@@ -13,9 +13,7 @@ VERDICT_FILE = "verdict.json"
 def last_accepted(verdicts: str, name: str) -> Summary | None:
     """Returns the counts of the newest run of an experiment whose data were found fit; None if there is none.
 
-    Args:
-        verdicts: folder with a numbered folder for each verdict of `DataGate`; refused data have left none in theirs.
-        name: the experiment's.
+    `verdicts` has a numbered folder for each verdict of `DataGate`; refused data have left none in theirs.
     """
     folders = fileio.listdir(verdicts) if fileio.exists(verdicts) else []
     numbers = [int(folder.rstrip("/")) for folder in folders if folder.rstrip("/").isdecimal()]

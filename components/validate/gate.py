@@ -69,14 +69,9 @@ class Verdict:
 
 
 def judge(
-    anomalies: Iterable[Anomaly],
-    summary: Summary,
-    settings: Validation,
-    classes: Sequence[str],
-    lists: str,
-    earlier: Summary | None = None,
-    used: Collection[str] = COLUMNS,
-) -> Verdict:
+    anomalies: Iterable[Anomaly], summary: Summary, settings: Validation, classes: Sequence[str], lists: str,
+    earlier: Summary | None = None, used: Collection[str] = COLUMNS,
+) -> Verdict:  # fmt: skip
     """Decides whether the data are fit to train on.
 
     A column of the catalogue that nothing depends on is never a reason to refuse: what is odd about it is noted.

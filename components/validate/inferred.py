@@ -18,14 +18,10 @@ _TOLERANCE = 0.85
 
 
 def infer_schema(rows: Iterable[Row], label: str) -> schema_pb2.Schema:
-    """Infers what the columns of a catalogue may hold.
+    """Infers what the columns of a catalogue may hold; `label` is the one with the classes.
 
     Features that ingest makes, types and comparators are those of `schema/open.pbtxt`. The label's column is closed on
     the values that it has. Another with few different values, as TFDV judges it, may have 15 % unknown ones.
-
-    Args:
-        rows: of the catalogue.
-        label: the column that holds the classes.
     """
     columns: dict[str, list[Any]] = {name: [] for name in TEXT_COLUMNS}
     for row in rows:

@@ -10,10 +10,7 @@ _SUFFIX = ".pbtxt"
 
 
 def find_schema(name_or_path: str) -> Path:
-    """Returns the file of a schema.
-
-    Args:
-        name_or_path: the name of a file in schema/ without its suffix, or a path that ends in .pbtxt.
+    """Returns the file of a schema, by its name in schema/ without the suffix or by a path that ends in .pbtxt.
 
     Raises:
         RecipeError: there is no such file.

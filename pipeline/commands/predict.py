@@ -70,14 +70,9 @@ _asks = shared_options(
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="Of the rows. [default: as --out ends]")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 def predict(
-    images: tuple[str, ...],
-    data: Path | None,
-    out: Path | None,
-    top: int,
-    form: str | None,
-    as_json: bool,
+    images: tuple[str, ...], data: Path | None, out: Path | None, top: int, form: str | None, as_json: bool,
     **model: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Say what pictures show. They are JPEG and PNG files, or folders and zips of them.
 
     One picture is answered with a table, several as CSV or JSON lines, one row each. A picture that cannot be

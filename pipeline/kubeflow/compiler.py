@@ -66,12 +66,6 @@ class Cluster:
 def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | None = None) -> None:
     """Writes a package that holds the recipe, byte for byte the same for the same arguments.
 
-    Args:
-        recipe: the experiment; its part `kubeflow` says what each task asks for.
-        image: container image of this project.
-        out: file to write, .yaml.
-        cluster: where it will run.
-
     Raises:
         RecipeError: what is asked for cannot be.
     """

@@ -25,13 +25,8 @@ def put_schedule(server: Server, name: str, cron: str, order: Order, wait: bool,
     Recurring runs cannot be changed: another is made, switched off; then the old one is switched off, the new one on,
     and the old one deleted. Wherever that is cut short, no two are on, one is there, and the same call finishes it.
 
-    Args:
-        server: where.
-        name: of the schedule.
-        cron: six fields, seconds first.
-        order: what is run.
-        wait: let a run of the old version end first; otherwise it is refused to replace what is under way.
-        say: receives a line for each step.
+    `cron` has six fields, seconds first. Where a run of the old version is under way, `wait` lets it end first;
+    otherwise it is refused to replace it. `say` receives a line for each step.
     """
     version, experiment = upload(server, order.package, say), experiment_id(server, order.experiment)
     existing = schedules(server, name)
@@ -54,18 +49,10 @@ def put_schedule(server: Server, name: str, cron: str, order: Order, wait: bool,
 
 def _create(server: Server, name: str, cron: str, order: Order, version: Any, experiment: str, enabled: bool) -> Any:
     return server.create_recurring_run(
-        experiment,
-        name,
-        description=f"{version.display_name}{OURS}",
-        cron_expression=cron,
-        max_concurrency=1,
-        no_catchup=True,
-        params=dict(order.arguments),
-        pipeline_id=version.pipeline_id,
-        version_id=version.pipeline_version_id,
-        enabled=enabled,
-        service_account=order.service_account,
-    )
+        experiment, name, description=f"{version.display_name}{OURS}", cron_expression=cron, max_concurrency=1,
+        no_catchup=True, params=dict(order.arguments), pipeline_id=version.pipeline_id,
+        version_id=version.pipeline_version_id, enabled=enabled, service_account=order.service_account,
+    )  # fmt: skip
 
 
 def _is_same(recurring: Any, cron: str, order: Order, version_id: str, experiment: str) -> bool:

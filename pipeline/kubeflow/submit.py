@@ -79,13 +79,9 @@ def submit(server: Server, order: Order, run_name: str | None, say: Say) -> str:
     experiment = experiment_id(server, order.experiment)
     with contextlib.redirect_stdout(io.StringIO()):
         run = server.run_pipeline(
-            experiment,
-            name,
-            params=dict(order.arguments),
-            pipeline_id=version.pipeline_id,
-            version_id=version.pipeline_version_id,
-            service_account=order.service_account,
-        )
+            experiment, name, params=dict(order.arguments), pipeline_id=version.pipeline_id,
+            version_id=version.pipeline_version_id, service_account=order.service_account,
+        )  # fmt: skip
     say(f"started   {name}\n          {server.link(f'runs/details/{run.run_id}')}")
     return str(run.run_id)
 

@@ -25,14 +25,9 @@ _LEFT_OUT = (
 
 
 def compile_for_vertex(recipe: Recipe, image: str, out: Path, data: str | None, root: str | None) -> tuple[str, ...]:
-    """Writes a package for Vertex AI.
+    """Writes a package for Vertex AI, .yaml or .json, of a recipe whose classes come from a taxonomy.
 
-    Args:
-        recipe: the experiment; its classes come from a taxonomy.
-        image: container image of this project.
-        out: file to write, .yaml or .json.
-        data: the catalogue, below /gcs/.
-        root: folder that everything is written below, below /gcs/.
+    The catalogue and the root of all that is written lie below /gcs/.
 
     Returns:
         What the package leaves out of the pipeline, a sentence each.

@@ -61,17 +61,10 @@ def _check_mysql(database: Database) -> None:
     tls = {f"ssl_{option}": file for option, file in database.tls.items()}
     try:
         pymysql.connect(
-            host=database.host,
-            port=database.port,
-            user=database.user,
-            password=database.password,
-            database=database.name,
-            connect_timeout=_SECONDS,
-            read_timeout=_SECONDS,
-            ssl_verify_cert=bool(tls) or None,
-            ssl_verify_identity=bool(tls) or None,
-            **tls,
-        ).close()
+            host=database.host, port=database.port, user=database.user, password=database.password,
+            database=database.name, connect_timeout=_SECONDS, read_timeout=_SECONDS, ssl_verify_cert=bool(tls) or None,
+            ssl_verify_identity=bool(tls) or None, **tls,
+        ).close()  # fmt: skip
     except (pymysql.err.MySQLError, OSError, RuntimeError) as error:
         code, said = error.args if len(error.args) == 2 else (0, str(error))
         raise _server_error(database, str(said), {1045: "password", 1044: "right", 1049: "absent"}.get(code)) from error

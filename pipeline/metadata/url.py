@@ -77,14 +77,11 @@ def parse_url(url: str) -> Database:
         if not given:
             raise MetadataError(f"metadata URL: it names no {what}; give {_FORMS}")
     return Database(
-        kind=parts.scheme,
-        name=name,
-        host=parts.hostname or "",
-        port=port or _PORTS[parts.scheme],
+        kind=parts.scheme, name=name, host=parts.hostname or "", port=port or _PORTS[parts.scheme],
         user=unquote(parts.username or ""),
         password=unquote(parts.password or "") or os.environ.get(PASSWORD_VARIABLE, ""),
         tls=_tls_options(parts.scheme, parts.query),
-    )
+    )  # fmt: skip
 
 
 def _tls_options(kind: str, query: str) -> Mapping[str, str]:

@@ -195,23 +195,13 @@ def _result(run: Run, facts: Mapping[str, Any] | None, makers: Mapping[int, Stag
     peaks = [footprint.peak_memory for footprint in footprints if footprint.peak_memory]
     trained = _maker(run.stages["train"], makers)
     return Result(
-        run=run.id,
-        began=run.began,
-        recipe=run.name,
-        settings=settings_of(run.recipe),
-        data=Path(run.experiment["data"]).name,
-        digest=run.experiment["catalogue"],
-        refused=facts["verdict"]["outcome"] == "model refused",
-        examples=quality["examples"],
-        accuracy=quality["accuracy"],
-        macro_f1=quality["macro_f1"],
-        macro_auprc=quality["macro_auprc"],
-        worst=worst,
-        worst_class=worst_class,
-        seconds=_total(stages),
-        peak_memory=max(peaks, default=None),
+        run=run.id, began=run.began, recipe=run.name, settings=settings_of(run.recipe),
+        data=Path(run.experiment["data"]).name, digest=run.experiment["catalogue"],
+        refused=facts["verdict"]["outcome"] == "model refused", examples=quality["examples"],
+        accuracy=quality["accuracy"], macro_f1=quality["macro_f1"], macro_auprc=quality["macro_auprc"], worst=worst,
+        worst_class=worst_class, seconds=_total(stages), peak_memory=max(peaks, default=None),
         footprint=read_footprint(trained.parameters) if trained else None,
-    )
+    )  # fmt: skip
 
 
 def _facts(history: History, run: Run, paths: Paths) -> Mapping[str, Any] | None:

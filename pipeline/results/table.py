@@ -37,11 +37,7 @@ def _table(rows: Iterable[Row]) -> str:
 
 
 def write_between_marks(text: str, file: Path) -> None:
-    """Replaces what stands between the two marks in a file.
-
-    Args:
-        text: what is to stand there.
-        file: e.g. docs/results.md; it holds the lines `BEGIN` and `END`.
+    """Replaces what stands between the two marks in a file, the lines `BEGIN` and `END`.
 
     Raises:
         RecipeError: the file cannot be read or written, or does not hold each mark once.

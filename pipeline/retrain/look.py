@@ -39,13 +39,8 @@ class Release:
 def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) -> Decision:
     """Runs the stages that look at the data, and decides whether a model is to be trained on them.
 
-    The decision is printed, logged, and kept as `<root>/decisions/<time>-<recipe>.json`.
-
-    Args:
-        recipe: the experiment; its part `drift` says how far is too far.
-        data: folder or zip.
-        root: everything that is written lies below it; the earlier runs are looked for there.
-        database: URL of the metadata; None is a SQLite file below the root.
+    The decision, by the recipe's part `drift`, is printed, logged, and kept as `<root>/decisions/<time>-<recipe>.json`.
+    The earlier runs are looked for below the root, or in the database.
 
     Raises:
         DataRefused: the data are not fit to train on.
@@ -66,12 +61,9 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
         file = paths.root / "decisions" / f"{stem}.json"
         file.parent.mkdir(exist_ok=True)
         record = {
-            "recipe": recipe.name,
-            "data": str(paths.data),
-            "looked": run and _source(run),
-            "trained": trained and {"version": trained.version, **_source(trained.run)},
-            **dataclasses.asdict(decision),
-        }
+            "recipe": recipe.name, "data": str(paths.data), "looked": run and _source(run),
+            "trained": trained and {"version": trained.version, **_source(trained.run)}, **dataclasses.asdict(decision),
+        }  # fmt: skip
         file.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         logging.warning("retrain: %s", decision.reason)
         console.print(Text.assemble((_verdict(decision, recipe, trained), "bold")))

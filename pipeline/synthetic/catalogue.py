@@ -23,18 +23,10 @@ from pipeline.synthetic.shops import SHOPS, Shop
 # Each fault, and how many products share one of it; missing, truncated and empty pictures cost 4 of 600 products.
 # A shared picture is that of the product before. It stands first because no fault takes the number before the first's.
 PERIODS = {
-    "shared_picture": 200,
-    "missing_picture": 300,
-    "truncated_picture": 600,
-    "empty_picture": 600,
-    "grey_picture": 100,
-    "other_size": 200,
-    "unquoted_comma": 200,
-    "missing_colour": 150,
-    "missing_season": 200,
-    "missing_year": 300,
+    "shared_picture": 200, "missing_picture": 300, "truncated_picture": 600, "empty_picture": 600, "grey_picture": 100,
+    "other_size": 200, "unquoted_comma": 200, "missing_colour": 150, "missing_season": 200, "missing_year": 300,
     "missing_usage": 100,
-}
+}  # fmt: skip
 _BLANKS = {"missing_colour": ("baseColour", "NA"), "missing_season": ("season", ""), "missing_year": ("year", ""),
            "missing_usage": ("usage", "NA")}  # fmt: skip
 _OTHER_SIZES = ((60, 80), (90, 120), (120, 120), (180, 240))
@@ -63,12 +55,9 @@ class Summary:
 
 
 def write_catalogue(
-    out: Path,
-    products: int = 600,
-    seed: int = 1,
-    report: Callable[[int, int], None] | None = None,
+    out: Path, products: int = 600, seed: int = 1, report: Callable[[int, int], None] | None = None,
     shape: str = "kaggle",
-) -> Summary:
+) -> Summary:  # fmt: skip
     """Draws a catalogue, as a rule `styles.csv` and `images/<id>.jpg` in the layout of *Fashion Product Images*.
 
     Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry,
@@ -206,16 +195,11 @@ def _row(article: Article, rng: Random) -> dict[str, str]:
     gender, colour = rng.choice(article.genders), rng.choice(article.colours)
     words = (rng.choice(_MAKERS), gender, rng.choice(_TRAITS), colour, article.noun)
     return {
-        "gender": gender,
-        "masterCategory": master,
-        "subCategory": sub,
-        "articleType": kind,
-        "baseColour": colour,
+        "gender": gender, "masterCategory": master, "subCategory": sub, "articleType": kind, "baseColour": colour,
         "season": rng.choices(list(_SEASONS), list(_SEASONS.values()))[0],
-        "year": rng.choices(list(_YEARS), list(_YEARS.values()))[0],
-        "usage": rng.choice(article.usages),
+        "year": rng.choices(list(_YEARS), list(_YEARS.values()))[0], "usage": rng.choice(article.usages),
         "productDisplayName": " ".join(filter(None, words)),
-    }
+    }  # fmt: skip
 
 
 def _with_fault(row: dict[str, str], fault: str | None) -> dict[str, str]:

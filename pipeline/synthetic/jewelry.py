@@ -4,14 +4,8 @@ from pipeline.synthetic.draw import Brush, Colour, shade
 from pipeline.synthetic.outlines import MIDDLE, Point, along, bend, both, curve, oval
 
 _STONES: tuple[Colour, ...] = (
-    (226, 236, 246),
-    (226, 236, 246),
-    (200, 40, 60),
-    (40, 90, 190),
-    (40, 150, 100),
-    (150, 80, 180),
-    (40, 40, 46),
-)
+    (226, 236, 246), (226, 236, 246), (200, 40, 60), (40, 90, 190), (40, 150, 100), (150, 80, 180), (40, 40, 46),
+)  # fmt: skip
 
 
 def ring(brush: Brush) -> None:

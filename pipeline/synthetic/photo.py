@@ -13,15 +13,12 @@ _SIZE = (WIDTH, HEIGHT)
 
 
 def photograph(layer: Image.Image, rng: Random, second: bool = False) -> Image.Image:
-    """Takes the picture of a drawn article.
+    """Takes the picture of a drawn article: RGB, 120 × 160 pixels, the whole article in the frame.
 
     Args:
         layer: the drawing, RGBA, on nothing; see `draw.Brush`.
         rng: source of scale, angle, position, light, shadow, clutter and noise.
         second: whether another piece of the same article lies behind it.
-
-    Returns:
-        RGB, 120 × 160 pixels, the whole article in the frame.
     """
     item = _framed(_doubled(layer, rng) if second else layer, rng)
     spare = (WIDTH - item.width, HEIGHT - item.height)

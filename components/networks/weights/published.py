@@ -41,11 +41,7 @@ class Published:
 
 
 def fetch(published: Published, remedy: str = REMEDY) -> Path:
-    """Returns the file from Keras' cache, or else from its server.
-
-    Args:
-        published: what to fetch.
-        remedy: what else a user can do, as a sentence without its full stop.
+    """Returns the file from Keras' cache, or else from its server; `remedy` ends an error, without its full stop.
 
     Raises:
         WeightsError: it cannot be fetched or is another file; said within seconds where there is no network.
@@ -68,19 +64,17 @@ def fetch(published: Published, remedy: str = REMEDY) -> Path:
 
 
 def load_h5(trunk: keras.Model, path: Path, network: str, published: Published) -> None:
-    """Loads a file in the layout of keras.applications.
+    """Loads a file in the layout of keras.applications, whose classifier, if it has one, is left out.
 
-    Args:
-        trunk: whose layers with weights are those of the file, in its order.
-        path: of the network without its classifier, or with it; the classifier is left out.
-        network: what errors call it.
-        published: an example of such a file, for errors.
+    Its layers with weights are the trunk's, in its order. Errors call it `network`, and `published` an example of it.
 
     Raises:
         WeightsError: the file is damaged or holds another network.
     """
     try:
-        _check_suffix(path)
+        # Keras takes the layout from the name, and reads what does not fit .weights.h5 in part.
+        if path.suffix not in (".h5", ".hdf5") or path.name.endswith(".weights.h5"):
+            raise ValueError("its name has to end in .h5, and not in .weights.h5")
         with h5py.File(path) as file:
             classified = "predictions" in file
         reader = _with_classifier(trunk) if classified else trunk
@@ -104,12 +98,6 @@ def _is_whole(file: Path, digest: str) -> bool:
     contents = hashlib.md5(usedforsecurity=False) if len(digest) == 32 else hashlib.sha256()
     contents.update(file.read_bytes())
     return contents.hexdigest().startswith(digest)
-
-
-def _check_suffix(path: Path) -> None:
-    # Keras takes the layout from the name, and reads what does not fit .weights.h5 in part.
-    if path.suffix not in (".h5", ".hdf5") or path.name.endswith(".weights.h5"):
-        raise ValueError("its name has to end in .h5, and not in .weights.h5")
 
 
 def _with_classifier(trunk: keras.Model) -> keras.Model:

@@ -21,16 +21,9 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _STORAGES = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ShortStorage": "<i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
-}
+    "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
+    "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
+}  # fmt: skip
 
 # All that torch.save writes for tensors by name.
 _OPCODES = {
@@ -65,13 +58,10 @@ class _Tensor:
 
 
 def read_torch_checkpoint(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote, in its zip format or the older one.
+    """Reads a state dict that `torch.save` wrote, usually `*.pth` or `*.pt`, in its zip format or the older one.
 
-    Only tensors and the dictionary that holds them are rebuilt. A checkpoint that names any other class or function
-    is refused before that name is imported.
-
-    Args:
-        path: the checkpoint, usually `*.pth` or `*.pt`.
+    Only tensors and the dictionary that holds them are rebuilt. A checkpoint that names any other class or function is
+    refused before that name is imported.
 
     Returns:
         Parameter name to array, in the file's order, with PyTorch's shapes (convolutions are [out, in, h, w]).
@@ -132,18 +122,12 @@ def _check_opcodes(stream: IO[bytes]) -> None:
     stream.seek(start)
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
 _REBUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_tensor_v2"): lambda storage, offset, shape, strides, *_: _Tensor(
+        storage, offset, tuple(shape), tuple(strides)
+    ),
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
 }
 
 

@@ -20,11 +20,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~$&!()])")
 
 
 def write_card(facts: RunFacts) -> str:
-    """The model card as Markdown; text from the data stays text.
-
-    Args:
-        facts: the run; what is not known of it is said to be not known.
-    """
+    """The model card as Markdown; text from the data stays text, and what is not known is said to be not known."""
     quality = facts.quality
     card = _environment().get_template("card.md.j2")
     return card.render(

@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from components.report.facts import RunFacts
+from components.report.facts.data import DataFacts
 from components.report.facts.quality import QualityFacts
+from components.report.facts.verdict import ProvenanceFacts
 from components.report.page.formats import NONE, duration, number, percent, points, whole
 from components.report.page.page import write_html
 from components.report.page.plots.comparison import recalls
@@ -17,14 +19,10 @@ Row = tuple[str, str, str, str]
 
 
 def write_comparison(a: RunFacts, b: RunFacts, file: Path) -> None:
-    """Writes one self-contained page on how run `b` differs from run `a`.
-
-    Args:
-        a: the run compared with, usually the older.
-        b: the other run.
-        file: is written; its folder is made if it is not there.
-    """
-    plots = [recalls(a.quality, b.quality, (a.run, b.run))] if a.quality and b.quality else []
+    """Writes one self-contained page on how run `b` differs from run `a`, usually the older; makes its folder."""
+    quality = (a.quality, b.quality) if a.quality and b.quality else None
+    data = (a.data, b.data) if a.data and b.data else None
+    plots = [recalls(*quality, (a.run, b.run))] if quality else []
     write_html(
         file,
         "comparison.html.j2",
@@ -32,13 +30,13 @@ def write_comparison(a: RunFacts, b: RunFacts, file: Path) -> None:
         runs=(a, b),
         plots=plots,
         figures=[*_figures(a, b)],
-        classes=[*_classes(a.quality, b.quality)] if a.quality and b.quality else [],
-        mistakes=[*_mistakes(a.quality, b.quality)] if a.quality and b.quality else [],
-        data=[*_data(a, b)],
-        class_counts=[*_class_counts(a, b)],
+        classes=[*_classes(*quality)] if quality else [],
+        mistakes=[*_mistakes(*quality)] if quality else [],
+        data=[*_data(a, b)] if data else [],
+        class_counts=[*_class_counts(*data)] if data else [],
         training=[*_training(a, b)],
         recipe=_difference(a, b),
-        provenance=[*_provenance(a, b)],
+        provenance=[*_provenance(a.provenance, b.provenance)] if a.provenance and b.provenance else [],
         same_test=same_test(a, b),
     )
 
@@ -58,15 +56,22 @@ def _test_of(run: RunFacts) -> tuple[Any, ...] | None:
     return provenance.data_digest, recipe.get("labels"), recipe.get("split"), counts
 
 
+def _both(a: RunFacts, b: RunFacts, path: str) -> Iterator[Any]:
+    """What stands at a path of attributes in two runs, e.g. `quality.loss`; None where one did not come so far."""
+    for run in (a, b):
+        value: Any = run
+        for name in path.split("."):
+            value = getattr(value, name, None)
+        yield value
+
+
 def _figures(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    verdicts, qualities = (a.verdict, b.verdict), (a.quality, b.quality)
     for label, name in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("lowest recall", "lowest_recall")):
-        yield _shares(label, *(getattr(verdict, name) for verdict in verdicts))
-    yield _texts("its class", *(verdict.lowest_recall_class for verdict in verdicts))
-    calibrations = [quality.calibration if quality else None for quality in qualities]
-    yield _shares("calibration error", *(calibration.ece if calibration else None for calibration in calibrations))
-    yield _numbers("cross-entropy", *(quality.loss if quality else None for quality in qualities))
-    versions = [NONE if verdict.version is None else str(verdict.version) for verdict in verdicts]
+        yield _shares(label, *_both(a, b, f"verdict.{name}"))
+    yield _texts("its class", a.verdict.lowest_recall_class, b.verdict.lowest_recall_class)
+    yield _shares("calibration error", *_both(a, b, "quality.calibration.ece"))
+    yield _numbers("cross-entropy", *_both(a, b, "quality.loss"))
+    versions = [NONE if run.verdict.version is None else str(run.verdict.version) for run in (a, b)]
     yield "version", versions[0], versions[1], ""
     yield "took", duration(a.seconds), duration(b.seconds), ""
 
@@ -83,43 +88,31 @@ def _classes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
 
 
 def _mistakes(a: QualityFacts, b: QualityFacts) -> Iterator[Row]:
-    before, now = _confused(a), _confused(b)
+    before, now = (
+        {(quality.classes[i].name, quality.classes[j].name): count
+         for i, row in enumerate(quality.confusion) for j, count in enumerate(row) if count and i != j}
+        for quality in (a, b)
+    )  # fmt: skip
     for pair in sorted({*before, *now}, key=lambda pair: (-abs(now.get(pair, 0) - before.get(pair, 0)), pair))[:20]:
         yield _counts(f"{pair[0]} taken for {pair[1]}", before.get(pair, 0), now.get(pair, 0))
 
 
-def _confused(quality: QualityFacts) -> dict[tuple[str, str], int]:
-    names = [row.name for row in quality.classes]
-    return {
-        (names[i], names[j]): count
-        for i, row in enumerate(quality.confusion)
-        for j, count in enumerate(row)
-        if count and i != j
-    }
-
-
 def _data(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    if a.data is None or b.data is None:
-        return
-    both = a.data, b.data
-    yield _counts("rows", a.data.rows, b.data.rows)
-    yield from _each("examples, ", a.data.examples, b.data.examples)
-    yield from _each("quarantined, ", *({row.reason: row.count for row in data.quarantined} for data in both))
-    groups = [data.duplicates.contradictory if data.duplicates else None for data in both]
-    yield _counts("contradictory duplicates", *groups)
+    yield _counts("rows", *_both(a, b, "data.rows"))
+    yield from _each("examples, ", *_both(a, b, "data.examples"))
+    quarantined = _both(a, b, "data.quarantined")
+    yield from _each("quarantined, ", *({row.reason: row.count for row in reasons} for reasons in quarantined))
+    yield _counts("contradictory duplicates", *_both(a, b, "data.duplicates.contradictory"))
 
 
-def _class_counts(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    if a.data is None or b.data is None:
-        return
-    both = a.data.classes, b.data.classes
+def _class_counts(a: DataFacts, b: DataFacts) -> Iterator[Row]:
+    both = a.classes, b.classes
     yield from _each("", *({row.name: row.splits.get("train", 0) for row in classes} for classes in both))
     yield from _each("balanced: ", *({row.name: row.balanced or 0 for row in classes} for classes in both))
 
 
 def _training(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    both = a.training, b.training
-    phases = [{phase.name: phase for phase in training.phases} if training else {} for training in both]
+    phases = [{phase.name: phase for phase in run.training.phases} if run.training else {} for run in (a, b)]
     for name in dict.fromkeys([*phases[0], *phases[1]]):
         pair = [run.get(name) for run in phases]
         yield _counts(f"{name}, chosen epoch", *(phase.chosen if phase else None for phase in pair))
@@ -128,22 +121,17 @@ def _training(a: RunFacts, b: RunFacts) -> Iterator[Row]:
             for phase in pair
         ]
         yield _shares(f"{name}, validation accuracy", *reached)
-    networks = [training.network if training else None for training in both]
-    yield _counts("parameters", *(network.parameters if network else None for network in networks))
-    times = [duration(training.seconds if training else None) for training in both]
+    yield _counts("parameters", *_both(a, b, "training.network.parameters"))
+    times = [duration(seconds) for seconds in _both(a, b, "training.seconds")]
     yield "time", times[0], times[1], ""
 
 
-def _provenance(a: RunFacts, b: RunFacts) -> Iterator[Row]:
-    if a.provenance is None or b.provenance is None:
-        return
-    one, other = a.provenance, b.provenance
+def _provenance(one: ProvenanceFacts, other: ProvenanceFacts) -> Iterator[Row]:
     for label, name in (("catalogue", "data"), ("data", "data_digest"), ("code", "code_digest")):
         yield _texts(label, getattr(one, name), getattr(other, name))
-    for key in dict.fromkeys([*one.machine, *other.machine]):
-        yield _texts(key, one.machine.get(key), other.machine.get(key))
-    for key in dict.fromkeys([*one.versions, *other.versions]):
-        yield _texts(key, one.versions.get(key), other.versions.get(key))
+    for before, now in ((one.machine, other.machine), (one.versions, other.versions)):
+        for key in dict.fromkeys([*before, *now]):
+            yield _texts(key, before.get(key), now.get(key))
 
 
 def _difference(a: RunFacts, b: RunFacts) -> list[str] | None:

@@ -34,12 +34,7 @@ OUTCOMES = {
 def write_page(facts: RunFacts, folder: Path) -> Path:
     """Writes `index.html`, which opens from disk and asks the network for nothing, and `card.md`, the model card.
 
-    Args:
-        facts: the run; what it did not come to is said on the page.
-        folder: made if it is not there.
-
-    Returns:
-        The page.
+    What the run did not come to is said on the page. The folder is made if it is not there. Returns the page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).write_text(write_card(facts), encoding="utf-8")
@@ -85,11 +80,7 @@ def ranked(quality: QualityFacts) -> tuple[Any, ...]:
 def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> Path:
     """Renders a template with the plots, the style and the scripts inside; every text of `context` is escaped.
 
-    Args:
-        file: is written.
-        name: of the template.
-        drawn: all plots that the page shows.
-        context: what the template is given.
+    `drawn` holds all plots that the page shows. Returns `file`, which is written.
     """
     plotly, style, script = _assets()
     figures = {"template": template(), "figures": {plot.id: plot.figure for plot in drawn}}

@@ -44,13 +44,11 @@ def template() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "layout": {
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
+            **dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)"),
             "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 12, "color": TEXT},
             "colorway": [colour for colour, _ in SERIES],
             "margin": {"l": 8, "r": 12, "t": 8, "b": 8},
-            "xaxis": axis,
-            "yaxis": axis,
+            **dict.fromkeys(("xaxis", "yaxis"), axis),
             "dragmode": False,
             "hoverlabel": {"bgcolor": PANEL, "bordercolor": LINE, "font": {"color": TEXT, "size": 13}, "align": "left"},
             "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
@@ -77,6 +75,24 @@ def plain(text: str) -> str:
 def short(text: str, most: int = 28) -> str:
     """A label that leaves room for its plot."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def share_axis(title: str, least: float = 0.0, most: float = 1.01) -> dict[str, Any]:
+    """An axis of shares, as percentages."""
+    return {"title": title, "range": [least, most], "tickformat": ".0%", "nticks": 6}
+
+
+def across(x: float, **line: Any) -> dict[str, Any]:
+    """A shape: an upright line at x, from edge to edge."""
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": {"width": 1, **line}}
+
+
+def bars(counts: Sequence[float | None], hover: Sequence[str], template: str, **options: Any) -> go.Bar:
+    """Horizontal bars at 0, 1, 2 and so on; `template` takes the text of `hover` for each as `%{hovertext}`."""
+    return go.Bar(
+        x=counts, y=list(range(len(counts))), orientation="h", hovertext=[*map(plain, hover)],
+        hovertemplate=f"%{{hovertext}}{template}<extra></extra>", **{"marker_color": ACCENT, **options},
+    )  # fmt: skip
 
 
 def ticks(names: Sequence[str]) -> dict[str, Any]:

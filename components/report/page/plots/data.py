@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import plotly.graph_objects as go
 
-from components.report.facts.data import ClassCounts, Column, Drift, DriftFacts, Histogram
+from components.report.facts.data import ClassCounts, Column, DriftFacts, Histogram
 from components.report.page.formats import percent, whole
-from components.report.page.plots.base import ACCENT, FAINT, MUTED, PANEL, TEXT, Plot, drawn, plain, short, ticks
+from components.report.page.plots.base import ACCENT, FAINT, MUTED, PANEL, TEXT, Plot, bars, drawn, plain, short, ticks
 
 _ROW = 22  # pixels of a horizontal bar
 _BARS, _SLICES = 12, 6  # of a plot, before the rest is put together; the table has them all
@@ -19,27 +19,25 @@ _TRAIN = "train"
 def class_counts(classes: tuple[ClassCounts, ...]) -> Plot:
     """Training examples of each class as they occur and as training uses them."""
     ordered = sorted(classes, key=lambda row: row.splits.get(_TRAIN, 0))
-    names, places = [row.name for row in ordered], list(range(len(ordered)))
+    names = [row.name for row in ordered]
     before = [row.splits.get(_TRAIN, 0) for row in ordered]
     after = [row.balanced for row in ordered]
     balanced = all(count is not None for count in after)
-    bars = [
-        go.Bar(
-            x=counts, y=places, name=name, orientation="h", marker_color=colour, hovertext=[*map(plain, names)],
-            hovertemplate="%{hovertext}<br>" + name + ": %{x:,}<extra></extra>", texttemplate="%{x:,}",
-            textposition="outside", textfont={"size": 11, "color": MUTED}, cliponaxis=False,
-        )
+    traces = [
+        bars(counts, names, f"<br>{name}: %{{x:,}}", name=name, marker_color=colour, texttemplate="%{x:,}",
+             textposition="outside", textfont={"size": 11, "color": MUTED}, cliponaxis=False)
         for name, counts, colour in (("in an epoch, balanced", after, ACCENT), ("as they occur", before, FAINT))
         if balanced or counts is before
     ]  # fmt: skip
     unbalanced = "" if balanced else " The run ended before balancing."
-    most, splits = max([*before, *filter(None, after), 1]), _other_splits(classes)
+    most = max([*before, *filter(None, after), 1])
+    splits = dict.fromkeys(split for row in classes for split in row.splits if split != _TRAIN)
     return Plot(
         id="class-counts",
         title="Training examples by class",
         summary=_span(before, names) + (" Balancing changed none of them." if after == before else unbalanced),
         figure=drawn(
-            *bars,
+            *traces,
             xaxis={"title": "training examples", "nticks": 6, "range": [0, 1.08 * most]},
             yaxis=ticks(names),
             bargap=0.25,
@@ -60,17 +58,14 @@ def column_bars(column: Column) -> Plot:
     total = sum(count for _, count in values) or 1
     shown = _most_frequent(column, _BARS)[::-1]  # the first bar is the lowest
     names, counts = [name for name, _ in shown], [count for _, count in shown]
-    bars = go.Bar(
-        x=counts, y=list(range(len(counts))), orientation="h", marker_color=ACCENT,
-        hovertext=[plain(name) for name in names], text=[percent(count / total) for count in counts],
-        textposition="none", hovertemplate="%{hovertext}: %{x:,} (%{text})<extra></extra>",
-    )  # fmt: skip
+    shares = [percent(count / total) for count in counts]
+    trace = bars(counts, names, ": %{x:,} (%{text})", text=shares, textposition="none")
     return Plot(
         id=f"column-{column.name}",
         title=column.name,
         summary=f"{whole(column.distinct)} different values in {whole(total)} examples, "
         f"{whole(column.missing)} missing.",
-        figure=drawn(bars, yaxis=ticks(names), xaxis=_COUNTS, bargap=0.3),
+        figure=drawn(trace, yaxis=ticks(names), xaxis=_COUNTS, bargap=0.3),
         height=_column_height(column),
         head=("value", "examples", "share"),
         rows=tuple((name, whole(count), percent(count / total)) for name, count in values),
@@ -139,10 +134,9 @@ def histogram(measure: Histogram) -> Plot:
 def drift(facts: DriftFacts) -> Plot:
     """How far each column moved."""
     ordered = facts.columns[::-1]
-    bars = go.Bar(
-        x=[move.distance for move in ordered], y=list(range(len(ordered))), orientation="h", marker_color=ACCENT,
-        hovertext=[plain(_change(move)) for move in ordered],
-        hovertemplate="%{hovertext}<extra></extra>", text=[percent(move.distance) for move in ordered],
+    hover = [f"{move.value or _MISSING}: {percent(move.before)} → {percent(move.now)}" for move in ordered]
+    trace = bars(
+        [move.distance for move in ordered], hover, "", text=[percent(move.distance) for move in ordered],
         textposition="outside", textfont={"color": TEXT}, cliponaxis=False,
     )  # fmt: skip
     most = max((move.distance for move in ordered), default=0)
@@ -151,7 +145,7 @@ def drift(facts: DriftFacts) -> Plot:
         title="Largest change of a value's share, by column",
         summary=f"{facts.columns[0].column} moved most." if facts.columns else "No column could be compared.",
         figure=drawn(
-            bars,
+            trace,
             yaxis=ticks([move.column for move in ordered]),
             xaxis={"tickformat": ".0%", "range": [0, max(0.02, most * 1.2)], "tickfont": {"color": MUTED}, "nticks": 5},
             bargap=0.35,
@@ -163,10 +157,6 @@ def drift(facts: DriftFacts) -> Plot:
             for move in facts.columns
         ),
     )
-
-
-def _change(move: Drift) -> str:
-    return f"{move.value or _MISSING}: {percent(move.before)} → {percent(move.now)}"
 
 
 def _values(column: Column) -> list[tuple[str, int]]:
@@ -191,10 +181,6 @@ def _most_frequent(column: Column, most: int) -> list[tuple[str, int]]:
 
 def _column_height(column: Column) -> int:
     return 50 + max(6, len(_most_frequent(column, _BARS))) * _ROW
-
-
-def _other_splits(classes: tuple[ClassCounts, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(split for row in classes for split in row.splits if split != _TRAIN))
 
 
 def _span(counts: list[int], names: list[str]) -> str:

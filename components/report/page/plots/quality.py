@@ -18,10 +18,12 @@ from components.report.page.plots.base import (
     TEXT,
     WARN,
     Plot,
+    across,
     drawn,
     plain,
+    share_axis,
     ticks,
-)
+)  # fmt: skip
 
 _NAMED = 4  # curves that are told apart; the others stand behind them
 _RECALLS = (0.5, 0.8, 0.9, 0.95, 0.99)
@@ -46,8 +48,8 @@ def precision_recall(curves: tuple[Curve, ...], classes: tuple[ClassFigures, ...
         else "There are no curves.",
         figure=drawn(
             *traces,
-            xaxis={"title": "recall", "range": [0, 1.01], "tickformat": ".0%", "nticks": 6},
-            yaxis={"title": "precision", "range": [least, 1.01], "tickformat": ".0%", "nticks": 6},
+            xaxis=share_axis("recall"),
+            yaxis=share_axis("precision", least),
             legend={"traceorder": "reversed"},
         ),
         height=360,
@@ -81,8 +83,8 @@ def calibration(facts: Calibration) -> Plot:
         figure=drawn(
             bars,
             ideal,
-            xaxis={"title": "confidence", "range": [0, 1], "tickformat": ".0%", "nticks": 6},
-            yaxis={"title": "answers that are right", "range": [0, 1.02], "tickformat": ".0%", "nticks": 6},
+            xaxis=share_axis("confidence", 0, 1),
+            yaxis=share_axis("answers that are right", 0, 1.02),
         ),
         height=360,
         head=("confidence", "answers", "mean confidence", "accuracy"),
@@ -165,10 +167,7 @@ def slices(column: str, parts: Sequence[SliceQuality], accuracy: float | None) -
                    for name, part in zip(names, ordered, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
-    shapes = []
-    if accuracy is not None:
-        shapes.append({"type": "line", "x0": accuracy, "x1": accuracy, "y0": 0, "y1": 1, "yref": "paper",
-                       "layer": "below", "line": {"color": TEXT, "dash": "dash", "width": 1}})  # fmt: skip
+    shapes = [] if accuracy is None else [across(accuracy, color=TEXT, dash="dash") | {"layer": "below"}]
     return Plot(
         id=f"slices-{column}",
         title=column,

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from components.report.facts.training import Epoch, Phase
 from components.report.page.formats import number, percent
-from components.report.page.plots.base import ACCENT, LINE, MUTED, PANEL, TEXT, WARN, Plot, drawn, plain
+from components.report.page.plots.base import ACCENT, LINE, MUTED, PANEL, TEXT, WARN, Plot, across, drawn, plain
 
 _HEIGHT = 300
 
@@ -49,8 +49,7 @@ def _curve(
             traces.append(_chosen(phase, start, validation or train, first=phase is phases[0]))
             notes.append(_name_of(phase, (epochs[0] + epochs[-1]) / 2))
         if start:
-            shapes.append({"type": "line", "x0": start + 0.5, "x1": start + 0.5, "y0": 0, "y1": 1, "yref": "paper",
-                           "line": {"color": LINE, "width": 1}})  # fmt: skip
+            shapes.append(across(start + 0.5, color=LINE))
         start += len(phase.epochs)
     axis = {"type": "log", "tickformat": "~g", "nticks": 4} if name == "learning rate" else {"tickformat": ticks}
     return Plot(
@@ -69,15 +68,12 @@ def _curve(
         height=_HEIGHT,
         head=("phase", "epoch", *(label for label, *_ in series)),
         rows=tuple(
-            (phase.name, _numbered(epoch, phase), *(shown(figure(epoch)) for _, figure, *_ in series))
+            (phase.name, f"{epoch.number}{' (chosen)' * (epoch.number == phase.chosen)}",
+             *(shown(figure(epoch)) for _, figure, *_ in series))
             for phase in phases
             for epoch in phase.epochs
         ),
-    )
-
-
-def _numbered(epoch: Epoch, phase: Phase) -> str:
-    return f"{epoch.number}{' (chosen)' if epoch.number == phase.chosen else ''}"
+    )  # fmt: skip
 
 
 def _chosen(phase: Phase, start: int, figure: Callable[[Epoch], float | None], *, first: bool) -> go.Scatter:
