@@ -96,7 +96,7 @@ def rates_of(backbone: str, size: int, examples: Path, alone: Path, rounds: int)
     model = Model.model_validate({"backbone": backbone, "weights": "none"})
     pictures = open_pictures([str(examples)], balanced=True, size=size)
     batches = pictures.batches(_BATCH)
-    one_hot = batches.map(lambda batch, labels: (batch, tf.one_hot(labels, _CLASSES)))
+    one_hot = batches.map(lambda batch, labels: (batch, tf.one_hot(labels[:, 0], _CLASSES)))
     stream = open_pictures([str(alone)], balanced=True, size=size)
     with precision("auto"):
         trunks = {way: pooled_trunk(model, size) for way in ("features", *_LOWEST, _CACHED)}
@@ -130,7 +130,8 @@ def _head(head: "keras.Model", width: int) -> Callable[[], object]:
 
     random = np.random.default_rng(1)
     values = random.normal(size=(1, _FEATURES, width)).astype(np.float32)
-    batches = CachedBatches(Features(values, random.integers(_CLASSES, size=_FEATURES)), _CLASSES, _BATCH, seed=1)
+    targets = random.integers(_CLASSES, size=(_FEATURES, 1))
+    batches = CachedBatches(Features(values, targets), (_CLASSES,), _BATCH, seed=1)
     _compile(head, Head(schedule="constant"))
     return partial(head.fit, batches, verbose=0, shuffle=False)
 
@@ -160,7 +161,7 @@ def _cached_tail(trunk: "keras.Model", head: "keras.Model", pictures: "Pictures"
         raise ValueError(f"{trunk.name} has no frozen part below {phase.unfreeze_from}")
     frozen, trained = divided
     values = np.concatenate([frozen(batch) for batch, _ in pictures.batches(_BATCH)])[np.newaxis].astype(np.float16)
-    batches = CachedBatches(Features(values, pictures.labels), _CLASSES, _BATCH, seed=1)
+    batches = CachedBatches(Features(values, pictures.targets), (_CLASSES,), _BATCH, seed=1)
     network = keras.Model(trained.input, head(trained.output))
     _compile(network, phase)
     return partial(network.fit, batches, verbose=0, shuffle=False)

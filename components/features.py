@@ -27,5 +27,5 @@ REPEAT = "repeat"  # int64: how often a training example is used; 0 leaves it ou
 
 
 def label_of_column(column: str) -> str:
-    """Returns the name of a further column's label, of the feature as well as of the model's output."""
+    """Returns the name of a further column's label, as a feature and as the model's output."""
     return f"{column}_{LABEL}"

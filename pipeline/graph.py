@@ -15,6 +15,7 @@ from components.ingest.component import ingest_node
 from components.ingest.judge import IngestSettings
 from components.publish.component import publish_node
 from components.train.component import train_node
+from components.train.settings import Column
 from components.train.trainer import TrainerConfig
 from components.transform.component import transform_node
 from components.transform.taxonomy import Taxonomy
@@ -90,12 +91,18 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
 
 def _trainer_config(experiment: Experiment) -> TrainerConfig:
     recipe = experiment.recipe
+    weights = {str(name): tag.weight for name, tag in recipe.labels.columns.items()}
+    columns = tuple(
+        Column(name=tag.name, classes=tag.classes, weight=weights[str(tag.column)]) for tag in experiment.tags
+    )
     return TrainerConfig(
         picture=recipe.picture,
         model=recipe.model,
         train=recipe.train,
         decode_bytes=recipe.serving.decode_bytes,
         classes=experiment.taxonomy.classes,
+        column=experiment.taxonomy.name,
+        columns=columns,
         work=str(experiment.paths.work),
         outside=recipe.outside is not None,
         start=experiment.weights,

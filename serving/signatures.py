@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tensorflow as tf
 
@@ -11,11 +11,28 @@ from serving.limits import DECODE_BYTES
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 Tensors = dict[str, tf.Tensor]
 
 LABELS_FILE = "assets.extra/labels.txt"
 TOP = 5
+
+
+class Tag(NamedTuple):
+    """A further column that a model answers.
+
+    Attributes:
+        column: its name.
+        labels: its class names, in the order of their probabilities.
+        finer: which earlier column decides what goes with it: 0 is the main one, 1 the first tag.
+        allowed: bool [classes there, classes here]: what goes with what; None if that rules nothing out.
+    """
+
+    column: str
+    labels: Sequence[str]
+    finer: int = 0
+    allowed: "np.ndarray | None" = None
 
 
 class Classifier(tf.Module):
@@ -30,18 +47,20 @@ class Classifier(tf.Module):
         transform: Callable[[Tensors], Tensors],
         transform_spec: Mapping[str, object],
         max_bytes: int = DECODE_BYTES,
+        tags: Sequence[Tag] = (),
     ) -> None:
         """Holds the parts; nothing is traced before `save`.
 
         Args:
-            network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], features
-                float32 [n, d]).
+            network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], followed by those
+                of the tags in their order, features float32 [n, d]).
             labels: the k class names, in the order of the probabilities.
             size: side of the network's input, pixels.
             max_pixels: a picture of more pixels than this gets an error instead of an answer.
             transform: the transform graph as a layer; gives `label` int64 [n] from raw features.
             transform_spec: parsing spec of the raw features `transform` reads, without the picture.
             max_bytes: a picture gets an error likewise that takes more memory to decode.
+            tags: what is answered beside the k classes.
         """
         import keras  # not for those who only read a constant of this module: it takes seconds
 
@@ -53,14 +72,17 @@ class Classifier(tf.Module):
         self._labels = tf.constant(list(labels), name="labels")
         self._width, self._limits = len(labels), (size, max_pixels, max_bytes)
         self._transform, self._transform_spec = transform, dict(transform_spec)
+        self._tags = list(tags)
         # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
         self.pixels = tf.function(self._pixels, [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")])
 
     def _pixels(self, pixels: tf.Tensor) -> Tensors:
         """At least one decoded picture to what the network makes of it: what other formats are made from."""
         probabilities, features = self._network(tf.cast(pixels, tf.float32))
+        sizes = [self._width, *(len(tag.labels) for tag in self._tags)]
+        names = ["probabilities", *(f"{tag.column}_probabilities" for tag in self._tags)]
         return {
-            "probabilities": tf.cast(probabilities, tf.float32),
+            **dict(zip(names, tf.split(tf.cast(probabilities, tf.float32), sizes, axis=1), strict=True)),
             "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1),
         }
 
@@ -86,7 +108,21 @@ class Classifier(tf.Module):
             "top_labels": names,
             "top_scores": scores,
             "error": inferred["error"],
+            **self._tagged(inferred),
         }
+
+    def _tagged(self, inferred: Tensors) -> Tensors:
+        """Label and confidence of each tag: the most probable class that goes with the answers before it."""
+        chosen, answers = [tf.argmax(inferred["probabilities"], axis=1)], {}
+        for tag in self._tags:
+            probabilities = inferred[f"{tag.column}_probabilities"]
+            if tag.allowed is not None:
+                probabilities *= tf.gather(tf.constant(tag.allowed, tf.float32), chosen[tag.finer])
+            chosen.append(tf.argmax(probabilities, axis=1))
+            names = tf.gather(tf.constant(list(tag.labels)), chosen[-1])
+            answers[f"{tag.column}_label"] = tf.where(tf.equal(inferred["error"], ""), names, "")
+            answers[f"{tag.column}_confidence"] = tf.reduce_max(probabilities, axis=1)
+        return answers
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> Tensors:
@@ -111,9 +147,9 @@ class Classifier(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> Tensors:
-        """Examples to their true `label`, int64 [n]; pictures stay out, so that none travels through TFMA."""
+        """Examples to their true `label`, int64 [n], and those of tags; no picture travels through TFMA so."""
         transformed = self._transform(tf.io.parse_example(examples, self._transform_spec))
-        return {"label": transformed["label"]}
+        return {name: transformed[name] for name in ("label", *(f"{tag.column}_label" for tag in self._tags))}
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with its signatures and the class list."""

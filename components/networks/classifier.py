@@ -1,5 +1,7 @@
 """The network: a trunk, global average pooling, dropout and a softmax head."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -25,16 +27,31 @@ class PriorShift(keras.layers.Layer):
         return logits + self._shift if training else logits
 
 
+class ColumnsSoftmax(keras.layers.Layer):
+    """Logits [n, k] to probabilities, which sum to 1 in each column; their `sizes` sum to k."""
+
+    def __init__(self, sizes: Sequence[int], **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.sizes = tuple(sizes)
+
+    def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Probabilities, column by column."""
+        ends = np.cumsum(self.sizes).tolist()
+        columns = [logits[:, start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return keras.ops.concatenate([keras.ops.softmax(column) for column in columns], axis=1)
+
+
 def prior_shift(trained: np.ndarray, natural: np.ndarray, classes: int, strength: float) -> np.ndarray:
     """Returns what `PriorShift` adds: float64 [classes], strength × log(share in training / natural share).
 
     Args:
-        trained: int64 [n], labels that are trained on.
-        natural: int64 [m], labels as they occur in the catalogue.
+        trained: int64 [n], labels that are trained on; -1 counts nowhere.
+        natural: int64 [m], labels as they occur in the catalogue, likewise.
         classes: number of classes.
         strength: 0 for no shift, 1 for all of it.
     """
     # One is added to each count, so that a class without examples stays finite.
+    trained, natural = trained[trained >= 0], natural[natural >= 0]
     shares = [(np.bincount(labels, minlength=classes) + 1) / (len(labels) + classes) for labels in (trained, natural)]
     return strength * np.log(shares[0] / shares[1])
 
@@ -48,12 +65,20 @@ def pooled_trunk(settings: Model, size: int) -> keras.Model:
     return keras.Model(trunk.input, features, name=settings.backbone)
 
 
-def softmax_head(settings: Model, width: int, shift: np.ndarray) -> keras.Model:
-    """Features float32 [n, width] to probabilities float32 [n, k]; `shift` [k] is for `PriorShift`."""
+def softmax_head(settings: Model, width: int, shift: np.ndarray, sizes: Sequence[int] = ()) -> keras.Model:
+    """Features float32 [n, width] to probabilities float32 [n, k].
+
+    Args:
+        settings: the recipe's.
+        width: number of features.
+        shift: float [k], for `PriorShift`.
+        sizes: how many of the k classes each column has; none for a single column.
+    """
     features = keras.Input((width,), name="features")
     dropped = keras.layers.Dropout(settings.dropout)(features)
     logits = keras.layers.Dense(len(shift), dtype="float32", name=LOGITS)(dropped)
-    probabilities = keras.layers.Softmax(dtype="float32")(PriorShift(shift, dtype="float32")(logits))
+    softmax = ColumnsSoftmax(sizes or (len(shift),), dtype="float32")
+    probabilities = softmax(PriorShift(shift, dtype="float32")(logits))
     return keras.Model(features, probabilities, name="head")
 
 
@@ -63,7 +88,9 @@ def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.
     return keras.Model(pictures, head(trunk(augmentation(pictures))), name="training")
 
 
-def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False, doubt: float = 0.0) -> keras.Model:
+def serving_network(
+    trunk: keras.Model, head: keras.Model, *, flip: bool = False, doubt: float | Sequence[float] = 0.0
+) -> keras.Model:
     """Pictures to (probabilities, features).
 
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
@@ -72,7 +99,7 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
         trunk: from `pooled_trunk`.
         head: from `softmax_head`.
         flip: whether both are the mean over a picture and its mirror image.
-        doubt: share of each answer that is spread over all classes alike.
+        doubt: share of each answer that is spread over all classes alike; of each column, if they differ.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
@@ -80,12 +107,25 @@ def serving_network(trunk: keras.Model, head: keras.Model, *, flip: bool = False
     answers = [head(features), features]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
-    if doubt:
-        answers[0] = (1 - doubt) * answers[0] + doubt / answers[0].shape[-1]
+    if np.any(doubt):
+        kept, spread = 1 - np.asarray(doubt), np.asarray(doubt) / sizes_of(head)
+        answers[0] = answers[0] * _by_class(head, kept) + _by_class(head, spread)
     return keras.Model(pictures, answers, name="serving")
 
 
-def soften(head: keras.Model, temperature: float) -> None:
-    """Divides the logits of a head from `softmax_head` by a number."""
+def soften(head: keras.Model, temperature: float | Sequence[float]) -> None:
+    """Divides the logits of a head from `softmax_head` by a number, or by one for each column."""
     logits = head.get_layer(LOGITS)
-    logits.set_weights([weight / temperature for weight in logits.get_weights()])
+    logits.set_weights([weight / _by_class(head, temperature) for weight in logits.get_weights()])
+
+
+def sizes_of(head: keras.Model) -> tuple[int, ...]:
+    """Returns how many classes each column of a head from `softmax_head` has."""
+    sizes: tuple[int, ...] = head.layers[-1].sizes
+    return sizes
+
+
+def _by_class(head: keras.Model, values: "np.typing.ArrayLike") -> np.ndarray:
+    """Numbers of columns as numbers of classes, float32 [k]."""
+    sizes = sizes_of(head)
+    return np.repeat(np.broadcast_to(values, len(sizes)), sizes).astype(np.float32)

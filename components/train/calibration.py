@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.optimize import brentq, minimize_scalar  # type: ignore[import-untyped]
 from scipy.special import log_softmax, softmax  # type: ignore[import-untyped]
 
@@ -29,6 +30,7 @@ class Calibration(Settings):
         errors: how many of them the network answers wrongly.
         ece_before: expected calibration error on these examples as trained.
         ece_after: the same, scaled.
+        tags: likewise of further columns, by their names.
     """
 
     temperature: float
@@ -37,6 +39,7 @@ class Calibration(Settings):
     errors: int
     ece_before: float
     ece_after: float
+    tags: dict[str, "Calibration"] = Field(default={})
 
 
 def calibrate(probabilities: Probabilities, labels: Labels) -> Calibration:
@@ -48,8 +51,9 @@ def calibrate(probabilities: Probabilities, labels: Labels) -> Calibration:
 
     Args:
         probabilities: float32 [n, k].
-        labels: int64 [n].
+        labels: int64 [n]; examples with -1 are left out.
     """
+    probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
     count, classes = probabilities.shape
     temperature = best_temperature(probabilities, labels)
     # The class itself gets its part of the doubt back.

@@ -9,17 +9,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.features import IMAGE_BYTES, KIND, LABEL, REPEAT
+from components.features import IMAGE_BYTES, KIND, LABEL, REPEAT, label_of_column
 from serving.decode import decode_jpeg, decode_trusted
 from serving.limits import RATIOS
 
 _RECORDS = 256  # parsed at a time
 _NAMED = 10  # broken pictures, in a log line
-_SPEC = {
-    IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string),
-    LABEL: tf.io.FixedLenFeature([], tf.int64),
-    REPEAT: tf.io.FixedLenFeature([], tf.int64),
-}
 
 
 @dataclass(frozen=True)
@@ -32,6 +27,9 @@ class Pictures:
         labels: int64 [n], the label of each picture in stream order.
         natural: int64 [m], the label of each example in stream order, none left out or repeated.
         kinds: bytes [m], what each of these is, in words; b"" where its example does not say.
+        tags: int64 [m, t], their labels in further columns, -1 where missing.
+        rows: int64 [n], the example that each picture is of.
+        columns: the names of these columns.
         balanced: whether examples are left out and repeated as Transform decided.
         size: side of the network's input, pixels.
     """
@@ -41,51 +39,63 @@ class Pictures:
     labels: np.ndarray
     natural: np.ndarray
     kinds: np.ndarray
+    tags: np.ndarray
+    rows: np.ndarray
+    columns: tuple[str, ...]
     balanced: bool
     size: int
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def targets(self) -> np.ndarray:
+        """Labels in all columns, the main one first: int64 [n, 1 + t]."""
+        return np.column_stack([self.labels, self.tags[self.rows]])
+
     def batches(self, batch_size: int, shuffle_buffer: int = 0, seed: int = 0) -> tf.data.Dataset:
-        """Streams (pictures float32 [b, size, size, 3] in 0..255, labels int64 [b]); shuffled where there is a buffer.
+        """Streams (pictures float32 [b, size, size, 3] in 0..255, targets int64 [b, 1 + t]), shuffled by a buffer.
 
         Files are a fair mix already, in the order of the hashes of ids: the buffer makes epochs differ.
         """
-        examples = _examples(self.files, self.broken, self.balanced)
+        examples = _examples(self.files, self.broken, self.balanced, self.columns)
         if shuffle_buffer:
             examples = examples.shuffle(min(len(self), shuffle_buffer), seed=seed)
         return (
             examples.map(self._decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(batch_size)
-            .map(lambda pictures, labels: (tf.cast(pictures, tf.float32), labels))
+            .map(lambda pictures, targets: (tf.cast(pictures, tf.float32), targets))
             .apply(tf.data.experimental.assert_cardinality(-(-len(self) // batch_size)))
             .prefetch(2)
             .with_options(_options())
         )
 
-    def _decode(self, encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return decode_trusted(encoded, self.size), label
+    def _decode(self, encoded: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return decode_trusted(encoded, self.size), targets
 
 
-def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int) -> Pictures:
+def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int, columns: Sequence[str] = ()) -> Pictures:
     """Finds the files of a split, reads its labels, and looks for pictures that cannot be decoded, which it logs.
 
     Ingest has decoded each of them, so there should be none. They are looked for before anything is trained, so that
     labels, counts and the stream agree from then on; left out of the stream alone they would not.
     """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    spec = {name: _SPEC[name] for name in (LABEL, REPEAT)} | {KIND: tf.io.FixedLenFeature([], tf.string, b"")}
+    spec = {name: spec for name, spec in _spec(columns).items() if name != IMAGE_BYTES}
+    spec[KIND] = tf.io.FixedLenFeature([], tf.string, b"")
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
-    none = {LABEL: np.zeros(0, np.int64), REPEAT: np.zeros(0, np.int64), KIND: np.zeros(0, object)}
+    none = {KIND: np.zeros(0, object), **{name: np.zeros(0, np.int64) for name in spec if name != KIND}}
     read = [none, *records.map(lambda batch: tf.io.parse_example(batch, spec)).as_numpy_iterator()]
-    natural, repeats, kinds = (np.concatenate([batch[name] for batch in read]) for name in none)
+    kinds, natural, repeats, *further = (np.concatenate([batch[name] for batch in read]) for name in none)
+    tags = np.column_stack([natural, *further])[:, 1:]
     if broken := _broken(files, len(natural)):
         told = ", ".join(map(str, broken[:_NAMED])) + (", …" if len(broken) > _NAMED else "")
         logging.warning("%s: left out %d of %d examples, whose pictures cannot be decoded: number %s, counted from 0",
                         Path(files[0]).parent, len(broken), len(natural), told)  # fmt: skip
-        natural, repeats, kinds = (np.delete(column, broken) for column in (natural, repeats, kinds))
-    return Pictures(files, broken, np.repeat(natural, repeats) if balanced else natural, natural, kinds, balanced, size)
+        columns_read = natural, repeats, kinds, tags
+        natural, repeats, kinds, tags = (np.delete(column, broken, axis=0) for column in columns_read)
+    rows = np.repeat(np.arange(len(natural)), repeats if balanced else 1)
+    return Pictures(files, broken, natural[rows], natural, kinds, tags, rows, tuple(columns), balanced, size)
 
 
 @lru_cache(maxsize=8)  # the trials of a search open the same files, which never change
@@ -107,13 +117,23 @@ def _options() -> tf.data.Options:
     return options
 
 
-def _examples(files: Sequence[str], broken: Sequence[int], balanced: bool) -> tf.data.Dataset:
-    """Streams (encoded picture, label); parsed and repeated many at a time: one by one costs far more."""
+def _spec(columns: Sequence[str]) -> dict[str, tf.io.FixedLenFeature]:
+    whole = (LABEL, REPEAT, *map(label_of_column, columns))
+    return {IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)} | dict.fromkeys(
+        whole, tf.io.FixedLenFeature([], tf.int64)
+    )
+
+
+def _examples(
+    files: Sequence[str], broken: Sequence[int], balanced: bool, columns: Sequence[str] = ()
+) -> tf.data.Dataset:
+    """Streams (encoded picture, targets); parsed and repeated many at a time: one by one costs far more."""
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.io.parse_example(records, _SPEC)
+        batch = tf.io.parse_example(records, _spec(columns))
         repeats = batch[REPEAT] if balanced else tf.ones_like(batch[REPEAT])
-        return tf.repeat(batch[IMAGE_BYTES], repeats), tf.repeat(batch[LABEL], repeats)
+        targets = tf.stack([batch[LABEL], *(batch[label_of_column(column)] for column in columns)], axis=1)
+        return tf.repeat(batch[IMAGE_BYTES], repeats), tf.repeat(targets, repeats, axis=0)
 
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
     if broken:

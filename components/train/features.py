@@ -4,6 +4,7 @@ A hundred epochs of the head then cost about one pass through the trunk, and fin
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,11 @@ class Features:
 
     Attributes:
         values: [views, n, ...], on disk; the first view is of the plain pictures, the others are augmented.
-        labels: int64 [n].
+        targets: int64 [n, columns], -1 where a value is missing.
     """
 
     values: np.ndarray
-    labels: np.ndarray
+    targets: np.ndarray
 
 
 class CachedBatches(keras.utils.PyDataset):
@@ -44,9 +45,10 @@ class CachedBatches(keras.utils.PyDataset):
     in order.
     """
 
-    def __init__(self, features: Features, classes: int, batch_size: int, seed: int | None = None) -> None:
+    def __init__(self, features: Features, sizes: Sequence[int], batch_size: int, seed: int | None = None) -> None:
         super().__init__()
-        self._features, self._classes, self._batch_size = features, classes, batch_size
+        self._features, self._batch_size = features, batch_size
+        self._rows = [np.eye(size + 1, size, dtype=np.float32) for size in sizes]  # the last, of -1, has no one
         self._random = None if seed is None else np.random.default_rng(seed)
         self.on_epoch_end()
 
@@ -64,8 +66,9 @@ class CachedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         values = self._features.values[self._view[chosen], chosen]
-        one_hot = keras.utils.to_categorical(self._features.labels[chosen], self._classes)
-        return values.astype(np.float32, copy=False), one_hot
+        targets = self._features.targets[chosen].T
+        one_hot = [rows[labels] for rows, labels in zip(self._rows, targets, strict=True)]
+        return values.astype(np.float32, copy=False), np.concatenate(one_hot, axis=1)
 
 
 def compute(
@@ -83,15 +86,15 @@ def compute(
 def open_split(job: Job, kind: str, split: str, place: str = "") -> Features:
     """What `compute` left of a split."""
     pictures = job.train_pictures if split == "train" else job.eval_pictures
-    return Features(np.load(file_of(job, kind, split, place), mmap_mode="r"), pictures.labels)
+    return Features(np.load(file_of(job, kind, split, place), mmap_mode="r"), pictures.targets)
 
 
 def cached_batches(job: Job, kind: str, seed: int, place: str = "") -> tuple[CachedBatches, CachedBatches]:
     """What `compute` left of both splits: to train on, in an order and in views by the seed, and to evaluate on."""
     train, held_out = (open_split(job, kind, split, place) for split in ("train", "eval"))
     return (
-        CachedBatches(train, job.classes, job.train.batch_size, seed),
-        CachedBatches(held_out, job.classes, _EVALUATED[kind]),
+        CachedBatches(train, job.sizes, job.train.batch_size, seed),
+        CachedBatches(held_out, job.sizes, _EVALUATED[kind]),
     )
 
 

@@ -55,7 +55,7 @@ def fit(job: Job) -> keras.Model:
     with precision(job.train.mixed_precision):
         with job.strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
-            head = softmax_head(job.model, trunk.output_shape[-1], job.shift)
+            head = softmax_head(job.model, trunk.output_shape[-1], job.shift, job.sizes)
         best = float("inf") if job.train.head is None else _fit_head(job, job.train.head, trunk, head)
         if job.train.finetune is not None:
             _finetune(job, job.train.finetune, trunk, head, best)
@@ -79,7 +79,8 @@ def fit_head(job: Job) -> np.ndarray:
                 trunk = pooled_trunk(job.model, job.train_pictures.size)
             compute(job, FEATURES, trunk, phase.views)
         with job.strategy.scope():
-            head = softmax_head(job.model, open_split(job, FEATURES, "eval").values.shape[-1], job.shift)
+            width = open_split(job, FEATURES, "eval").values.shape[-1]
+            head = softmax_head(job.model, width, job.shift, job.sizes)
         _fit_on_features(job, phase, head)
         _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
         return head.predict(eval_batches, verbose=0)
@@ -106,7 +107,7 @@ def _fit_on_features(job: Job, phase: Head, head: keras.Model) -> float:
     finished, train = job.work / "head.npz", job.train
     train_batches, eval_batches = cached_batches(job, FEATURES, train.seed)
     with job.strategy.scope():
-        compile_network(head, train, phase, len(train_batches), job.loss())
+        compile_network(head, train, phase, len(train_batches), job.loss(), job.classes)
     best, history = job.work / "head-best.npz", job.work / "head.csv"
     if is_chief(job.strategy):
         # Minutes at most, so a killed try starts this phase afresh; its costly part, the features, is kept.
@@ -139,7 +140,7 @@ def _finetune(job: Job, phase: Finetune, trunk: keras.Model, head: keras.Model, 
         if finished.exists():
             load_weights(network, finished)
             return
-        compile_network(network, train, phase, _steps(job), job.loss())
+        compile_network(network, train, phase, _steps(job), job.loss(), job.classes)
         done = backup.restore(network)
     if is_chief(job.strategy) and not best.exists():
         save_weights(network, loss, best)  # what stays if no epoch does better
@@ -187,7 +188,11 @@ def _divided(job: Job, phase: Finetune, trunk: keras.Model) -> tuple[keras.Model
 
 def _fresh(job: Job, seed: int) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """What is trained and evaluated on where pictures are changed anew in every epoch."""
-    one_hot = lambda pictures, labels: (pictures, tf.one_hot(labels, job.classes))  # noqa: E731
+
+    def one_hot(pictures: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        columns = zip(tf.unstack(targets, len(job.sizes), axis=1), job.sizes, strict=True)
+        return pictures, tf.concat([tf.one_hot(labels, size) for labels, size in columns], axis=1)
+
     changed = job.train_pictures.batches(job.train.batch_size, job.train.shuffle_buffer, seed).map(one_hot)
     return changed.apply(mixing(job.train.augment, seed)), job.eval_pictures.batches(BATCH).map(one_hot)
 
@@ -231,18 +236,21 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     settings = job.model.model_copy(update={"weights": "none"})
     plain_trunk = pooled_trunk(settings, job.train_pictures.size)
     plain_trunk.set_weights(trunk.get_weights())
-    plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift)
+    plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift, job.sizes)
     plain_head.set_weights(head.get_weights())
     folded = fold_batch_norms(plain_trunk)
     network = serving_network(folded, plain_head, flip=settings.test_time_flip)
     if not job.train.calibrate:
         return network
     # Of the mean over two answers the best temperature of one is the best for both alike, as near as matters.
-    calibration = calibrate(_eval_answers(job, network, plain_head), job.eval_pictures.labels)
-    soften(plain_head, calibration.temperature)
+    answers = np.split(_eval_answers(job, network, plain_head), np.cumsum(job.sizes)[:-1], axis=1)
+    scaled = [calibrate(*each) for each in zip(answers, job.eval_pictures.targets.T, strict=True)]
+    soften(plain_head, [each.temperature for each in scaled])
     if is_chief(job.strategy):
+        tags = {column.name: each for column, each in zip(job.columns, scaled[1:], strict=True)}
+        calibration = scaled[0].model_copy(update={"tags": tags})
         (job.work / CALIBRATION_FILE).write_text(calibration.model_dump_json(indent=2), encoding="utf-8")
-    return serving_network(folded, plain_head, flip=settings.test_time_flip, doubt=calibration.doubt)
+    return serving_network(folded, plain_head, flip=settings.test_time_flip, doubt=[each.doubt for each in scaled])
 
 
 def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from components.networks.settings import Model
 from components.train.data import Pictures
-from components.train.losses import make_loss
-from components.train.settings import Finetune, Train
+from components.train.losses import make_loss, summed
+from components.train.settings import Column, Finetune, Train
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Job:
     """One training: what to fit, on what, and where its unfinished work is kept.
 
     Attributes:
-        shift: float [k], what `PriorShift` adds to the logits of the k classes.
+        shift: float [k], what `PriorShift` adds to the logits of the k classes, those of all columns.
         outside_train: pictures of no class to train on; None where there are none.
         outside_eval: likewise, to choose by.
         work: folder that survives a kill; started again, training goes on from what is there.
@@ -26,6 +26,7 @@ class Job:
         features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
             several trainings share it; None is `work`.
         title: what progress says before the name of a phase.
+        columns: what is answered beside the main column.
     """
 
     model: Model
@@ -39,15 +40,24 @@ class Job:
     outside_eval: Pictures | None = None
     features: Path | None = None
     title: str = ""
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of classes by column, the main one first."""
+        further = [len(column.classes) for column in self.columns]
+        return (len(self.shift) - sum(further), *further)
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return len(self.shift)
+        """Number of classes of the main column."""
+        return self.sizes[0]
 
     def loss(self) -> keras.losses.Loss:
         """What is minimised."""
-        return make_loss(self.train, self.train_pictures.labels, self.classes)
+        targets = self.train_pictures.targets.T
+        losses = [make_loss(self.train, each[each >= 0], size) for each, size in zip(targets, self.sizes, strict=True)]
+        return summed(losses, self.sizes, [1.0, *(column.weight for column in self.columns)])
 
     def trains_batch_norm(self, phase: Finetune) -> bool:
         """Whether batch norms learn with the trunk, or are kept in inference mode as pretrained ones should be."""

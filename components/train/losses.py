@@ -1,5 +1,7 @@
 """What training minimises: cross-entropy or focal loss, over all classes alike or with the rare ones weighing more."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -26,6 +28,30 @@ def make_loss(train: Train, labels: np.ndarray, classes: int) -> keras.losses.Lo
         gamma=train.focal_gamma if train.loss == "focal" else 0.0,
         label_smoothing=train.label_smoothing,
     )
+
+
+class SummedLoss(keras.losses.Loss):
+    """The weighted sum of the losses of several columns, whose classes stand side by side."""
+
+    def __init__(self, losses: Sequence[keras.losses.Loss], sizes: Sequence[int], weights: Sequence[float]) -> None:
+        super().__init__(name="columns")
+        ends = np.cumsum(sizes).tolist()
+        self._columns = list(zip(losses, weights, [0, *ends], ends, strict=False))
+
+    def call(self, targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
+        """Losses float32 [n] of targets [n, k], of which a column without a value has none and adds nothing."""
+        total = 0.0
+        for loss, weight, start, end in self._columns:
+            target = targets[:, start:end]
+            known = keras.ops.sum(target, axis=1, keepdims=True)  # between 0 and 1 where one of two mixed pictures is
+            whole = target / keras.ops.maximum(known, keras.backend.epsilon())
+            total += weight * known[:, 0] * loss.call(whole, probabilities[:, start:end])
+        return total
+
+
+def summed(losses: Sequence[keras.losses.Loss], sizes: Sequence[int], weights: Sequence[float]) -> keras.losses.Loss:
+    """Returns the loss of all columns; of one, its own."""
+    return losses[0] if len(losses) == 1 else SummedLoss(losses, sizes, weights)
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -17,9 +17,27 @@ _HEAD_STEPS = 16
 
 
 def compile_network(
-    network: keras.Model, train: Train, phase: Head | Finetune, steps: int, loss: keras.losses.Loss
+    network: keras.Model,
+    train: Train,
+    phase: Head | Finetune,
+    steps: int,
+    loss: keras.losses.Loss,
+    classes: int | None = None,
 ) -> None:
-    """Gives a network its optimizer, loss and metrics; `steps` is the number of batches in an epoch."""
+    """Gives a network its optimizer, loss and metrics.
+
+    Args:
+        network: pictures to probabilities [n, k].
+        train: the recipe's settings.
+        phase: likewise.
+        steps: the number of batches in an epoch.
+        loss: what is minimised.
+        classes: how many of the k are the main column's, which come first; None is all.
+    """
+
+    def accuracy(targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.metrics.categorical_accuracy(targets[:, :classes], probabilities[:, :classes])
+
     # AdamW refuses a missing decay, the others apply one of 0 at a cost.
     decayed = train.optimizer == "adamw" or train.weight_decay > 0
     network.compile(
@@ -30,7 +48,7 @@ def compile_network(
             ema_momentum=train.ema,
         ),
         loss=loss,
-        metrics=["accuracy"],
+        metrics=[accuracy],
         # A step of the head takes less time than to call for it. Several devices fail on an epoch's last, fewer steps.
         steps_per_execution=_HEAD_STEPS if isinstance(phase, Head) and not tf.distribute.has_strategy() else 1,
         jit_compile=False,  # XLA is ten times slower on CPUs

@@ -67,6 +67,14 @@ class Finetune(Phase):
     )
 
 
+class Column(Settings):
+    """A further column that the network answers, its classes in the order of their labels."""
+
+    name: str
+    classes: tuple[str, ...]
+    weight: float
+
+
 class Train(Settings):
     """How the network is fitted."""
 

@@ -16,14 +16,14 @@ from components.digest import code_digest
 from components.features import IMAGE_BYTES
 from components.infra.settings import Serving
 from components.ingest.settings import Picture
-from components.networks.classifier import prior_shift
 from components.networks.settings import Model
 from components.settings import OUTSIDE_SPLITS, Settings
 from components.train.calibration import CALIBRATION_FILE
+from components.train.columns import check_values, shift_of, tags_of
 from components.train.data import open_pictures
 from components.train.fit import fit
 from components.train.job import Job
-from components.train.settings import Train
+from components.train.settings import Column, Train
 from components.train.strategy import make_strategy
 from components.train.workers import is_chief
 from components.tune.space import VALUES_FILE, Value, with_values
@@ -36,6 +36,8 @@ class TrainerConfig(Settings):
     Attributes:
         decode_bytes: memory that the published model may take to decode one picture.
         classes: names, in the order of the labels.
+        column: what the classes are the values of, or their taxonomy.
+        columns: what is answered besides, the finer of a hierarchy before the coarser.
         work: folder for unfinished work.
         code: digest of the sources, so that an edit trains again.
         outside: whether there are examples of no class.
@@ -47,6 +49,8 @@ class TrainerConfig(Settings):
     train: Train
     decode_bytes: int = Serving().decode_bytes
     classes: tuple[str, ...]
+    column: str = ""
+    columns: tuple[Column, ...] = ()
     work: str
     code: str = Field(default_factory=lambda: code_digest(__name__))
     outside: bool = False
@@ -74,7 +78,8 @@ def run_fn(fn_args: Any) -> None:
     spec.pop(IMAGE_BYTES)
     limits = config.picture.size, config.picture.max_pixels
     layer = transform.transform_features_layer()
-    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes).save(fn_args.serving_model_dir)
+    tags = tags_of(job.train_pictures, config.column, len(config.classes), config.columns)
+    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags).save(fn_args.serving_model_dir)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
     for file in (*job.work.glob("*.csv"), *job.work.glob(CALIBRATION_FILE)):
@@ -95,19 +100,24 @@ def make_job(
         eval_files: likewise.
         strategy: from `make_strategy`.
     """
-    size = config.picture.size
+    size, columns = config.picture.size, [column.name for column in config.columns]
     (train_inside, train_outside), (eval_inside, eval_outside) = map(_by_side, (train_files, eval_files))
-    train = open_pictures(train_inside, balanced=True, size=size)
+    train = open_pictures(train_inside, balanced=True, size=size, columns=columns)
+    held_out = open_pictures(eval_inside, balanced=False, size=size, columns=columns)
+    sizes = [len(config.classes), *(len(column.classes) for column in config.columns)]
+    for split, pictures in (("train", train), ("eval", held_out)):
+        check_values(split, pictures)
     return Job(
         model=config.model,
         train=config.train,
-        shift=prior_shift(train.labels, train.natural, len(config.classes), config.train.prior),
+        shift=shift_of(train, sizes, config.train.prior),
         train_pictures=train,
-        eval_pictures=open_pictures(eval_inside, balanced=False, size=size),
+        eval_pictures=held_out,
         outside_train=open_pictures(train_outside, balanced=False, size=size) or None,
         outside_eval=open_pictures(eval_outside, balanced=False, size=size) or None,
         work=work_folder(config, [*train_files, *eval_files]),
         strategy=strategy,
+        columns=config.columns,
     )
 
 

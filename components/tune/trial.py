@@ -104,7 +104,7 @@ class Trials:
         shared = self.work / features_name(config, self._files)
         job = dataclasses.replace(job, work=folder, features=shared, title=title)
         probabilities = _probabilities(job)
-        overall = figures(job.eval_pictures.labels, probabilities, job.classes).overall
+        overall = figures(job.eval_pictures.labels, probabilities[:, : job.classes], job.classes).overall
         if not np.isfinite(probabilities).all() or not all(math.isfinite(overall[name]) for name in FIGURES):
             raise Diverged("its answers are not numbers; lower the learning rate")
         return {name: overall[name] for name in FIGURES}

@@ -23,14 +23,22 @@ from serving.contract import check_contract, drawn_pictures
 from serving.decode import decode_trusted
 from serving.server.errors import ServingError
 from serving.server.servable import Servable
-from serving.signatures import Classifier
-from tests.transform.test_transform import SIX, SPEC, products, serialize, transformed
+from serving.signatures import Classifier, Tag
+from tests.transform.test_transform import GENDER, SIX, SPEC, products, serialize, transformed
 
 pytestmark = pytest.mark.slow
 
 SIZE = 32
 BAD = 2  # row of the picture that is none
-TEXTS = ({"subCategory": b"Sandal"}, {"articleType": b"Bra"}, {}, {"subCategory": b"Bags"}, {"subCategory": b"Topwear"})
+TEXTS = (
+    {"subCategory": b"Sandal", "gender": b"Women"},
+    {"articleType": b"Bra"},
+    {},
+    {"subCategory": b"Bags"},
+    {"subCategory": b"Topwear"},
+)
+SIZES = len(SIX.classes), len(GENDER.classes)
+ALLOWED = np.array([[False, True]] * 3 + [[True, True]] * 3)  # topwear, shoes and underwear are for women alone
 
 # Runs in a process that has TensorFlow and the files of the model, and nothing of this project.
 ASK = """
@@ -76,7 +84,7 @@ def network() -> keras.Model:
     keras.utils.set_random_seed(1)
     settings = Model(backbone="efficientnet_lite0", weights="none")
     trunk = pooled_trunk(settings, SIZE)
-    head = softmax_head(settings, trunk.output_shape[-1], np.linspace(-1, 1, len(SIX.classes)))
+    head = softmax_head(settings, trunk.output_shape[-1], np.linspace(-1, 1, sum(SIZES)), SIZES)
     kernel, bias = head.get_layer("logits").get_weights()
     # A head as it is made answers all pictures nearly alike.
     head.get_layer("logits").set_weights([kernel * 20, bias])
@@ -90,7 +98,8 @@ def saved(network, tmp_path_factory) -> Path:
     spec = transform.raw_feature_spec()
     spec.pop("image_bytes")
     layer = transform.transform_features_layer()
-    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec).save(folder / "model")
+    tags = [Tag("gender", GENDER.classes, 0, ALLOWED)]
+    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec, tags=tags).save(folder / "model")
     return folder / "model"
 
 
@@ -155,7 +164,7 @@ def good_rows(values: np.ndarray) -> np.ndarray:
 
 
 def test_reloaded_model_gives_the_probabilities_of_the_network(answers, expected):
-    probabilities, _ = expected
+    probabilities = expected[0][:, : len(SIX.classes)]
     assert probabilities.std(axis=0).max() > 0.01  # pictures that differ are answered differently
     assert good_rows(answers["bytes/probabilities"]) == pytest.approx(probabilities, abs=1e-5)
 
@@ -171,6 +180,16 @@ def test_label_and_top_follow_from_the_probabilities(answers):
     assert good_rows(answers["bytes/error"]).tolist() == [b""] * 4
 
 
+def test_a_tag_is_the_most_probable_class_that_goes_with_the_label(answers, expected):
+    main, gender = np.split(expected[0], [len(SIX.classes)], axis=1)
+    assert gender.sum(axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+    possible = gender * ALLOWED[main.argmax(axis=1)]
+    assert (possible.argmax(axis=1) != gender.argmax(axis=1)).any()
+    labels = [GENDER.classes[index].encode() for index in possible.argmax(axis=1)]
+    assert good_rows(answers["bytes/gender_label"]).tolist() == labels
+    assert good_rows(answers["bytes/gender_confidence"]) == pytest.approx(possible.max(axis=1), abs=1e-5)
+
+
 def test_bad_picture_fails_its_own_row(answers):
     row = {
         name.removeprefix("bytes/"): answers[name][BAD]
@@ -178,9 +197,9 @@ def test_bad_picture_fails_its_own_row(answers):
         if name.startswith("bytes/") and "none" not in name
     }
     assert row["error"] == b"this is not a picture in a known format: send JPEG or PNG"
-    assert row["label"] == b""
+    assert (row["label"], row["gender_label"]) == (b"", b"")
     assert row["top_labels"].tolist() == [b""] * 5
-    assert not any(row[name].any() for name in ("confidence", "probabilities", "top_scores"))
+    assert not any(row[name].any() for name in ("confidence", "probabilities", "top_scores", "gender_confidence"))
 
 
 @pytest.mark.parametrize("output", ["label", "confidence", "probabilities", "top_labels", "top_scores", "error"])
@@ -213,7 +232,8 @@ def test_evaluation_gets_the_probabilities_and_nothing_else(answers):
 def test_true_labels_come_from_the_transform_graph_whatever_texts_are_missing(answers):
     assert answers["labels/label"].dtype == np.int64
     assert answers["labels/label"].tolist() == [1, 2, -1, -1, 0]
-    assert not [name for name in answers if name.startswith("labels/") and not name.endswith("/label")]
+    assert answers["labels/gender_label"].tolist() == [1, -1, -1, -1, -1]
+    assert not [name for name in answers if name.startswith("labels/") and not name.endswith("label")]
 
 
 def test_empty_batch_is_answered_by_every_signature(answers):

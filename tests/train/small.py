@@ -63,6 +63,7 @@ def write_examples(
             features = {
                 "image_bytes": bytes_feature(tf.io.encode_png(picture.astype(np.uint8)).numpy()),
                 "label": int_feature(label),
+                "gender_label": int_feature(label if label < CLASSES - 1 else -1),
                 "repeat": int_feature(repeat),
             } | ({"kind": bytes_feature(kind.encode())} if kind else {})
             writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())

@@ -34,13 +34,13 @@ def test_pictures_come_as_often_as_transform_decided_with_their_labels(uneven, b
     batches = list(pictures.batches(4))
     assert pictures.labels.tolist() == labels
     assert pictures.natural.tolist() == [2, 1, 0, 1, 2, 0]
-    assert np.concatenate([label for _, label in batches]).tolist() == labels
+    assert np.concatenate([targets for _, targets in batches]).tolist() == [[label] for label in labels]
     assert [batch.shape for batch, _ in batches] == [(4, SIZE, SIZE, 3), (len(labels) - 4, SIZE, SIZE, 3)]
-    for batch, label in batches:
+    for batch, targets in batches:
         assert batch.dtype == tf.float32
         assert 0 <= batch.numpy().min() < 30
         assert 130 < batch.numpy().max() <= 255
-        assert (batch.numpy().mean((1, 2)).argmax(1) == label.numpy()).mean() > 0.5
+        assert (batch.numpy().mean((1, 2)).argmax(1) == targets.numpy()[:, 0]).mean() > 0.5
 
 
 def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(tmp_path):
@@ -57,7 +57,7 @@ def test_shuffling_changes_the_order_with_seed_and_epoch_and_keeps_each_picture(
     assert np.array_equal(first, again)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
-    assert Counter(first_labels.numpy().tolist()) == {0: 16, 1: 16, 2: 16}
+    assert Counter(first_labels.numpy()[:, 0].tolist()) == {0: 16, 1: 16, 2: 16}
     assert sorted(first.numpy().sum((1, 2, 3))) == sorted(second.numpy().sum((1, 2, 3)))
 
 
@@ -72,7 +72,7 @@ def test_an_example_whose_picture_cannot_be_decoded_is_left_out_and_logged(uneve
             writer.write(record)
     pictures = open_pictures([f"{folder}/*.gz"], balanced=False, size=SIZE)
     assert pictures.labels.tolist() == [0, 2, 0]
-    assert np.concatenate([label for _, label in pictures.batches(2)]).tolist() == [0, 2, 0]
+    assert np.concatenate([targets for _, targets in pictures.batches(2)]).tolist() == [[0], [2], [0]]
     assert (
         f"{folder}: left out 1 of 4 examples, whose pictures cannot be decoded: number 1, counted from 0" in caplog.text
     )
@@ -181,7 +181,7 @@ def test_interrupted_features_are_not_taken_for_finished_ones(tmp_path):
 def numbered(views: int, count: int) -> Features:
     """Feature 0 tells the view, feature 1 the picture."""
     values = np.stack(np.meshgrid(np.arange(views), np.arange(count), indexing="ij"), axis=-1).astype(np.float32)
-    return Features(values, np.arange(count) % CLASSES)
+    return Features(values, np.arange(count)[:, None] % CLASSES)
 
 
 def epoch_of(batches: CachedBatches) -> tuple[list[int], list[int]]:
@@ -194,7 +194,7 @@ def epoch_of(batches: CachedBatches) -> tuple[list[int], list[int]]:
 
 
 def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
-    batches, twin = (CachedBatches(numbered(4, 50), CLASSES, 8, seed=3) for _ in range(2))
+    batches, twin = (CachedBatches(numbered(4, 50), (CLASSES,), 8, seed=3) for _ in range(2))
     epochs = [epoch_of(batches) for _ in range(3)]
     assert all(sorted(order) == list(range(50)) for _, order in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
@@ -203,7 +203,7 @@ def test_each_epoch_of_the_head_covers_every_picture_once_in_a_random_view():
 
 
 def test_without_a_seed_the_head_sees_plain_pictures_in_order():
-    batches = CachedBatches(numbered(4, 10), CLASSES, 4)
+    batches = CachedBatches(numbered(4, 10), (CLASSES,), 4)
     assert [epoch_of(batches) for _ in range(2)] == [([0] * 10, list(range(10)))] * 2
 
 

@@ -56,7 +56,8 @@ def test_head_that_is_kept_has_the_best_loss_of_its_epochs_on_eval(fitted):
     features = open_split(job, FEATURES, "eval")
     with np.load(job.work / "head.npz") as saved:
         loss, kernel, bias = (saved[name] for name in ("loss", "0", "1"))
-    answered = softmax(features.values[0] @ kernel + bias)[np.arange(len(features.labels)), features.labels]
+    labels = features.targets[:, 0]
+    answered = softmax(features.values[0] @ kernel + bias)[np.arange(len(labels)), labels]
     assert -np.log(answered).mean() == pytest.approx(loss, abs=1e-4)
     assert loss == pytest.approx(min(float(row["val_loss"]) for row in history(job.work, "head")))
 
