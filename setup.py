@@ -31,6 +31,9 @@ PIPELINE = [
     "scikit-learn>=1.5",
     "scipy>=1.15,<2",
     "pillow>=11.3",  # AVIF
+    # Similar products: the nearest vectors, and filters over attributes.
+    "faiss-cpu>=1.13,<2",
+    "pyparsing>=3.2,<4",
     # The report of a run: pages and plots.
     "jinja2>=3.1,<4",
     "plotly>=6",
@@ -71,7 +74,9 @@ setup(
     license_files=["LICENSE", "THIRD_PARTY_NOTICES.md"],
     python_requires=">=3.11,<3.12",
     packages=[
-        *find_packages(include=["pipeline*", "components*", "schema*", "serving", "serving.server*"]),
+        *find_packages(
+            include=["pipeline*", "components*", "schema*", "serving", "serving.search*", "serving.server*"]
+        ),
         "fashion_client",
     ],
     package_dir={"fashion_client": "serving/fashion_client"},

@@ -11,6 +11,7 @@ from pipeline.commands.report import report, runs
 from pipeline.commands.results import results
 from pipeline.commands.retrain import retrain
 from pipeline.commands.schedule import schedule, submit
+from pipeline.commands.search import index
 from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
@@ -18,7 +19,7 @@ COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, results),
     "Serve": (serve, models),
-    "Ask": (predict, embed, batch),
+    "Ask": (predict, embed, batch, index),
     "Kubeflow": (compile_, submit, schedule, node, verdict),
 }
 

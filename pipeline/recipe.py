@@ -5,7 +5,7 @@ Light on purpose: nothing here imports TensorFlow or TFX, so a wrong recipe is r
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import StringConstraints, ValidationError, model_validator
@@ -27,6 +27,8 @@ from components.validate.settings import Validation
 from pipeline.beam import Beam
 from pipeline.kubeflow.settings import Kubeflow
 from pipeline.retrain.settings import Drift
+
+S = TypeVar("S", bound=Settings)
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -108,6 +110,21 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(explain(error, Recipe, path.name)) from None
+
+
+def overridden(settings: S, overrides: Iterable[str]) -> S:
+    """Returns settings with overrides applied, `key=value` texts.
+
+    Raises:
+        RecipeError: naming the key and the rule.
+    """
+    content = settings.model_dump(mode="json")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return type(settings).model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(explain(error, type(settings), "--set")) from None
 
 
 def _place(content: dict[str, Any], folder: Path) -> None:

@@ -10,6 +10,7 @@ HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
 LIGHT = (
     "components.errors",
     "components.features",
+    "components.index.settings",
     "components.infra.names",
     "components.ingest.corrections",
     "components.ingest.labels",
@@ -49,6 +50,9 @@ LIGHT = (
     "fashion_client.answer_log",
     "serving.config_file",
     "serving.releases",
+    "serving.search.colour",
+    "serving.search.indexes",
+    "serving.search.query",
 )
 
 PROBE = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sorted({*sys.argv[2:]} & {*sys.modules}))"

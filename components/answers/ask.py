@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fashion_client import Embedding, Prediction
 from fashion_client.pictures import Source
@@ -17,6 +17,8 @@ from components.ingest.faults import Fault
 from components.publish.store import model_digest
 
 REFUSED = "refused by the model"
+
+T = TypeVar("T")
 
 _MOST_THREADS = 8
 _READ_AHEAD = 64  # pictures; more would fill the memory
@@ -37,11 +39,11 @@ def ask(inputs: Inputs, chosen: Iterable[Input], answers: Answers, model: str) -
     under_way = deque[tuple[Input, Fault | None]]()
 
     def sources(pool: Executor) -> Iterator[Source]:
-        for each, content in _read_ahead(pool, inputs, chosen):
+        for each, content in read_ahead(pool, inputs.read, chosen):
             under_way.append((each, content if isinstance(content, Fault) else None))
             yield Source(str(each.name[-1]), lambda content=content: _bytes(content))  # type: ignore[misc]
 
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+    with readers() as pool:
         for answer in answers(sources(pool)):
             each, fault = under_way.popleft()
             reason, error = (None, None) if answer.error is None else (REFUSED, plain(answer.error))
@@ -69,10 +71,16 @@ def _columns(answer: Prediction | Embedding) -> dict[str, Any]:
     return {"label": answer.label, "confidence": round(answer.confidence, 6), "top": classes}
 
 
-def _read_ahead(pool: Executor, inputs: Inputs, chosen: Iterable[Input]) -> Iterator[tuple[Input, bytes | Fault]]:
-    source, under_way = iter(chosen), deque[tuple[Input, Future[bytes | Fault]]]()
-    under_way.extend((each, pool.submit(inputs.read, each.item)) for each in islice(source, _READ_AHEAD))
+def read_ahead(pool: Executor, read: Callable[[Any], T], chosen: Iterable[Input]) -> Iterator[tuple[Input, T]]:
+    """Yields inputs with what is read of each, while further ones are being read."""
+    source, under_way = iter(chosen), deque[tuple[Input, Future[T]]]()
+    under_way.extend((each, pool.submit(read, each.item)) for each in islice(source, _READ_AHEAD))
     while under_way:
         each, content = under_way.popleft()
         yield each, content.result()
-        under_way.extend((each, pool.submit(inputs.read, each.item)) for each in islice(source, 1))
+        under_way.extend((each, pool.submit(read, each.item)) for each in islice(source, 1))
+
+
+def readers() -> ThreadPoolExecutor:
+    """Returns the threads that pictures are read by."""
+    return ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS))

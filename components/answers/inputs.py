@@ -80,13 +80,16 @@ class Products:
     columns = ("row", "id")
     skipped = ()
 
-    def __init__(self, data: Path, model: Path | None = None, layout: Layout | None = None) -> None:
+    def __init__(
+        self, data: Path, model: Path | None = None, layout: Layout | None = None, kept: Sequence[str] = ()
+    ) -> None:
         """Opens a catalogue.
 
         Args:
             data: a folder, a zip or a tar.
             model: a SavedModel; the limits for pictures are those of the recipe in its `assets.extra`, if it has one.
             layout: how to read the catalogue; None is as that recipe says.
+            kept: further columns whose values are read.
 
         Raises:
             CatalogueError: the catalogue cannot be read.
@@ -95,7 +98,7 @@ class Products:
         from components.ingest.catalogue import open_catalogue
 
         settings = read_settings(model)
-        self._data, self._limits = data, settings.picture
+        self._data, self._limits, self._kept = data, settings.picture, tuple(kept)
         self._catalogue = open_catalogue(str(data), layout or settings.catalogue)
 
     def __str__(self) -> str:
@@ -103,7 +106,7 @@ class Products:
 
     def __iter__(self) -> Iterator[Input]:
         row = None
-        for row in read_rows(self._catalogue, ()):
+        for row in read_rows(self._catalogue, (), self._kept):
             yield Input((row.row if isinstance(row, Fault) else row.number, plain(row.id)), row)
         if row is None:
             raise CatalogueError(

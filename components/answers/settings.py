@@ -6,6 +6,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from components.errors import AnswerError
+from components.index.settings import Index
 from components.ingest.settings import Layout, Picture
 
 
@@ -14,6 +15,7 @@ class ModelSettings(BaseModel):
 
     picture: Picture = Picture()
     catalogue: Layout = Layout()
+    index: Index | None = None
 
 
 def read_settings(model_dir: Path | None) -> ModelSettings:

@@ -17,7 +17,7 @@ from components.answers.ask import model_name
 from components.answers.files import alone, explained
 from components.answers.inputs import Inputs
 from components.answers.rows import TOP, Format
-from components.batch.shards import PER_SHARD, Batch, infer
+from components.batch.shards import PER_SHARD, Batch, Shards, infer
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
 from serving.disk import replacing
@@ -84,11 +84,11 @@ def run_batch(
             summary = json.loads((out / SUMMARY_FILE).read_bytes())
             return Outcome(summary["rows"], summary["labels"], summary["reasons"], summary["rows"])
         folder = out.absolute().parent / f".{out.name}.unfinished"
-        _begin(folder, job)
+        begin(folder, job)
         rows = Format(form, inputs.columns, top=top)
-        batch = Batch(inputs, sum(1 for _ in inputs), model_dir.absolute(), job["model"], rows, folder, log)
+        batch = Batch(inputs, sum(1 for _ in inputs), folder, model_dir.absolute(), job["model"], rows, log)
         resumed = batch.answered
-        _run(batch, beam_args)
+        run_shards(batch, beam_args)
         outcome = _outcome(batch, resumed)
         if outcome.rows != batch.count or inputs.digest() != job["inputs"]:
             raise CatalogueError(f"{inputs}: changed while it was read. Run again when nobody writes to it.")
@@ -109,7 +109,7 @@ def _is_there(out: Path, job: dict[str, Any], overwrite: bool) -> bool:
     return same
 
 
-def _begin(folder: Path, job: dict[str, Any]) -> None:
+def begin(folder: Path, job: dict[str, Any]) -> None:
     """Clears away what an earlier try left, unless it was the same job."""
     written = folder / _JOB_FILE
     if not written.exists() or json.loads(written.read_bytes()) != job:
@@ -119,11 +119,15 @@ def _begin(folder: Path, job: dict[str, Any]) -> None:
             file.write(json.dumps(job).encode())
 
 
-def _run(batch: Batch, beam_args: Sequence[str]) -> None:
-    """Runs the pipeline; what a step raises comes without what Beam puts around it."""
+def run_shards(shards: Shards, beam_args: Sequence[str]) -> None:
+    """Runs the pipeline; what a step raises comes without what Beam puts around it.
+
+    Raises:
+        AnswerError: the model cannot be used.
+    """
     try:
         with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
-            infer(pipeline, batch)
+            infer(pipeline, shards)
     except Exception as error:
         chain = list(causes(error))
         for cause in chain:

@@ -8,11 +8,12 @@ An element is a shard of inputs, not a picture: pictures never travel between st
 and each shard is written when it is done, so a job that was killed goes on where it was.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
@@ -26,32 +27,42 @@ from serving.disk import replacing
 
 PER_SHARD = 1024
 
-_PER_RUN = 32  # of the network; more gain nothing on CPUs, and are held in memory
+PER_RUN = 32  # of the network; more gain nothing on CPUs, and are held in memory
 
 Shard = tuple[int, list[Input]]
 Answered = tuple[int, list[Row]]
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What every step knows: how many inputs there are, whom to ask, and the folder, seen by all workers.
-
-    `log` holds the arguments of an `AnswerLog`, in a folder that all workers see; None logs nothing.
-    """
+class Shards(ABC):
+    """What every step knows: the inputs and how many there are, and the folder of shards, seen by all workers."""
 
     inputs: Inputs
     count: int
-    model_dir: Path
-    model: str
-    format: Format
     folder: Path
-    log: Mapping[str, Any] | None = None
+
+    @property
+    @abstractmethod
+    def name(self) -> tuple[str, str]:
+        """How files of shards begin and end."""
+
+    @abstractmethod
+    def load(self) -> Any:
+        """Loads what answers, once for all threads of a worker."""
+
+    @abstractmethod
+    def answer(self, inputs: Iterable[Input], model: Any) -> Iterator[Row]:
+        """Yields a row for each input, in their order."""
+
+    @abstractmethod
+    def store(self, file: BinaryIO, rows: Sequence[Row]) -> None:
+        """Writes a shard."""
 
     @property
     def files(self) -> list[Path]:
         """The file of each shard. It appears whole."""
-        shards = -(-self.count // PER_SHARD)
-        return [self.folder / f"predictions-{n:05d}-of-{shards:05d}.{self.format.form}" for n in range(shards)]
+        shards, (begin, end) = -(-self.count // PER_SHARD), self.name
+        return [self.folder / f"{begin}-{number:05d}-of-{shards:05d}.{end}" for number in range(shards)]
 
     @property
     def answered(self) -> int:
@@ -71,51 +82,82 @@ class Batch:
         """Writes a shard; one that is tried again is written as before, so retries and backup workers do no harm."""
         number, rows = answered
         with replacing(self.files[number]) as file:
-            self.format.write(file, rows)
+            self.store(file, rows)
 
 
-def infer(pipeline: beam.Pipeline, batch: Batch) -> None:
+@dataclass(frozen=True)
+class Batch(Shards):
+    """Answers of a model, as `format` writes them.
+
+    `log` holds the arguments of an `AnswerLog`, in a folder that all workers see; None logs nothing.
+    """
+
+    model_dir: Path
+    model: str
+    format: Format
+    log: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return "predictions", self.format.form
+
+    def load(self) -> Client:
+        client = load_client(self.model_dir)
+        if self.log is not None:
+            from fashion_client.answer_log import AnswerLog
+
+            client.log = AnswerLog(**self.log)
+        return client
+
+    def answer(self, inputs: Iterable[Input], model: Client) -> Iterator[Row]:
+        yield from ask(self.inputs, inputs, model.predict_each, self.model)
+        if model.log is not None:
+            model.log.flush()  # a worker is not told when it ends
+
+    def store(self, file: BinaryIO, rows: Sequence[Row]) -> None:
+        self.format.write(file, rows)
+
+
+def load_client(model_dir: Path) -> Client:
+    """Loads a SavedModel, to be asked by one thread."""
+    from serving.local_model import LocalModel
+
+    return LocalModel(model_dir, Batches(rows=PER_RUN, parallel=1))
+
+
+def infer(pipeline: beam.Pipeline, shards: Shards) -> None:
     """Adds the steps that write the shards which are not there yet to a Beam pipeline."""
     (
         pipeline
-        | "Start" >> beam.Create([batch.count])
-        | "List" >> beam.FlatMap(lambda _: batch.shards())
+        | "Start" >> beam.Create([shards.count])
+        | "List" >> beam.FlatMap(lambda _: shards.shards())
         # Without it runners fuse listing and asking, and one worker gets all the shards.
         | "Spread" >> beam.Reshuffle()
-        | "Ask" >> RunInference(SavedModelHandler(batch))
-        | "Write" >> beam.Map(batch.write)
+        | "Ask" >> RunInference(ShardHandler(shards))
+        | "Write" >> beam.Map(shards.write)
     )
 
 
-class SavedModelHandler(ModelHandler[Shard, Answered, Client]):
+class ShardHandler(ModelHandler[Shard, Answered, Any]):
     """Answers shards with a published SavedModel; Beam's own handler for TensorFlow takes arrays, not pictures."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, shards: Shards) -> None:
         super().__init__()
-        self._batch, self._done = batch, batch.answered
+        self._shards, self._done = shards, shards.answered
 
-    def load_model(self) -> Client:
-        from serving.local_model import LocalModel
-
-        model = LocalModel(self._batch.model_dir, Batches(rows=_PER_RUN, parallel=1))
-        if self._batch.log is not None:
-            from fashion_client.answer_log import AnswerLog
-
-            model.log = AnswerLog(**self._batch.log)
-        return model
+    def load_model(self) -> Any:
+        return self._shards.load()
 
     def batch_elements_kwargs(self) -> Mapping[str, Any]:
         return {"max_batch_size": 1}  # a shard is a batch
 
     def run_inference(
-        self, batch: Sequence[Shard], model: Client, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[Shard], model: Any, inference_args: dict[str, Any] | None = None
     ) -> Iterable[Answered]:
         for number, inputs in batch:
             rows = []
-            for row in ask(self._batch.inputs, inputs, model.predict_each, self._batch.model):
+            for row in self._shards.answer(inputs, model):
                 rows.append(row)
                 self._done += 1
-                report("rows", self._done, self._batch.count)
-            if model.log is not None:
-                model.log.flush()  # a worker is not told when it ends
+                report("rows", self._done, self._shards.count)
             yield number, rows

@@ -31,9 +31,10 @@ from components.infra.names import Answer, count_refused, find_mistake
 from components.infra.requests import WARMUP, ask, picture_of, read_records, write_warmup
 from components.infra.runner import start
 from components.infra.settings import Serving
-from components.publish.store import EXTRAS, model_digest
+from components.publish.store import model_digest
 from components.transform.taxonomy import Taxonomy
 from serving.contract import check_contract, drawn_pictures
+from serving.versions import EXTRAS
 
 DIGEST = "digest"
 

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,7 @@ from pathlib import Path
 from components.errors import PublishError
 from serving import disk, releases
 from serving.config_file import ReleaseError
-from serving.versions import find_versions
-
-EXTRAS = "assets.extra"
-PROVENANCE = "provenance.json"
+from serving.versions import EXTRAS, PROVENANCE, find_versions, recorded_digest
 
 # No server takes these for versions: their names are not numbers.
 _LOCK = ".lock"
@@ -89,18 +86,37 @@ def publish(
         PublishError: the store cannot be written, or the model is not the one that was tried. Nothing half-made is
             left.
     """
+
+    def fill(staging: Path) -> None:
+        _copy(model_dir, staging, digest)
+        record = json.dumps({"digest": digest, **(provenance or {})}, indent=2) + "\n"
+        _write_extras(staging, {**extras, PROVENANCE: record})
+
+    return place(store, keep, lambda version: recorded_digest(version) == digest, fill)
+
+
+def place(store: Path, keep: int, is_same: Callable[[Path], bool], fill: Callable[[Path], None]) -> Published:
+    """Makes a folder the newest version of a store, of models or of what belongs to them; see `publish`.
+
+    Args:
+        store: made if it is missing.
+        keep: as for `publish`.
+        is_same: whether a version is what would be published.
+        fill: makes the folder that it is given the path of, on the file system of the store.
+
+    Raises:
+        PublishError: the store cannot be written.
+    """
     with _explained(store), locked(store):
         _clear_leftovers(store)
         there = versions(store)
         # A version that others have followed would not serve if it were taken for the one to publish.
         for version in (latest(store), serving_version(store)):
-            if version and _recorded_digest(there[version]) == digest:
+            if version and is_same(there[version]):
                 return Published(version, there[version], already=True, removed=())
         staging = store / f"{_STAGING}{os.getpid()}"
         try:
-            _copy(model_dir, staging, digest)
-            record = json.dumps({"digest": digest, **(provenance or {})}, indent=2) + "\n"
-            _write_extras(staging, {**extras, PROVENANCE: record})
+            fill(staging)
             _sync(staging)
             version = max(int(time.time()), (latest(store) or 0) + 1)
             path = store / str(version)
@@ -153,14 +169,6 @@ def model_digest(model_dir: Path) -> str:
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _recorded_digest(version: Path) -> str | None:
-    try:
-        record = json.loads((version / EXTRAS / PROVENANCE).read_bytes())
-    except (OSError, ValueError):  # a version somebody put there by hand
-        return None
-    return record.get("digest") if isinstance(record, dict) else None
 
 
 @contextmanager

@@ -20,6 +20,10 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 130 stopped by Ctrl-C
 """
 
+BEAM = click.option(
+    "--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]"
+)
+
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @INPUTS
@@ -28,7 +32,7 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 @TOP_CLASSES
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
-@click.option("--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]")
+@BEAM
 @logs_answers
 def batch(
     images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str,
@@ -57,7 +61,7 @@ def batch(
     from pipeline.paths import short
     from pipeline.view import RunView, quiet
 
-    beam_args = _beam_args(beam)
+    beam_args = read_beam(beam)
     question = open_question(images, data, **model)
     inputs, folder = question.inputs, question.choice.model or SERVING
     out = Path(os.path.abspath(out))  # which `.` and `..` have a name in
@@ -89,7 +93,8 @@ def batch(
         raise CatalogueError(f"{inputs}: none of its {done.rows:,} rows could be labelled; {out} says why of each.")
 
 
-def _beam_args(text: str) -> list[str]:
+def read_beam(text: str) -> list[str]:
+    """Reads `--beam`: the options of a Beam pipeline."""
     from pydantic import ValidationError
 
     from components.errors import RecipeError

@@ -20,6 +20,12 @@ Exit codes: 0 all answered · 1 some picture has an error · 2 wrong option ·
 130 stopped by Ctrl-C
 """
 
+READING = click.option(
+    "--catalogue",
+    "reading",
+    type=PATH,
+    help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
+)
 # What to ask about, and which model: of `fashion batch` too, which has no server.
 INPUTS = shared_options(
     click.argument("images", nargs=-1, metavar="[IMAGE...]"),
@@ -28,12 +34,7 @@ INPUTS = shared_options(
         type=PATH,
         help="Ask about a catalogue instead: a folder, zip or tar with a table and pictures. It needs a column of ids.",
     ),
-    click.option(
-        "--catalogue",
-        "reading",
-        type=PATH,
-        help="How to read it, a YAML file as `fashion inspect` drafts it.  [default: as the model's recipe says]",
-    ),
+    READING,
 )
 MODEL = shared_options(
     click.option("--model-name", metavar="NAME", help="Which model of the server, or of those below --model."),

@@ -1,0 +1,168 @@
+"""Makes an index of a catalogue and publishes it: embedded, written, asked in a fresh process, renamed into place."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pyarrow.parquet as pq
+
+import serving
+from components.answers.files import alone
+from components.answers.inputs import Products
+from components.digest import code_digest
+from components.errors import AnswerError, CatalogueError, PublishError
+from components.index.content import Change, Content, gather, make_searchable
+from components.index.settings import Index as Settings
+from components.index.vectors import Vectors
+from components.publish.store import place
+from components.spreadsheet import csv_lines
+from serving.search.index import FACTS, FORMAT, PRODUCTS, VECTORS, Index, file_digests
+from serving.search.indexes import choose
+from serving.versions import recorded_digest
+
+LEFT_OUT = "left_out.csv"
+
+_ALL = Change()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a catalogue.
+
+    Attributes:
+        index: as it is published.
+        embedded: products whose pictures the model was asked about now.
+        already: whether that very index was there before.
+    """
+
+    index: Index
+    embedded: int
+    already: bool
+
+
+def build_index(
+    data: Products,
+    model: Path,
+    store: Path,
+    settings: Settings,
+    beam_args: Sequence[str],
+    change: Change = _ALL,
+) -> Outcome:
+    """Makes an index of a catalogue, the newest version of a store.
+
+    A try that was stopped goes on where it was. A picture that is in the index before, of the same model and settings,
+    is not embedded again.
+
+    Args:
+        data: the catalogue.
+        model: a published version, `<serving>/<model>/<version>`.
+        store: `<indexes>/<model>`.
+        settings: of the recipe.
+        beam_args: options of the Beam pipeline.
+        change: whether the catalogue is all there is, or changes to it.
+
+    Raises:
+        CatalogueError: the catalogue cannot be read, changed meanwhile, or has no product that can be indexed.
+        AnswerError: the model is none that was published, or cannot be asked.
+        PublishError: the index cannot be written, or does not answer in a fresh process.
+    """
+    from components.batch.job import begin, run_shards
+
+    digest = recorded_digest(model)
+    if digest is None:
+        raise AnswerError(f"{model}: was not published by this project, so no index can be bound to it. Publish it.")
+    job: dict[str, Any] = {
+        "inputs": data.digest(),
+        "settings": settings.model_dump(mode="json"),
+        "update": change.update,
+        "removed": sorted(change.removed),
+        "code": code_digest(__name__),
+        "vectors": _vector_code(),
+    }
+    store.mkdir(parents=True, exist_ok=True)
+    folder = store.absolute() / ".unfinished"
+    with alone(folder):
+        latest = choose(store, digest)
+        if latest and latest.facts["job"] == job:
+            return Outcome(latest, 0, already=True)
+        count = sum(1 for _ in data)
+        earlier = _reusable(latest, settings, count)
+        if change.update and not earlier:
+            raise AnswerError(
+                f"{store}: there is no index of this model with these settings to be changed. Give the whole "
+                "catalogue, without --update."
+            )
+        known = earlier.folder if earlier else None
+        begin(folder, {**job, "model": digest, "earlier": str(known)})
+        shards = Vectors(data, count, folder, model.absolute(), known, settings.colour > 0)
+        run_shards(shards, beam_args)
+        if data.digest() != job["inputs"]:
+            raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
+        content = gather(shards, earlier, settings, change)
+        about = {"name": model.parent.name, "version": int(model.name), "digest": digest}
+        write_index(folder / "index", content, settings, {"model": about, "data": str(data), "job": job})
+        _verify(folder / "index", digest)
+        published = place(store, settings.keep, lambda _: False, lambda staging: os.rename(folder / "index", staging))
+        shutil.rmtree(folder)
+    return Outcome(Index(published.path, digest), content.embedded, already=False)
+
+
+def _reusable(latest: Index | None, settings: Settings, count: int) -> Index | None:
+    """The index before, if its vectors are as new ones would be; its projection serves until products have doubled."""
+    if latest is None:
+        return None
+    before = latest.facts["job"]
+    same = all(before["settings"][key] == getattr(settings, key) for key in ("dimensions", "colour"))
+    return latest if same and before["vectors"] == _vector_code() and 2 * latest.facts["fitted"] >= count else None
+
+
+def _vector_code() -> str:
+    return code_digest("serving.search.colour")
+
+
+def write_index(folder: Path, content: Content, settings: Settings, about: dict[str, Any]) -> None:
+    """Writes an index as a folder; `about` is what `index.json` says besides."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    searchable, probes, recall = make_searchable(content, settings)
+    faiss.write_index(searchable, str(folder / VECTORS))
+    pq.write_table(content.table, folder / PRODUCTS)
+    rows = zip(*content.left_out.to_pydict().values(), strict=True)
+    lines = csv_lines([("id", "reason", "detail"), *rows])
+    (folder / LEFT_OUT).write_text("".join(lines), encoding="utf-8")
+    facts = {
+        "format": FORMAT,
+        **about,
+        "products": len(content.table),
+        "left_out": content.reasons,
+        "dimensions": content.vectors.shape[1],
+        "fitted": content.fitted,
+        "colour": settings.colour,
+        "duplicate": settings.duplicate,
+        "family": settings.family,
+        "goes_with": settings.goes_with.model_dump(mode="json"),
+        "probes": probes,
+        "recall": recall,
+        "files": file_digests(folder),
+    }
+    (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _verify(folder: Path, digest: str) -> None:
+    """Has a fresh process open the index and ask it, as a server would."""
+    house = str(Path(serving.__file__).parents[1])
+    paths = os.pathsep.join([house, f"{house}/serving", *filter(None, [os.environ.get("PYTHONPATH")])])
+    run = subprocess.run(
+        [sys.executable, "-m", "serving.search.index", str(folder), digest],
+        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if run.returncode:
+        said = run.stderr.strip().rpartition("\n")[2] or f"it ended with {run.returncode}"
+        raise PublishError(f"{folder}: the index does not answer in a fresh process ({said}). Nothing was published.")

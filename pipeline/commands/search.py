@@ -1,0 +1,91 @@
+"""`fashion index` and `fashion similar`: products that look like others."""
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.commands import PATH, Command
+from pipeline.commands.batch import BEAM, read_beam
+from pipeline.commands.predict import READING
+
+ROOT = click.option("--root", type=PATH, default=Path("runs"), show_default=True)
+
+EXIT_CODES = """
+\b
+Exit codes: 0 the index is published, or was · 2 wrong option · 3 the catalogue cannot be read ·
+7 the index cannot be written · 10 the model cannot be used · 130 stopped by Ctrl-C
+"""
+
+
+@click.command(cls=Command, epilog=EXIT_CODES)
+@click.argument("model")
+@click.option("--data", type=PATH, required=True, help="The catalogue: a folder, zip or tar.")
+@READING
+@ROOT
+@click.option("--model-version", "version", type=click.IntRange(min=0), help="[default: stable, or the newest]")
+@click.option("--update", is_flag=True, help="The catalogue holds changes: products that it lacks stay.")
+@click.option("--remove", type=click.File(), help="Ids of products to take out, one a line; with --update.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe's `index`.")
+@BEAM
+def index(
+    model: str,
+    data: Path,
+    reading: Path | None,
+    root: Path,
+    version: int | None,
+    update: bool,
+    remove: Any,
+    overrides: tuple[str, ...],
+    beam: str,
+) -> None:
+    """Make a catalogue searchable by the looks of its products, with the published MODEL.
+
+    The index is a version of its own, <root>/indexes/MODEL/<version>/, and answers for that model alone. Pictures that
+    were in the one before are not asked about again. A command that was stopped goes on where it was.
+
+    \b
+      fashion index six_class --data shop.zip
+      fashion index six_class --data today.zip --update --remove sold_out.txt
+      fashion models rollback six_class --serving runs/indexes
+    """
+    if remove and not update:
+        raise click.UsageError("--remove goes with --update: without it, what the catalogue lacks is not there anyway.")
+    from rich.text import Text
+
+    from components.answers.inputs import Products
+    from components.answers.settings import read_settings
+    from components.index.content import Change
+    from components.index.settings import Index
+    from components.ingest.settings import load_layout
+    from components.progress import listen
+    from pipeline.asking import find_model
+    from pipeline.paths import short
+    from pipeline.recipe import overridden
+    from pipeline.view import RunView, quiet
+
+    folder = find_model(root / "serving", model, version)
+    known = read_settings(folder)
+    settings = overridden(known.index or Index(), overrides)
+    products = Products(data, folder, load_layout(reading) if reading else None, settings.kept)
+    store = Path(os.path.abspath(root)) / "indexes" / model
+    change = Change(update, frozenset(line.strip() for line in remove or () if line.strip()))
+    with quiet(store.with_name(f"{model}.log")) as console:
+        console.print(Text(f"{short(folder)} · {data} → {short(store)}\n"))
+        with RunView(console) as view:
+            began = time.monotonic()
+            view.started("index")
+            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+            logging.getLogger("apache_beam").setLevel(logging.WARNING)
+            from components.index.build import build_index
+
+            with listen(view.progress):
+                done = build_index(products, folder, store, settings, read_beam(beam), change)
+            facts = done.index.facts
+            left_out = [f"{count:,} {reason}" for reason, count in facts["left_out"].items()]
+            said = [f"{len(done.index):,} products", "as before" if done.already else f"{done.embedded:,} embedded now"]
+            view.finished("index", ", ".join([*said, *left_out]), time.monotonic() - began)
+        console.print(Text(f"\nindex       {short(done.index.folder)}"))
