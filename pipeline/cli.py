@@ -6,6 +6,7 @@ from pipeline.commands.batch import batch
 from pipeline.commands.inspect import inspect
 from pipeline.commands.kubeflow import compile_, node, verdict
 from pipeline.commands.models import models
+from pipeline.commands.monitor import feedback, monitor
 from pipeline.commands.predict import embed, predict
 from pipeline.commands.report import report, runs
 from pipeline.commands.results import results
@@ -17,7 +18,7 @@ from pipeline.commands.training import catalogue, recipes, run
 
 COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
-    "Look": (runs, report, results),
+    "Look": (runs, report, results, monitor, feedback),
     "Serve": (serve, models),
     "Ask": (predict, embed, batch, index),
     "Kubeflow": (compile_, submit, schedule, node, verdict),

@@ -37,6 +37,8 @@ LIGHT = (
     "pipeline.kubeflow.cluster",
     "pipeline.kubeflow.compiler",
     "pipeline.metadata",
+    "pipeline.monitor.feedback",
+    "pipeline.monitor.verdict",
     "pipeline.node",
     "pipeline.kubeflow.packing",
     "pipeline.paths",

@@ -23,11 +23,12 @@ KEPT = 11  # of --only-decide, where the model stays
 )
 @click.option("--if-drift", is_flag=True, help="Only if the data have moved from what the model was trained on.")
 @click.option("--only-decide", is_flag=True, help="With --if-drift: train nothing, and say it by the exit code.")
+@click.option("--production", type=PATH, help="With --if-drift: what fashion monitor wrote, whose drift counts too.")
 @metadata_option
 @click.pass_context
 def retrain(
     context: click.Context, recipe: str, data: Path, overrides: tuple[str, ...], root: Path, if_drift: bool,
-    only_decide: bool, database: str | None,
+    only_decide: bool, production: Path | None, database: str | None,
 ) -> None:  # fmt: skip
     """Train again on a new catalogue. With --if-drift, only where its data have moved.
 
@@ -39,16 +40,17 @@ def retrain(
     \b
       fashion retrain --if-drift --recipe six_class --data drops/2026-11-21.zip
       fashion retrain --if-drift --recipe six_class --data shop/ --set drift.labels=0.02
+      fashion retrain --if-drift --recipe six_class --data shop/ --production runs/monitor
       fashion retrain --if-drift --only-decide --recipe six_class --data shop/ && echo "time to train"
     """
-    if only_decide and not if_drift:
-        raise click.UsageError("--only-decide goes with --if-drift.")
+    if (only_decide or production) and not if_drift:
+        raise click.UsageError("--only-decide and --production go with --if-drift.")
     from pipeline.recipe import load_recipe
     from pipeline.retrain.look import look
     from pipeline.run import run_recipe
 
     loaded = load_recipe(recipe, overrides)
-    train = look(loaded, data, root, database).train if if_drift else True
+    train = look(loaded, data, root, database, production).train if if_drift else True
     if only_decide:
         context.exit(0 if train else KEPT)
     if train:

@@ -9,8 +9,10 @@ import dataclasses
 import datetime
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -18,6 +20,7 @@ from components.ingest.catalogue import open_catalogue
 from components.publish.store import versions
 from pipeline.history import History
 from pipeline.metadata import check
+from pipeline.monitor.look import read_verdict
 from pipeline.paths import Paths, short
 from pipeline.recipe import Recipe
 from pipeline.retrain.drift import Decision, Span, decide, read_span
@@ -36,17 +39,21 @@ class Release:
     run: Run
 
 
-def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) -> Decision:
+def look(
+    recipe: Recipe, data: Path, root: Path, database: str | None = None, production: Path | None = None
+) -> Decision:
     """Runs the stages that look at the data, and decides whether a model is to be trained on them.
 
     The decision, by the recipe's part `drift`, is printed, logged, and kept as `<root>/decisions/<time>-<recipe>.json`.
-    The earlier runs are looked for below the root, or in the database.
+    The earlier runs are looked for below the root, or in the database. `production` is a
+    folder that `fashion monitor` wrote: what has moved in production counts too.
 
     Raises:
         DataRefused: the data are not fit to train on.
         FashionError: anything else that the user can fix.
     """
     open_catalogue(str(data))
+    verdict = read_verdict(production) if production else None
     paths = Paths(data.absolute(), root.absolute(), database)
     make_root(paths.root)
     check(paths.metadata)
@@ -57,7 +64,7 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
     run_id = run_recipe(recipe, data, root, last=_LAST, database=database) if trained else None
     with explained(log) as console:
         run = History(paths.metadata).read(run_id) if run_id else None
-        decision = _compare(recipe, trained, run)
+        decision = heed(_compare(recipe, trained, run), verdict)
         file = paths.root / "decisions" / f"{stem}.json"
         file.parent.mkdir(exist_ok=True)
         record = {
@@ -69,6 +76,16 @@ def look(recipe: Recipe, data: Path, root: Path, database: str | None = None) ->
         console.print(Text.assemble((_verdict(decision, recipe, trained), "bold")))
         console.print(f"decision    {short(file)}")
     return decision
+
+
+def heed(decision: Decision, production: Mapping[str, Any] | None) -> Decision:
+    """Trains again as well where production has moved, as `fashion monitor` judged it last."""
+    if production is None or decision.train:
+        return decision
+    told = "; ".join(alarm["text"] for alarm in production["alarms"])
+    if not production["drift"]:
+        return dataclasses.replace(decision, reason=f"{decision.reason}; production: {told or 'nothing moved'}")
+    return dataclasses.replace(decision, train=True, reason=f"production has moved: {told}")
 
 
 def last_published(recipe: Recipe, paths: Paths) -> Release | None:

@@ -147,19 +147,14 @@ class AnswerLog:
                 return
 
     def _described(self, row: dict[str, Any]) -> dict[str, Any]:
-        picture: bytes | None = row.pop("picture", None)
         try:
             row |= row.pop("about", dict)()
         except Exception:  # noqa: BLE001 - it may ask a server, which may be gone
             _log.debug("a row of the log does not say which version answered", exc_info=True)
-        row["top"] = row.get("top", ())[:TOP]
-        if picture is None:
-            return row
-        row |= {"digest": hashlib.sha256(picture).hexdigest()[:32], "bytes": len(picture)}
-        row |= {"format": format_of(picture)} if row.get("error") else _looks(picture)
-        if self._pictures:
-            return row | {"picture": picture}
-        self._release(len(picture))
+        held = len(row.get("picture") or b"")
+        row = described(row, self._pictures)
+        if not self._pictures:
+            self._release(held)
         return row
 
     def _release(self, size: int) -> None:
@@ -198,6 +193,16 @@ class AnswerLog:
             day = _DAY.fullmatch(each.name)
             if day and date.fromisoformat(day[1]) <= today - timedelta(days=self._keep_days):
                 shutil.rmtree(each, ignore_errors=True)
+
+
+def described(row: Row, pictures: bool = False) -> dict[str, Any]:
+    """Adds what follows from the picture to a row, and leaves the picture itself out unless it is to be kept."""
+    row = {**row, "top": list(row.get("top") or ())[:TOP]}
+    picture: bytes | None = row.get("picture") if pictures else row.pop("picture", None)
+    if picture is not None:
+        row |= {"digest": hashlib.sha256(picture).hexdigest()[:32], "bytes": len(picture)}
+        row |= {"format": format_of(picture)} if row.get("error") else _looks(picture)
+    return row
 
 
 def _looks(picture: bytes) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """What a picture looks like, in five numbers that tell one camera from another."""
 
-import io
-import warnings
 from typing import Any
 
+from fashion_client.formats import open_picture
 from PIL import Image, ImageFilter, ImageStat
 
 _EDGES = ImageFilter.Kernel((3, 3), (-1, -1, -1, -1, 8, -1, -1, -1, -1), scale=4, offset=128)
@@ -19,8 +18,10 @@ def looks(data: bytes) -> dict[str, Any]:
         less the mean of both, each against the mean colour. Empty if it cannot be read.
     """
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-            warnings.simplefilter("ignore")  # of large pictures: the model's own limits have let it pass
+        image = open_picture(data)  # of a format that is no program, as PostScript would be
+        if image is None:
+            return {}
+        with image:
             known = {"width": image.width, "height": image.height, "format": image.format}
             image.draft("RGB", (_SIDE, _SIDE))
             return known | _measured(_on_white(image))

@@ -56,20 +56,21 @@ class Watch:
         for number in self._log.draw(len(pictures)):
             row = {**about, "latency_ms": latency, "error": error or None, "picture": bytes(pictures[number])}
             row["product"] = products[number].strip() or None if len(products) == len(pictures) else None
-            self._log.offer(row | _columns({name: values[number] for name, values in outputs.items()}))
+            self._log.offer(row | columns({name: values[number] for name, values in outputs.items()}))
 
 
-def _columns(row: dict[str, Any]) -> dict[str, Any]:
+def columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Columns of the log from an answer's outputs for one picture; none from no outputs."""
     if not row:
         return {}
-    columns: dict[str, Any] = {name: _text(row[name]) or None for name in ("label", "decision", "error") if name in row}
-    columns |= {name: float(row[name]) for name in ("confidence", "outside") if name in row}
+    found: dict[str, Any] = {name: _text(row[name]) or None for name in ("label", "decision", "error") if name in row}
+    found |= {name: float(row[name]) for name in ("confidence", "outside") if name in row}
     if "top_labels" in row:
         pairs = zip(row["top_labels"], row["top_scores"].tolist(), strict=True)
-        columns["top"] = [{"label": _text(label), "confidence": score} for label, score in pairs]
-    if "probabilities" in row and not columns["error"]:
-        columns["projection"] = _projected(row["probabilities"])
-    return columns
+        found["top"] = [{"label": _text(label), "confidence": score} for label, score in pairs]
+    if "probabilities" in row and not found["error"]:
+        found["projection"] = _projected(row["probabilities"])
+    return found
 
 
 def _projected(probabilities: np.ndarray) -> list[float]:

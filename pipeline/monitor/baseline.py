@@ -1,0 +1,117 @@
+"""What a published model says of pictures that it was judged by: what production is compared with."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from fashion_client.answer_log import SCHEMA, described
+from pyarrow import parquet
+
+from components.errors import AnswerError
+from components.publish.store import versions
+from pipeline.history import History
+from pipeline.monitor.tally import TRUTH
+from pipeline.paths import Paths
+from serving.disk import replacing
+
+SPLIT = "test"  # which no decision of the training looked at
+
+_MOST = 5000  # pictures: more tell no more, and take a minute each 5,000
+_PER_RUN = 32
+_SHOWN = 64  # pictures that are kept, for the page
+
+
+def find_baseline(model: Path, root: Path, database: str | None) -> Path:
+    """The baseline of a published version, `<root>/baselines/<model>-<version>.parquet`; made if it is not there.
+
+    Raises:
+        AnswerError: there is no such model, or the examples that it was judged by are gone.
+    """
+    model = _version(model).resolve()
+    file = root / "baselines" / f"{model.parent.name}-{model.name}.parquet"
+    if not file.exists():
+        write_baseline(model, _examples(model, root, database), file)
+    return file
+
+
+def write_baseline(model: Path, examples: Path, file: Path) -> None:
+    """Asks a model about the examples of ingest's that it was judged by, and writes rows of a log with their truth.
+
+    Args:
+        model: a SavedModel with the serving contract.
+        examples: the folder of a split.
+        file: Parquet, replaced in one step.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in answers(model, islice(records(examples), _MOST)) if row[TRUTH] is not None]
+    for row in rows[_SHOWN:]:
+        del row["picture"]
+    with replacing(file) as content:
+        parquet.write_table(pa.Table.from_pylist(rows, SCHEMA.append(pa.field(TRUTH, pa.string()))), content)
+
+
+def records(examples: Path) -> Iterator[bytes]:
+    """Reads the serialized examples of a split."""
+    import tensorflow as tf
+
+    files = sorted(map(str, examples.glob("*.gz")))
+    yield from tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+
+
+def answers(
+    model: Path, examples: Iterator[bytes], change: Callable[[bytes], bytes] = lambda picture: picture
+) -> Iterator[dict[str, Any]]:
+    """Asks a model about examples, as a server that logs every answer would.
+
+    Args:
+        model: a SavedModel with the serving contract.
+        examples: serialized, of ingest's.
+        change: makes of each picture the one that is asked about.
+
+    Yields:
+        Rows of a log with the picture, and the true class, None where the product is of none.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from serving.server.servable import Servable
+    from serving.server.watch import columns
+
+    servable = Servable(model)
+    labels = (model / "assets.extra" / "labels.txt").read_text(encoding="utf-8").splitlines()
+    while some := [*islice(examples, _PER_RUN)]:
+        features = [tf.train.Example.FromString(example).features.feature for example in some]
+        pictures = [change(feature["image_bytes"].bytes_list.value[0]) for feature in features]
+        truths = servable.run("transform_features", {"examples": np.array(some, object)})["label"]
+        outputs = servable.run("serving_default", {"image_bytes": np.array(pictures, object)})
+        for number, (feature, picture, truth) in enumerate(zip(features, pictures, truths, strict=True)):
+            row = {"sample": 1.0, "model": model.parent.name, "version": int(model.name), "picture": picture}
+            row |= {"product": feature["id"].bytes_list.value[0].decode(), TRUTH: labels[truth] if truth >= 0 else None}
+            yield described(row | columns({key: value[number] for key, value in outputs.items()}), pictures=True)
+
+
+def _version(model: Path) -> Path:
+    """The newest version, where the folder of a model is given."""
+    there = versions(model) if model.is_dir() and not (model / "saved_model.pb").exists() else []
+    model = model / str(max(there)) if there else model
+    if not (model / "saved_model.pb").exists():
+        raise AnswerError(f"{model}: holds no published model. Give the folder of a version, or of a model.")
+    return model
+
+
+def _examples(model: Path, root: Path, database: str | None) -> Path:
+    history = History(Paths(root, root, database).metadata)
+    for run_id in reversed(history.ids):
+        run = history.read(run_id)
+        pushed = run.stage("publish").output("pushed_model")
+        examples = run.stage("ingest").output("examples")
+        if run.name == model.parent.name and pushed and str(pushed.properties.get("pushed_version")) == model.name:
+            folder = Path(examples.uri) / f"Split-{SPLIT}" if examples else None
+            if folder and folder.is_dir():
+                return folder
+    raise AnswerError(
+        f"{model}: the examples that it was judged by are not in {root}. Give the --root of its run, or --against a "
+        "baseline made where they are."
+    )

@@ -1,0 +1,148 @@
+"""What a day of answers comes to: counts and histograms of a size that does not grow with the day."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from fashion_client.answer_log import LOOKS
+from numpy.typing import NDArray
+
+CONFIDENCE, OUTSIDE, LATENCY = "confidence", "outside", "latency_ms"
+MEASURES = (CONFIDENCE, OUTSIDE, *LOOKS)  # judged given the label: of shirts and of rings they differ
+COLUMNS = ("time", "sample", "label", "decision", "error", LATENCY, "projection", *MEASURES)
+TRUTH = "truth"  # a further column of a baseline
+
+_KEPT = 1000  # rows of a day that are kept whole, drawn at random
+_RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "warmth": (-1, 1), "tint": (-0.5, 0.5)}
+# Ends of the bins, which are what two days share. Confidences crowd just below 1, and outsiders' scores have no end.
+EDGES: dict[str, NDArray[np.float64]] = {
+    CONFIDENCE: 1 - np.logspace(0, -6, 256),
+    OUTSIDE: np.tan(np.linspace(-1.57, 1.57, 257)[1:]),
+    LATENCY: np.logspace(-1, 5, 256),
+    **{name: np.linspace(*ends, 256) for name, ends in _RANGES.items()},
+}
+BINS = 257
+
+Counts = NDArray[np.int64]
+
+
+@dataclass
+class Tally:
+    """Counts of some answers; two can be added up.
+
+    Attributes:
+        rows: answers in the log.
+        volume: answers there were, of which those are a sample.
+        errors: answers that are none.
+        labels: answers by label; likewise `decisions`.
+        measures: by measure and label, int64 [257] for the bins of `EDGES`.
+        latency: int64 [257].
+        right: right answers by bin of their confidence, where the truth is known.
+        judged: answers whose truth is known, likewise.
+        kept: up to 1,000 rows drawn at random: label, and the measures as a vector, float32 [d].
+    """
+
+    rows: int = 0
+    volume: float = 0.0
+    errors: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[str] = field(default_factory=Counter)
+    measures: dict[str, dict[str, Counts]] = field(default_factory=lambda: {name: {} for name in MEASURES})
+    latency: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    right: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    judged: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    kept: list[tuple[float, str, NDArray[np.float32]]] = field(default_factory=list)
+
+    def add(self, table: pa.Table, random: np.random.Generator) -> None:
+        """Counts the rows of a table with `COLUMNS`, and perhaps `TRUTH`."""
+        self.rows += len(table)
+        self.volume += float((1 / np.maximum(_numbers(table, "sample", 1.0), 1e-6)).sum())
+        self.latency += binned(_numbers(table, LATENCY), LATENCY)
+        asked, table = len(table), table.filter(table["error"].is_null())
+        self.errors += asked - len(table)
+        labels = np.array(table["label"].to_pylist(), object)
+        self.labels.update(Counter(labels.tolist()))
+        self.decisions.update(each for each in table["decision"].to_pylist() if each)
+        values = {name: _numbers(table, name) for name in MEASURES}
+        for label in set(labels.tolist()):
+            of_label = labels == label
+            for name, column in values.items():
+                counts = self.measures[name].setdefault(label, np.zeros(BINS, np.int64))
+                counts += binned(column[of_label], name)
+        if TRUTH in table.column_names:
+            known = np.array(table[TRUTH].to_pylist(), object)
+            self.right += binned(values[CONFIDENCE][labels == known], CONFIDENCE)
+            self.judged += binned(values[CONFIDENCE][known != None], CONFIDENCE)  # noqa: E711 - by element
+        self._keep(table, labels, values, random)
+
+    def _keep(
+        self,
+        table: pa.Table,
+        labels: NDArray[Any],
+        values: Mapping[str, NDArray[np.float64]],
+        random: np.random.Generator,
+    ) -> None:
+        """Keeps the rows with the lowest of random numbers, so that every row is as likely to stay."""
+        numbers = random.random(len(labels))
+        worst = self.kept[-1][0] if len(self.kept) >= _KEPT else 1.0
+        rows = np.flatnonzero(numbers < worst)
+        projections = table["projection"].take(pa.array(rows)).to_pylist()
+        for row, projection in zip(rows, projections, strict=True):
+            vector = [values[name][row] for name in MEASURES] + list(projection or ())
+            self.kept.append((float(numbers[row]), labels[row], np.array(vector, np.float32)))
+        self.kept = sorted(self.kept, key=lambda each: each[0])[:_KEPT]
+
+    def hist(self, name: str) -> Counts:
+        """Counts of a measure over all labels, int64 [257]."""
+        return sum(self.measures[name].values(), np.zeros(BINS, np.int64))
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Adds tallies up."""
+    whole = Tally()
+    for each in tallies:
+        whole.rows, whole.volume, whole.errors = (
+            whole.rows + each.rows, whole.volume + each.volume, whole.errors + each.errors
+        )  # fmt: skip
+        whole.labels, whole.decisions = whole.labels + each.labels, whole.decisions + each.decisions
+        for name, by_label in each.measures.items():
+            for label, counts in by_label.items():
+                there = whole.measures[name].get(label, 0)
+                whole.measures[name][label] = there + counts
+        whole.latency, whole.right, whole.judged = (
+            whole.latency + each.latency, whole.right + each.right, whole.judged + each.judged
+        )  # fmt: skip
+        whole.kept = sorted([*whole.kept, *each.kept], key=lambda row: row[0])[:_KEPT]
+    return whole
+
+
+def binned(values: NDArray[np.float64], name: str) -> Counts:
+    """How many values fall into each bin of a measure, int64 [257]; what is no number is left out."""
+    return np.bincount(np.searchsorted(EDGES[name], values[np.isfinite(values)]), minlength=BINS)
+
+
+def mean(counts: Counts, name: str) -> float:
+    """The mean of a histogram, to the width of its bins; NaN of an empty one."""
+    edges = EDGES[name]
+    middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+    return float(counts @ middles / counts.sum()) if counts.sum() else float("nan")
+
+
+def days(batches: Iterable[pa.RecordBatch]) -> dict[str, Tally]:
+    """Counts the answers of each day (UTC), the days in order; one batch is in memory at a time."""
+    random = np.random.default_rng(0)
+    found: dict[str, Tally] = defaultdict(Tally)
+    for batch in batches:
+        table = pa.table(batch)
+        dates = table["time"].cast(pa.timestamp("s", "UTC")).cast(pa.date32())
+        for date in dates.unique().to_pylist():
+            found[str(date)].add(table.filter(pa.compute.equal(dates, date)), random)
+    return dict(sorted(found.items()))
+
+
+def _numbers(table: pa.Table, name: str, missing: float = float("nan")) -> NDArray[np.float64]:
+    column = table[name].cast(pa.float64()).fill_null(missing)
+    return np.asarray(column.combine_chunks(), np.float64)
