@@ -22,13 +22,9 @@ _PROCESS = Path("/proc/self")
 class Footprint:
     """Where a stage ran and what it took.
 
-    Attributes:
-        peak_memory: most resident memory of the process while the stage ran, bytes; None where Linux does not say.
-        processor: its model.
-        cores: that the process may use.
-        accelerators: "none", or their kinds.
-        commit: of the checkout; None outside of one.
-        modified: whether the checkout had changes that were not committed.
+    `peak_memory` is the most resident memory of the process while the stage ran, in bytes; None where Linux does not
+    say. The process may use `cores`. `commit` is that of the checkout, None outside of one; `modified` says whether it
+    had changes that were not committed.
     """
 
     peak_memory: int | None

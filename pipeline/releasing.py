@@ -25,12 +25,7 @@ Choice = int | Literal["latest", "former"] | None
 
 @dataclass(frozen=True)
 class Move:
-    """A change of a label.
-
-    Attributes:
-        verb: the method of `Releases` that makes it.
-        version: where the label goes; None takes it away.
-    """
+    """A change of a label, by a method of `Releases`; `version` is where it goes, None takes it away."""
 
     verb: Literal["promote", "canary"]
     version: Choice

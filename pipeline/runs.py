@@ -11,13 +11,9 @@ import yaml
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact.
+    """An artifact: its number in the database, its type, e.g. "Examples", and where it lies.
 
-    Attributes:
-        id: its number in the database.
-        type: e.g. "Examples".
-        uri: where it lies.
-        properties: its custom properties, which its stage has set.
+    `properties` are its custom ones, which its stage has set.
     """
 
     id: int
@@ -30,18 +26,11 @@ class Artifact:
 class StageRun:
     """What became of one stage in one run.
 
-    Attributes:
-        name: e.g. "train".
-        state: "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting", or
-            "skipped" where --from and --to leave it out.
-        began: seconds since 1970.
-        seconds: how long it took; None where it did not end.
-        parameters: its execution properties.
-        inputs: artifacts by the names of the inputs.
-        outputs: likewise; a cached stage has those of an earlier run.
-        error: its message when it failed, where that was recorded.
-        exit_code: of the command, when it failed.
-        execution: its number in the database.
+    Attributes: state: "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting",
+    or "skipped" where --from and --to leave it out. began: seconds since 1970. seconds: how long it took; None where it
+    did not end. parameters: its execution properties. inputs: artifacts by the names of the inputs. outputs: likewise;
+    a cached stage has those of an earlier run. error: its message when it failed, where that was recorded; `exit_code`
+    is that of the command then. execution: its number in the database.
     """
 
     name: str
@@ -73,14 +62,10 @@ class StageRun:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one pipeline.
+    """One run of one pipeline, which is called by its recipe and a digest of its classes.
 
-    Attributes:
-        id: names it.
-        pipeline: name of the recipe and a digest of its classes.
-        began: seconds since 1970.
-        stages: by name, in the order in which they ran; the last try of each.
-        experiment: as `Experiment.record` gives it, parsed; empty where it was not recorded.
+    Attributes: began: seconds since 1970. stages: by name, in the order in which they ran; the last try of each.
+    experiment: as `Experiment.record` gives it, parsed; empty where it was not recorded.
     """
 
     id: str

@@ -15,12 +15,9 @@ from components.evaluate.settings import Gate
 
 
 def baseline_node(candidate: BaseChannel, members: BaseChannel, most: float) -> BaseNode:
-    """Makes the graph's node `baseline`, which looks among all models of the pipeline.
+    """Makes the graph's node `baseline`, which looks among all models of the pipeline for `candidate`'s rival.
 
-    Args:
-        candidate: the model to be compared.
-        members: ingest's quarantine, which tells what is tested on.
-        most: share of that which a baseline may have been trained on.
+    By `members`, ingest's quarantine, it may have been trained on a share of `most` of what is tested on.
     """
     return Resolver(
         strategy_class=LatestOtherBlessedModel,
@@ -37,15 +34,7 @@ def baseline_node(candidate: BaseChannel, members: BaseChannel, most: float) -> 
 def evaluate_node(
     examples: BaseChannel, model: BaseChannel, baseline: BaseChannel, classes: Sequence[str], gate: Gate
 ) -> BaseNode:
-    """Makes the graph's node `evaluate`, on the split test.
-
-    Args:
-        examples: ingest's.
-        model: the trained one.
-        baseline: the model to compare it with.
-        classes: in the order of the labels.
-        gate: what it must reach.
-    """
+    """Makes the graph's node `evaluate`, on the split test; `classes` are in the order of the labels."""
     return Evaluator(
         examples=examples,
         example_splits=["test"],

@@ -7,13 +7,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.digest import code_digest
 from components.evaluate.evidence import ROUNDING
-from components.evaluate.figures import (
-    CONFUSION,
-    JUDGED_FIGURES,
-    OVERALL_FIGURES,
-    REGRESSION,
-    SLICES,
-)
+from components.evaluate.figures import CONFUSION, JUDGED_FIGURES, OVERALL_FIGURES, REGRESSION, SLICES
 from components.evaluate.settings import Gate
 from components.features import LABEL
 
@@ -48,26 +42,22 @@ def eval_config(classes: Sequence[str], gate: Gate) -> config_pb2.EvalConfig:
             confusion,
         ]
     )
+    class_limits: Limits = {
+        "judged_recall": ("lower_bound", gate.recall),
+        "judged_precision": ("lower_bound", gate.precision),
+        REGRESSION: ("upper_bound", gate.class_regression + ROUNDING),
+    }
     by_class = config_pb2.MetricsSpec(
         # The others of `CLASS_FIGURES` come with these.
-        metrics=_figures(JUDGED_FIGURES, _class_limits(gate), classes, gate),
+        metrics=_figures(JUDGED_FIGURES, class_limits, classes, gate),
         binarize=config_pb2.BinarizationOptions(class_ids={"values": range(len(classes))}),
     )
-    return config_pb2.EvalConfig(
-        model_specs=[
-            config_pb2.ModelSpec(
-                signature_name="evaluate",
-                prediction_key="probabilities",
-                label_key=LABEL,
-                preprocessing_function_names=["transform_features"],
-            )
-        ],
-        slicing_specs=[
-            config_pb2.SlicingSpec(),
-            *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in SLICES),
-        ],
-        metrics_specs=[overall, by_class],
-    )
+    model = config_pb2.ModelSpec(
+        signature_name="evaluate", prediction_key="probabilities", label_key=LABEL,
+        preprocessing_function_names=["transform_features"],
+    )  # fmt: skip
+    slices = [config_pb2.SlicingSpec(feature_keys=keys) for keys in ([], *([feature] for feature in SLICES))]
+    return config_pb2.EvalConfig(model_specs=[model], slicing_specs=slices, metrics_specs=[overall, by_class])
 
 
 def _overall_limits(gate: Gate) -> Limits:
@@ -79,14 +69,6 @@ def _overall_limits(gate: Gate) -> Limits:
         REGRESSION: ("upper_bound", gate.regression + ROUNDING),
     }
     return {name: (bound, value) for name, (bound, value) in limits.items() if value is not None}
-
-
-def _class_limits(gate: Gate) -> Limits:
-    return {
-        "judged_recall": ("lower_bound", gate.recall),
-        "judged_precision": ("lower_bound", gate.precision),
-        REGRESSION: ("upper_bound", gate.class_regression + ROUNDING),
-    }
 
 
 def _figures(

@@ -140,10 +140,7 @@ def judgement(
 def top_accuracy(labels: NDArray[np.int64], probabilities: NDArray[np.float32], top: int) -> float:
     """Share of the examples whose class is among the `top` most probable; of equal ones the first count as more so.
 
-    Args:
-        labels: int64 [n].
-        probabilities: float32 [n, k].
-        top: how many classes count; a class of probability 0 never does.
+    Labels are int64 [n], probabilities float32 [n, k]. A class of probability 0 never counts.
     """
     of_label = probabilities[np.arange(len(labels)), labels]
     before = np.arange(probabilities.shape[1]) < labels[:, np.newaxis]
@@ -157,12 +154,7 @@ def calibration_error(labels: NDArray[np.int64], probabilities: NDArray[np.float
     Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599, equation 3: the mean
     over the examples of |accuracy − mean confidence| of their bin, of 15 bins of equal width.
 
-    Args:
-        labels: int64 [n].
-        probabilities: float32 [n, k].
-
-    Returns:
-        A number in 0 … 1; NaN where there is no example.
+    Labels are int64 [n], probabilities float32 [n, k]. The error is in 0 … 1; NaN where there is no example.
     """
     if not len(labels):
         return float("nan")
@@ -188,12 +180,8 @@ def average_precision(positive: NDArray[np.bool_], scores: NDArray[np.float32]) 
 
     Trapezoids between the points would be too kind: Davis & Goadrich 2006, https://doi.org/10.1145/1143844.1143874.
 
-    Args:
-        positive: bool [n], which examples are of the class.
-        scores: float32 [n], higher for those more likely to be; NaN counts as 0.
-
-    Returns:
-        A number in 0 … 1; NaN where nothing is positive.
+    `positive` is bool [n], scores float32 [n], higher for those more likely to be; NaN counts as 0. The area is in 0 …
+    1, NaN where nothing is positive.
     """
     from sklearn.metrics import average_precision_score  # takes a second to import
 

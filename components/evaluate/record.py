@@ -54,20 +54,9 @@ def read_record(folder: str) -> Record:
         slices[part] = dict(_numbers(written))
         if not part:
             confusion = _confusion(written)
-    return Record(
-        ok=validation.validation_ok,
-        breaches=tuple(sorted((_breach(failure) for failure in failures), key=_overall_first)),
-        slices=slices,
-        confusion=confusion,
-    )
-
-
-def _breach(failure: Any) -> Breach:
-    return Breach(failure.metric_key.name, _label(failure.metric_key))
-
-
-def _overall_first(breach: Breach) -> int:
-    return -1 if breach.label is None else breach.label
+    breaches = [Breach(failure.metric_key.name, _label(failure.metric_key)) for failure in failures]
+    breaches.sort(key=lambda breach: -1 if breach.label is None else breach.label)  # those of no class first
+    return Record(validation.validation_ok, tuple(breaches), slices, confusion)
 
 
 def _slice(key: Any) -> Slice:

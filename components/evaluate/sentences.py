@@ -27,10 +27,7 @@ class Failure:
 def failures_of(breaches: Sequence[Breach], ok: bool, verdict: "Verdict") -> tuple[Failure, ...]:
     """Why a model is refused: what is about several classes first, then by class.
 
-    Args:
-        breaches: the thresholds that were not met.
-        ok: whether all were; without any breach, not ok means that there was nothing to judge by.
-        verdict: all else that is known of the evaluation.
+    `breaches` are the thresholds that were not met. Without any, not `ok` means that there was nothing to judge by.
     """
     # A class that does not occur misses every threshold; it is told once.
     failures = dict.fromkeys(_failure(breach, verdict) for breach in breaches)

@@ -100,7 +100,10 @@ def served(runner: base_runner.BaseModelServerRunner, model: str, seconds: float
         _log(runner)
         raise error_types.ValidationFailed(str(error)) from error
     finally:
-        _stop(runner)
+        try:
+            runner.Stop()
+        except Exception:
+            logging.exception("%r could not be stopped", runner)
 
 
 def _wait_until_loaded(service: Any, model: str, deadline: float) -> None:
@@ -141,10 +144,3 @@ def _log(runner: base_runner.BaseModelServerRunner) -> None:
     # The log of a container that has ended may be gone, and is not what failed.
     with contextlib.suppress(Exception):
         logging.error("%r wrote:\n%s", runner, runner.GetLogs())
-
-
-def _stop(runner: base_runner.BaseModelServerRunner) -> None:
-    try:
-        runner.Stop()
-    except Exception:
-        logging.exception("%r could not be stopped", runner)

@@ -22,13 +22,10 @@ _TIE = 0.01  # on accelerators, probabilities differ by so much with the size of
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said.
+    """What a server said to a request by a signature, and how long it took.
 
-    Attributes:
-        signature: that was asked.
-        rows: pictures that it was asked about, by their positions among all.
-        outputs: name to one row for each of them; texts as str.
-        seconds: that it took.
+    `rows` are the pictures that it was asked about, by their positions among all; `outputs` name to one row for each of
+    them, texts as str.
     """
 
     signature: str

@@ -25,8 +25,7 @@ class Serving(Settings):
         int, Field(ge=1, le=1024, description="pictures of the test split whose answers have to reach gate.accuracy")
     ] = 128
     batch: Annotated[
-        int,
-        Field(ge=1, le=256, description="rows that models come warmed up for; at most the servers' max_batch_size"),
+        int, Field(ge=1, le=256, description="rows that models come warmed up for; at most the servers' max_batch_size")
     ] = 32
     timeout: Count = Field(default=300, description="until the model is loaded, seconds")
     decode_bytes: Count = Field(

@@ -43,14 +43,8 @@ def signature_of(picture: Image.Image) -> NDArray[np.uint8]:
 def same_picture(signatures: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Numbers pictures so that near-identical ones have the same number, directly or over others between them.
 
-    The result depends neither on order nor on chance: whatever lies within the distance is found, without comparing
-    all with all.
-
-    Args:
-        signatures: uint8 [n, SIGNATURE].
-
-    Returns:
-        [n], from 0 on.
+    The result depends neither on order nor on chance: whatever lies within the distance is found, without comparing all
+    with all. Of signatures uint8 [n, SIGNATURE] it is [n], from 0 on.
     """
     if not len(signatures):
         return np.zeros(0, np.intp)
@@ -67,8 +61,7 @@ def same_picture(signatures: NDArray[np.uint8]) -> NDArray[np.intp]:
 def joined(columns: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
     """Numbers products so that those with the same value in any column have the same number, as do theirs in turn.
 
-    Args:
-        columns: each [n] of integers; negative values are not shared.
+    Each column is [n] of integers; negative values are not shared.
     """
     count, start, edges = len(columns[0]), len(columns[0]), []
     for column in columns:

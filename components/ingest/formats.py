@@ -113,9 +113,7 @@ class TextTable(Table):
 def open_tables(source: Source, needed: Collection[str]) -> list[Table]:
     """Opens a catalogue's table, or the parts of it that have the same columns: files, or sheets of a workbook.
 
-    Args:
-        source: the catalogue.
-        needed: roles or columns' own names that must be there, besides the id.
+    `needed` are roles or columns' own names that must be there, besides the id.
 
     Raises:
         CatalogueError: one cannot be read or is empty, none has the columns, or those that do have different ones.

@@ -103,17 +103,10 @@ def _empty_labels(row: Row, taxonomy: Taxonomy) -> list[str]:
 
 
 def judge_further(product: Product, name: str, number: int, catalogue: Catalogue, settings: Picture) -> Product | Fault:
-    """Makes an example of another picture of a product.
+    """Makes an example of another picture of a product, a file by its name; `number` counts from 2.
 
     Ids tell examples apart wherever answers are joined, so this one's is `<id>/<number>`: no product's id holds a
     slash, and what stands before it is the product's own, which keeps its examples in one split.
-
-    Args:
-        product: with its main picture.
-        name: of the file.
-        number: which of the product's pictures it is, from 2.
-        catalogue: where it is.
-        settings: limits for pictures.
     """
     row = replace(product.row, id=f"{product.row.id}/{number}")
     outcome = _check(row, name, lambda: catalogue.read_file(name), settings)

@@ -1,7 +1,6 @@
 """The classes of a recipe: those of a reviewed taxonomy, or those that a catalogue's own column holds."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -52,7 +51,10 @@ def taxonomy_of_values(column: LabelColumn, labels: Values, rows: Counter[str]) 
     """
     ignored = set(map(plain, labels.ignore))
     names = {plain(value): plain(name) for name, values in labels.merge.items() for value in values}
-    _check_known([*ignored, *names], set(map(plain, rows)))
+    known = sorted(set(map(plain, rows)))
+    for value in (*ignored, *names):
+        if value not in known:
+            raise RecipeError(f"labels: no row has the value {value!r}; {choices(value, known)}")
     class_of = {value: names.get(plain(value), plain(value)) for value in rows if plain(value) not in ignored}
     sizes: Counter[str] = Counter()
     for value, name in class_of.items():
@@ -74,9 +76,3 @@ def taxonomy_of_values(column: LabelColumn, labels: Values, rows: Counter[str]) 
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise CatalogueError(f"labels: {column}: {reason}. Give it another with merge.") from None
-
-
-def _check_known(values: Iterable[str], known: Collection[str]) -> None:
-    for value in values:
-        if value not in known:
-            raise RecipeError(f"labels: no row has the value {value!r}; {choices(value, sorted(known))}")

@@ -28,12 +28,9 @@ _STEM, _BEGINS, _ENDS, _FOLDER, _ZEROS = range(5)
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The pictures of a product.
+    """The pictures of a product, the main one first, and the rule by which they were found.
 
-    Attributes:
-        names: the main one first; none, if there is none.
-        rule: by what they were found.
-        hint: what is there instead, as a sentence; "" where there is nothing.
+    `hint` says what is there instead, as a sentence; "" where there is nothing.
     """
 
     names: tuple[str, ...] = ()
@@ -98,9 +95,8 @@ class Pictures:
     def by_path(self, path: str, whole: bool = False) -> Match:
         """Finds the picture that a path, a file name or an address names; addresses are not fetched.
 
-        Args:
-            path: with slashes or backslashes; what stands before its last parts may be of another machine.
-            whole: whether all its parts count, or the last ones where they say enough.
+        It may have backslashes, and what stands before its last parts may be of another machine. All its parts count,
+        or, if it is not taken as a `whole`, the last ones where they say enough.
         """
         parts = _parts(path)
         if not parts:

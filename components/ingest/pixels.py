@@ -8,17 +8,12 @@ from serving.exif import MARKS, UPRIGHT, orientation
 from serving.limits import JPEG, PNG, RATIOS, starts_with
 
 _orientation = tf.function(
-    lambda encoded: orientation(encoded, starts_with(encoded, PNG)),
-    input_signature=[tf.TensorSpec([], tf.string)],
+    lambda encoded: orientation(encoded, starts_with(encoded, PNG)), input_signature=[tf.TensorSpec([], tf.string)]
 )
 
 
 def decode(data: bytes, ratio: int) -> tuple[np.ndarray, int]:
-    """Decodes a JPEG or PNG; releases the interpreter lock meanwhile.
-
-    Args:
-        data: the file.
-        ratio: a JPEG may be shrunk by it while it is decoded.
+    """Decodes a JPEG or PNG; releases the interpreter lock meanwhile. A JPEG may be shrunk by `ratio` as well.
 
     Returns:
         uint8 [h, w, 3] RGB, of a PNG [h, w, 4] RGBA, not yet turned, and its Exif orientation, 1 to 8.

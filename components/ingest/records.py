@@ -14,12 +14,9 @@ _LINE_ENDS = re.compile("[\r\n]+")
 
 
 class Record(NamedTuple):
-    """The values of one row.
+    """The values of one row as they stand, with their white space, and what was repaired.
 
-    Attributes:
-        number: as a spreadsheet shows it; the first is 1.
-        values: as they stand, with their white space.
-        repaired: what was repaired.
+    `number` is as a spreadsheet shows it; the first is 1.
     """
 
     number: int

@@ -25,11 +25,7 @@ _OPENING = threading.Lock()
 
 
 class Catalogue(ABC):
-    """Read access to one catalogue. Can be pickled, and read by several threads at once.
-
-    Attributes:
-        layout: how it is to be read.
-    """
+    """Read access to one catalogue, as `layout` says. Can be pickled, and read by several threads at once."""
 
     layout: Layout = DEFAULT_LAYOUT
 

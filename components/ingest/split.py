@@ -60,14 +60,11 @@ def variant_of(value: str | None) -> int:
 
 
 def split_of(key: int, shares: Mapping[str, int]) -> str:
-    """Assigns a group of products to a split by the hash of its key.
+    """Assigns a group of products to a split by the hash of its key, each as likely as its share says.
 
     Args:
         key: the smallest key of its products, stable under re-encoding and order.
         shares: split name to whole-number weight, in a fixed order, e.g. {"train": 8, "eval": 1, "test": 1}.
-
-    Returns:
-        One of the names in `shares`, with probability proportional to its weight.
     """
     # Hashed once more, for the smallest of several is not a fair draw.
     point = int.from_bytes(hashlib.sha256(key.to_bytes(8, "big")).digest(), "big") % sum(shares.values())

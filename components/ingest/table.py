@@ -13,15 +13,7 @@ from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS, Fault, Reason, Re
 from components.ingest.formats import Source, Table, open_tables
 from components.ingest.records import Record
 from components.ingest.settings import PICTURE, Layout
-from components.ingest.values import (
-    Cells,
-    are_grouped,
-    explain_id,
-    names_picture,
-    pictures_in,
-    product_id,
-    year_of,
-)
+from components.ingest.values import Cells, are_grouped, explain_id, names_picture, pictures_in, product_id, year_of
 
 TABLE = "styles.csv"
 

@@ -60,7 +60,7 @@ def product_id(text: str, grouped: bool = False) -> str | None:
         text = match[1].strip()
     text = text.removeprefix("'").strip()
     if names_picture(text):
-        text = PICTURE_SUFFIX.sub("", _base_name(text))
+        text = PICTURE_SUFFIX.sub("", _path_of(text).replace("\\", "/").rpartition("/")[2])
     elif grouped and _GROUPED.fullmatch(text):
         text = _NOT_DIGIT.sub("", text)
     elif match := _DECIMAL.fullmatch(text):
@@ -106,7 +106,3 @@ def pictures_in(cells: Iterable[str]) -> tuple[str, ...]:
 
 def _path_of(text: str) -> str:
     return unquote(urlsplit(text).path) if "://" in text else text
-
-
-def _base_name(text: str) -> str:
-    return _path_of(text).replace("\\", "/").rpartition("/")[2]

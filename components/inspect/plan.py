@@ -17,14 +17,10 @@ _MOST = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a draft says of the classes.
+    """What a draft says of the classes, which are the values of the role `column` with `minimum` products or more.
 
-    Attributes:
-        column: our name of the label's column.
-        classes: those that can be trained and tested, with their products.
-        others: those that are too small.
-        minimum: `labels.minimum`.
-        certain: whether chance leaves no class without products in a split.
+    Attributes: classes: those that can be trained and tested, with their products. others: those that are too small.
+    certain: whether chance leaves no class without products in a split.
     """
 
     column: str

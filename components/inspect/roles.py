@@ -36,13 +36,9 @@ _HALF, _NEARLY_ALL = 0.5, 0.98
 
 @dataclass(frozen=True)
 class Use:
-    """What a column is for.
+    """What a column is for: our role, None if nothing depends on it, and why, as half a sentence.
 
-    Attributes:
-        column: as the header has it.
-        role: ours, None if nothing depends on it.
-        reason: half a sentence.
-        named: whether its name alone says so, and a run finds it by itself.
+    `named` says whether its name alone says so, and a run finds it by itself.
     """
 
     column: str

@@ -20,13 +20,9 @@ Parts = Callable[[Sequence[keras.layers.Layer]], Iterator[str]]
 
 @dataclass(frozen=True)
 class Application:
-    """A network of keras.applications.
+    """A network of keras.applications: its function there, and its ImageNet weights without the classifier.
 
-    Attributes:
-        maker: its function there.
-        scale: pictures in 0..255 to what the network was trained on.
-        parts: its layers to the part of each.
-        published: its ImageNet weights without the classifier.
+    `scale` takes pictures in 0..255 to what it was trained on, `parts` its layers to the part of each.
     """
 
     maker: str

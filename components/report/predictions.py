@@ -19,12 +19,9 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers for n examples.
+    """Answers for n products.
 
-    Attributes:
-        ids: str [n], of the products.
-        probabilities: float32 [n, k].
-        embeddings: float32 [n, d], of length 1.
+    They are `ids` str [n], `probabilities` float32 [n, k] and `embeddings` float32 [n, d], of length 1.
     """
 
     ids: NDArray[np.str_]

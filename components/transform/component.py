@@ -27,13 +27,8 @@ def transform_node(
 ) -> BaseNode:
     """Makes the graph's node `transform`; what is tested on is not, because the published model does that itself.
 
-    Args:
-        examples: ingest's.
-        schema: the reviewed one.
-        taxonomy: assigns the labels.
-        tags: assign those of further columns.
-        balance: caps and repetitions, analysed on `train` alone.
-        outside: which products of no class there are besides.
+    `taxonomy` assigns the labels, `tags` those of further columns. `balance`, caps and repetitions, is analysed on
+    `train` alone; `outside` says which products of no class there are besides.
     """
     splits = with_outside("train", "eval", outside=outside is not None)
     return Transform(

@@ -60,10 +60,7 @@ def preprocessing_fn(
 def label_of(taxonomy: Taxonomy, texts: Texts, like: tf.Tensor) -> tf.Tensor:
     """Applies a taxonomy in the graph, with the same result as `Taxonomy.class_of`.
 
-    Args:
-        taxonomy: classes and rules.
-        texts: column to string [n], empty where missing; a column may be absent.
-        like: any tensor [n].
+    `texts` are column to string [n], empty where missing; a column may be absent. `like` is any tensor [n].
 
     Returns:
         int64 [n], indices of classes; -1 for none.

@@ -150,14 +150,10 @@ class Taxonomy(Settings):
         return NO_LABEL if class_name is None or class_name == NO_CLASS else self.classes.index(class_name)
 
     def class_of(self, fields: Mapping[str, str]) -> str | None:
-        """The class of a product.
+        """The class of a product, of whose fields missing ones are absent and those of other columns ignored.
 
-        Args:
-            fields: column name to text; missing values are absent, other columns are ignored.
-
-        Returns:
-            The class of the column's value, or of the first rule that matches; None if there is none or it says
-            `NO_CLASS`.
+        That is the one of the column's value, or of the first rule that matches; None if there is none or it says
+        `NO_CLASS`.
         """
         if self.column:
             return self.values.get(fields.get(self.column, ""))
@@ -169,10 +165,7 @@ class Taxonomy(Settings):
 
 
 def load_taxonomy(name_or_path: str) -> Taxonomy:
-    """Reads a taxonomy.
-
-    Args:
-        name_or_path: the name of a file in schema/taxonomies without its suffix, or a path that ends in .yaml or .yml.
+    """Reads a taxonomy, by its name in schema/taxonomies without the suffix or by a path that ends in .yaml or .yml.
 
     Raises:
         RecipeError: there is no such file, or what it says is not a taxonomy; names file, key, rule and remedy.

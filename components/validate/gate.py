@@ -16,13 +16,10 @@ _LONGEST_FINDING = 300
 
 @dataclass(frozen=True)
 class Anomaly:
-    """One finding of ExampleValidator.
+    """One finding of ExampleValidator, in TFDV's words.
 
-    Attributes:
-        split: the split it was found in.
-        feature: the feature it is about; empty where it is about the split as a whole.
-        severe: whether it is an error; anything less is noted and lets the data pass.
-        finding: what was found, in TFDV's words.
+    `feature` is empty where it is about the split as a whole. It is `severe` if it is an error; anything less is noted
+    and lets the data pass.
     """
 
     split: str
@@ -46,12 +43,10 @@ def read_anomalies(split: str, content: bytes) -> Iterator[Anomaly]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found, one sentence or two for each matter.
+    """What the gate found, one sentence or two for each matter, by the figures of `summary`.
 
-    Attributes:
-        summary: the figures it was judged by.
-        problems: why the data are refused; empty when they are fit.
-        notes: what is odd about them without being a reason to refuse.
+    `problems` are why the data are refused, none when they are fit; `notes` what is odd about them without being a
+    reason.
     """
 
     summary: Summary

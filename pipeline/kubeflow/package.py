@@ -24,14 +24,10 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 @dataclass(frozen=True)
 class Package:
-    """A compiled pipeline.
+    """A compiled pipeline; its `tasks` are those that run a container.
 
-    Attributes:
-        path: the YAML file.
-        name: of the pipeline.
-        version: names this content: the same for the same bytes, on any machine.
-        tasks: those that run a container.
-        parameters: what a run of it takes, by name, as the package describes them.
+    Attributes: version: names this content: the same for the same bytes, on any machine. parameters: what a run of it
+    takes, by name, as the package describes them.
     """
 
     path: Path

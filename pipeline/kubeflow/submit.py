@@ -59,11 +59,8 @@ def experiment_id(server: Server, name: str) -> str:
 class Order:
     """What is to be run: a package, and how.
 
-    Attributes:
-        package: the pipeline.
-        arguments: values of its parameters.
-        experiment: runs are listed under it.
-        service_account: the Kubernetes account that its tasks run as; the server's default if None.
+    Runs are listed under `experiment`. `service_account` is the Kubernetes account that its tasks run as; the server's
+    default if None.
     """
 
     package: Package

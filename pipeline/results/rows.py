@@ -27,20 +27,11 @@ Settings = Mapping[str, Any]  # path of a setting to its value
 class Result:
     """What one run has reached on the test split; shares in 0 … 1, None where a figure could not be computed.
 
-    Attributes:
-        run: its id.
-        began: seconds since 1970.
-        recipe: its name.
-        settings: the recipe's that results depend on, by path.
-        data: name of the catalogue.
-        digest: of the catalogue.
-        refused: whether the recipe's gate refused the model.
-        examples: of the test split.
-        worst: the lowest recall of all classes.
-        worst_class: its class.
-        seconds: of all its stages; of one taken from the cache, what it took when it ran. None where that is unknown.
-        peak_memory: of the stage that took most, bytes; None where it was not recorded.
-        footprint: where the model was trained; None likewise.
+    Attributes: began: seconds since 1970. settings: the recipe's that results depend on, by path. data: name of the
+    catalogue, of which `digest` is. refused: whether the recipe's gate refused the model. worst: the lowest recall of
+    all classes, which is that of `worst_class`. seconds: of all its stages; of one taken from the cache, what it took
+    when it ran. None where that is unknown. peak_memory: of the stage that took most, bytes; None where it was not
+    recorded. footprint: where the model was trained; None likewise.
     """
 
     run: str
@@ -74,13 +65,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in their seeds alone, one for each seed; or none, and why.
+    """Runs that differ in their seeds alone, one for each seed, ascending; or none, and why.
 
-    Attributes:
-        recipe: its name.
-        changes: settings that the recipe as it comes with the project has otherwise.
-        results: the runs, seeds ascending.
-        reason: why there are none; "" where there are, and where none was tried.
+    `changes` are settings that the recipe as it comes with the project has otherwise. `reason` is "" where there are
+    runs, and where none was tried.
     """
 
     recipe: str
@@ -96,12 +84,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Records:
-    """What is remembered of runs.
-
-    Attributes:
-        results: of finished runs.
-        failures: recipe to why its latest failed run failed, a sentence.
-    """
+    """What is remembered: of finished runs, and of each recipe whose latest failed run failed why, as a sentence."""
 
     results: tuple[Result, ...]
     failures: Mapping[str, str]

@@ -41,12 +41,7 @@ _MOST_DEALT = 10**9  # which numpy deals; among so many, chance moves nothing
 
 @dataclass(frozen=True)
 class Span:
-    """The data of one run.
-
-    Attributes:
-        statistics: folder of StatisticsGen's.
-        counts: products by class, as ingest counted them in all splits.
-    """
+    """The data of one run: StatisticsGen's folder, and products by class, as ingest counted them in all splits."""
 
     statistics: Path
     counts: Mapping[str, int]
@@ -84,13 +79,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to train again.
-
-    Attributes:
-        train: the answer.
-        reason: why, in words.
-        moves: what it rests on, the farthest from its limit first.
-    """
+    """Whether to train again, why, in words, and what it rests on, the farthest from its limit first."""
 
     train: bool
     reason: str

@@ -41,12 +41,9 @@ _YEARS = {"2012": 37, "2011": 31, "2016": 13, "2017": 7, "2015": 6, "2013": 3, "
 
 @dataclass(frozen=True)
 class Summary:
-    """What was written.
+    """What was written: products of the table, and files of pictures, damaged and second ones included.
 
-    Attributes:
-        products: how many the table has.
-        pictures: files, damaged ones and second pictures of a product included.
-        faults: how many products have each fault; one product has at most one.
+    `faults` are how many products have each fault; one product has at most one.
     """
 
     products: int

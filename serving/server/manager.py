@@ -156,10 +156,7 @@ class ModelManager:
     async def predict(self, spec: Spec, inputs: Arrays, output_filter: Collection[str] = ()) -> Answer:
         """Answers a request. If the caller is cancelled while it waits, it is not run.
 
-        Args:
-            spec: whom it is for.
-            inputs: arrays by input name; strings as object arrays of bytes.
-            output_filter: the outputs that are wanted; empty for all.
+        Strings are object arrays of bytes. `output_filter` names the outputs that are wanted; empty for all.
 
         Raises:
             ServingError: with TensorFlow Serving's code and message where it has the same error.

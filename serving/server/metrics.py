@@ -62,9 +62,7 @@ class Metrics:
             "fashion_version_available", "1 for each version that serves.", ["model_name", "version"]
         )
         self.answers = counter(
-            "fashion_answers",
-            "Pictures by what was said; '' beside an error.",
-            ["model_name", "label", "decision"],
+            "fashion_answers", "Pictures by what was said; '' beside an error.", ["model_name", "label", "decision"]
         )
         self.confidence = Histogram(
             "fashion_answer_confidence", "Of the label.", ["model_name"], buckets=_CONFIDENCE, registry=registry
@@ -80,10 +78,9 @@ class Metrics:
     def request(self, model: str, entrypoint: str, left: Callable[[], float | None] | None = None) -> Iterator[None]:
         """Counts one request to predict by what the context ends with.
 
-        Args:
-            model: its name, "" if there is no such model: names that clients make up would grow without bound.
-            entrypoint: "GRPC" or "REST".
-            left: tells the seconds until the client's deadline; a request that is cancelled after it was too slow.
+        `model` is "" if there is no such model: names that clients make up would grow without bound. `entrypoint` is
+        "GRPC" or "REST". `left` tells the seconds until the client's deadline; a request that is cancelled after it was
+        too slow.
         """
         began, status = time.monotonic(), "OK"
         try:

@@ -20,12 +20,9 @@ _PACKED = {
 
 
 def check_message(data: bytes, descriptor: Any, limits: Limits) -> None:
-    """Lets a message pass, or refuses it; one that cannot be read is left to the parser.
+    """Lets a message as it was sent pass, or refuses it; one that cannot be read is left to the parser.
 
-    Args:
-        data: the message as it was sent.
-        descriptor: of its type.
-        limits: `strings` for all that stands in a field of its own, `values` for numbers that share one.
+    Of the limits, `strings` is for all that stands in a field of its own, `values` for numbers that share one.
 
     Raises:
         ServingError: INVALID_ARGUMENT, it holds too much.

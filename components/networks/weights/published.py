@@ -25,10 +25,8 @@ _STALL_SECONDS = 30  # without a byte until a download is given up
 class Published:
     """A file of weights on a server.
 
-    Attributes:
-        url: of the file.
-        digest: of its contents in hexadecimal: MD5, SHA-256, or the eight digits that this begins with, which PyTorch
-            puts into names.
+    `digest` is of its contents in hexadecimal: MD5, SHA-256, or the eight digits that this begins with, which PyTorch
+    puts into names.
     """
 
     url: str

@@ -112,13 +112,9 @@ class DuplicateGroup:
 class Duplicates:
     """Products with the picture of another.
 
-    Attributes:
-        groups: pictures that several products share.
-        products: how many products these are.
-        contradictory: groups whose products are of different classes.
-        across: groups whose products are in different splits.
-        tested: products of the test split whose picture is in another split too.
-        samples: contradictory groups first, then the largest.
+    Attributes: groups: pictures that several products share; `products` are how many these are. contradictory: groups
+    whose products are of different classes. across: groups whose products are in different splits. tested: products of
+    the test split whose picture is in another split too. samples: contradictory groups first, then the largest.
     """
 
     groups: int
@@ -143,12 +139,8 @@ class AnomalyFacts:
 class Drift:
     """How far a column moved since another run's data.
 
-    Attributes:
-        column: its name.
-        distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
-        value: the value that changed most; empty if it is a missing one.
-        before: its share then.
-        now: its share now.
+    Attributes: distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
+    value: the value that changed most; empty if it is a missing one. Its shares are those `before` and `now`.
     """
 
     column: str
@@ -160,12 +152,9 @@ class Drift:
 
 @dataclass(frozen=True)
 class DriftFacts:
-    """What changed since the latest other data of the same pipeline.
+    """What changed since the latest other data of the same pipeline, the largest change first.
 
-    Attributes:
-        run: the run that had them, or when they were ingested.
-        examples: how many there were.
-        columns: the largest change first.
+    `run` is the run that had them, or when they were ingested; they were `examples` many.
     """
 
     run: str

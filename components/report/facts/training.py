@@ -20,16 +20,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of training.
+    """One phase of training, "head" or "finetune".
 
-    Attributes:
-        name: "head" or "finetune".
-        epochs: in order.
-        planned: epochs that the recipe allows; None where it is not known.
-        chosen: number of the epoch with the lowest validation loss; None where every loss was NaN.
-        kept: whether its weights are the model's: a later phase that does no better is dropped.
-        seconds: all epochs together, if recorded.
-        images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
+    Attributes: planned: epochs that the recipe allows; None where it is not known. chosen: number of the epoch with the
+    lowest validation loss; None where every loss was NaN. kept: whether its weights are the model's: a later phase that
+    does no better is dropped. seconds: all epochs together, if recorded. images_per_second: training pictures in an
+    epoch, by its mean time; None if not recorded.
     """
 
     name: str
@@ -43,12 +39,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of the network, in the order in which a picture passes.
+    """A part of the network, as a picture passes them: "stem", "block1" … "block7", "top", "pool", "head".
 
-    Attributes:
-        name: "stem", "block1" … "block7", "top", "pool", "head".
-        parameters: numbers in it.
-        trained: the phases that train it; empty where it stays as pretrained.
+    It has `parameters` numbers. The phases that train it are none where it stays as pretrained.
     """
 
     name: str
@@ -58,17 +51,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Network:
-    """The network.
+    """The network, its parts and the width of an embedding.
 
-    Attributes:
-        backbone: its name in recipes.
-        weights: what it was started from; "none" for random numbers.
-        size: side of its square input, pixels.
-        features: width of an embedding.
-        blocks: its parts.
-        front: what stands before the backbone; "none" for nothing.
-        reference: who published the backbone, and where; "" where nobody did.
-        layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
+    Attributes: weights: what it was started from; "none" for random numbers. size: side of its square input, pixels.
+    front: what stands before the backbone; "none" for nothing. reference: who published the backbone, and where; ""
+    where nobody did. layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
     """
 
     backbone: str
@@ -88,14 +75,11 @@ class Network:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How training went.
+    """How training went: the phases that ran, and the network, None where it could not be read.
 
-    Attributes:
-        phases: those that ran.
-        network: None where it could not be read.
-        seconds: the whole of it; None where it is not known, or an earlier run did it.
-        calibrated: whether confidences were scaled on the eval split; None where that is not known.
-        scaling: how, and what that rests on; None where they were not, or that was not recorded.
+    Attributes: seconds: the whole of it; None where it is not known, or an earlier run did it. calibrated: whether
+    confidences were scaled on the eval split; None where that is not known. scaling: how, and what that rests on; None
+    where they were not, or that was not recorded.
     """
 
     phases: tuple[Phase, ...]

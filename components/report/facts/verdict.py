@@ -17,11 +17,9 @@ class Reason:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The blessed model that the new one was compared with, on the same examples.
+    """The blessed model that the new one was compared with, on the same examples: overall, and class to recall.
 
-    Attributes:
-        accuracy: overall.
-        recalls: class to recall; None where the class does not occur.
+    A recall is None where the class does not occur.
     """
 
     accuracy: float | None
@@ -72,14 +70,7 @@ class StageTime:
 
 @dataclass(frozen=True)
 class Use:
-    """One line of the lineage.
-
-    Attributes:
-        stage: the stage's name.
-        way: whether it takes or makes the artifact.
-        artifact: its type.
-        place: where it lies.
-    """
+    """One line of the lineage: whether a stage takes or makes an artifact of this type, and where that lies."""
 
     stage: str
     way: Literal["takes", "makes"]

@@ -15,16 +15,10 @@ SERIES = ((ACCENT, "solid"), (WARN, "dash"), (GOOD, "dot"), (BAD, "dashdot"))
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot.
+    """One plot, with the table that says the same; `height` is in pixels.
 
-    Attributes:
-        id: unique on the page.
-        title: what it shows.
-        summary: the same in one sentence with its main figure, for those who do not see it.
-        figure: Plotly's `data` and `layout`.
-        height: in pixels.
-        head: of the table that says the same.
-        rows: of that table, as they are shown.
+    Attributes: id: unique on the page. summary: what it shows in one sentence with its main figure, for those who do
+    not see it. figure: Plotly's `data` and `layout`. rows: of the table, as they are shown.
     """
 
     id: str
