@@ -105,5 +105,6 @@ def _trainer_config(experiment: Experiment) -> TrainerConfig:
         columns=columns,
         work=str(experiment.paths.work),
         outside=recipe.outside is not None,
+        decide=recipe.decide,
         start=experiment.weights,
     )

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE
 
 from serving.server.errors import ServingError
 from serving.signatures import TOP
@@ -19,6 +20,8 @@ _ANSWER = {
     "top_scores": (tf.float32, 2),
     "error": (tf.string, 1),
 }
+# Of models that decide, which those of earlier releases do not: all of them or none.
+_DECISION = {"outside": (tf.float32, 1), "decision": (tf.string, 1), "label_set": (tf.string, 1)}
 _EMBEDDING = {"embedding": (tf.float32, 2), "error": (tf.string, 1)}
 _SIGNATURES = {
     "serving_default": ("image_bytes", _ANSWER),
@@ -83,6 +86,8 @@ class _Signature:
         self.name = name
         self._model = model
         self._input, self._outputs = _SIGNATURES[name]
+        if self._outputs is _ANSWER and _DECISION.keys() & model.signatures[name].outputs.keys():
+            self._outputs = _ANSWER | _DECISION
         top = min(TOP, len(labels))
         self._widths = {"probabilities": len(labels), "top_labels": top, "top_scores": top}
         self._check_declared(model.signatures[name])
@@ -179,12 +184,20 @@ def _check_answer(row: Row, labels: Sequence[str]) -> None:
     given = [scored[name] for name in names]
     _require(abs(float(given[0] - best[0])) <= _SAME, f"label is {names[0]}, which is not the most probable class")
     _require(np.allclose(given[1:], best, rtol=0, atol=_SAME), "top_labels do not belong to top_scores")
+    if "decision" in row:
+        decision, members = row["decision"].decode(errors="replace"), row["label_set"].decode().split("\n")
+        _require(decision in (ACCEPT, UNSURE, OUTSIDE), f"decision is '{decision}'")
+        _require(members[0] == names[1], "label_set does not begin with the most probable class")
+        _require(len(set(members)) == len(members), "label_set repeats a class")
+        _require(set(members) <= scored.keys(), "label_set names what is none of the classes")
 
 
 def _check_no_answer(row: Row) -> None:
-    _require(row["label"] == b"", f"has the label '{row['label'].decode(errors='replace')}' beside its error")
-    for name in ("confidence", "probabilities", "top_scores"):
-        _require(not np.any(row[name]), f"has {name} beside its error")
+    for name in ("label", "decision", "label_set"):
+        value = row.get(name, b"").decode(errors="replace")
+        _require(value == "", f"has the {name.replace('_', ' ')} '{value}' beside its error")
+    for name in ("confidence", "probabilities", "top_scores", "outside"):
+        _require(not np.any(row.get(name)), f"has {name} beside its error")
 
 
 def _check_embedding(row: Row) -> None:

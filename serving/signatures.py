@@ -1,10 +1,12 @@
 """The signatures of the published model: what a client of TensorFlow Serving can ask, and what TFMA needs."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import tensorflow as tf
+from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE, Thresholds
 
 from serving.decode import decode_pictures
 from serving.limits import DECODE_BYTES
@@ -35,6 +37,21 @@ class Tag(NamedTuple):
     allowed: "np.ndarray | None" = None
 
 
+class Rules(Protocol):
+    """By what a model decides.
+
+    Attributes:
+        thresholds: where decisions change.
+        sets: the least probability, of each class, with which it is in a label set.
+    """
+
+    @property
+    def thresholds(self) -> Thresholds: ...
+
+    @property
+    def sets(self) -> Sequence[float]: ...
+
+
 class Classifier(tf.Module):
     """A network from pictures to classes, with everything a signature needs around it."""
 
@@ -48,12 +65,14 @@ class Classifier(tf.Module):
         transform_spec: Mapping[str, object],
         max_bytes: int = DECODE_BYTES,
         tags: Sequence[Tag] = (),
+        rules: Rules | None = None,
     ) -> None:
         """Holds the parts; nothing is traced before `save`.
 
         Args:
             network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], followed by those
-                of the tags in their order, features float32 [n, d]).
+                of the tags in their order, features float32 [n, d]) and, where there are rules, how foreign the
+                pictures are, float32 [n, 1].
             labels: the k class names, in the order of the probabilities.
             size: side of the network's input, pixels.
             max_pixels: a picture of more pixels than this gets an error instead of an answer.
@@ -61,6 +80,7 @@ class Classifier(tf.Module):
             transform_spec: parsing spec of the raw features `transform` reads, without the picture.
             max_bytes: a picture gets an error likewise that takes more memory to decode.
             tags: what is answered beside the k classes.
+            rules: by which it decides; None for a model that does not.
         """
         import keras  # not for those who only read a constant of this module: it takes seconds
 
@@ -72,18 +92,19 @@ class Classifier(tf.Module):
         self._labels = tf.constant(list(labels), name="labels")
         self._width, self._limits = len(labels), (size, max_pixels, max_bytes)
         self._transform, self._transform_spec = transform, dict(transform_spec)
-        self._tags = list(tags)
+        self._tags, self._rules = list(tags), rules
         # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
         self.pixels = tf.function(self._pixels, [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")])
 
     def _pixels(self, pixels: tf.Tensor) -> Tensors:
         """At least one decoded picture to what the network makes of it: what other formats are made from."""
-        probabilities, features = self._network(tf.cast(pixels, tf.float32))
+        probabilities, features, *outside = self._network(tf.cast(pixels, tf.float32))
         sizes = [self._width, *(len(tag.labels) for tag in self._tags)]
         names = ["probabilities", *(f"{tag.column}_probabilities" for tag in self._tags)]
         return {
             **dict(zip(names, tf.split(tf.cast(probabilities, tf.float32), sizes, axis=1), strict=True)),
             "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1),
+            **dict(zip(["outside"], outside, strict=False)),
         }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
@@ -109,7 +130,24 @@ class Classifier(tf.Module):
             "top_scores": scores,
             "error": inferred["error"],
             **self._tagged(inferred),
+            **(self._decided(self._rules, inferred, scores[:, 0]) if self._rules else {}),
         }
+
+    def _decided(self, rules: Rules, inferred: Tensors, confidence: tf.Tensor) -> Tensors:
+        """As `Thresholds.decide` does, of many answers; and the labels that cannot be ruled out, each in a line."""
+        thresholds, outside = rules.thresholds, inferred["outside"][:, 0]
+        limit = math.inf if thresholds.outside is None else thresholds.outside
+        clear = limit if thresholds.clear is None else thresholds.clear
+        unsure = (outside > clear) | (confidence < thresholds.confidence)
+        scores, order = tf.math.top_k(inferred["probabilities"], k=self._width)
+        further = (scores >= tf.gather(tf.constant(rules.sets), order))[:, 1:]
+        names = tf.gather(self._labels, order)
+        answers = {
+            "decision": tf.where(outside > limit, OUTSIDE, tf.where(unsure, UNSURE, ACCEPT)),
+            "label_set": names[:, 0] + tf.strings.reduce_join(tf.where(further, "\n" + names[:, 1:], ""), axis=1),
+        }
+        fine = tf.equal(inferred["error"], "")
+        return {"outside": outside, **{name: tf.where(fine, texts, "") for name, texts in answers.items()}}
 
     def _tagged(self, inferred: Tensors) -> Tensors:
         """Label and confidence of each tag: the most probable class that goes with the answers before it."""

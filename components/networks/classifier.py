@@ -9,6 +9,21 @@ from components.networks.backbones import build_trunk
 from components.networks.edgenet import with_edgenet
 from components.networks.profiles import LOGITS
 from components.networks.settings import Model
+from components.outside.score import Score
+
+
+class LogOdds(keras.layers.Layer):
+    """Turns logits [n, m] into the log odds, [n, 1], of some of the m classes, `chosen`, against the others."""
+
+    def __init__(self, chosen: np.ndarray, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._places = [np.flatnonzero(chosen), np.flatnonzero(~chosen)]
+
+    def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        """Logits to log odds."""
+        sides = [keras.ops.take(logits, places, axis=1) for places in self._places]
+        chosen, others = (keras.ops.logsumexp(side, axis=1, keepdims=True) for side in sides)
+        return chosen - others
 
 
 class PriorShift(keras.layers.Layer):
@@ -88,23 +103,53 @@ def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.
     return keras.Model(pictures, head(trunk(augmentation(pictures))), name="training")
 
 
+def kinds_head(score: Score, head: keras.Model) -> keras.Model:
+    """Features float32 [n, d] to how foreign they are, [n, 1]: the log odds of the kinds that are of no class.
+
+    A label that is not sure counts twice as its logarithm: among kinds that were never shown it tells some more.
+    """
+    features = keras.Input((len(score.kernel),), name="features")
+    kinds = keras.layers.Dense(len(score.bias), dtype="float32", name="kinds")
+    odds = LogOdds(score.outer, dtype="float32")(kinds(features))
+    sure = keras.ops.max(head(features)[:, : sizes_of(head)[0]], axis=1, keepdims=True)
+    outside = keras.Model(features, odds - 2 * keras.ops.log(sure), name="outside")
+    kinds.set_weights([score.kernel, score.bias])
+    return outside
+
+
+def energy_head(head: keras.Model) -> keras.Model:
+    """Features to the energy, [n, 1], of a head from `softmax_head`: Liu et al. 2020, https://arxiv.org/abs/2010.03759.
+
+    It needs no foreign pictures to learn from, and tells them less well.
+    """
+    features = keras.Input(head.input_shape[1:], name="features")
+    logits = head.get_layer(LOGITS)(features)[:, : sizes_of(head)[0]]
+    return keras.Model(features, -keras.ops.logsumexp(logits, axis=1, keepdims=True), name="outside")
+
+
 def serving_network(
-    trunk: keras.Model, head: keras.Model, *, flip: bool = False, doubt: float | Sequence[float] = 0.0
+    trunk: keras.Model,
+    head: keras.Model,
+    outside: keras.Model | None = None,
+    *,
+    flip: bool = False,
+    doubt: float | Sequence[float] = 0.0,
 ) -> keras.Model:
-    """Pictures to (probabilities, features).
+    """Pictures to (probabilities, features) and, where it is given, what `outside` makes of the features.
 
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
 
     Args:
         trunk: from `pooled_trunk`.
         head: from `softmax_head`.
-        flip: whether both are the mean over a picture and its mirror image.
+        outside: from `kinds_head` or `energy_head`.
+        flip: whether all are the mean over a picture and its mirror image.
         doubt: share of each answer that is spread over all classes alike; of each column, if they differ.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
     features = trunk(views)
-    answers = [head(features), features]
+    answers = [head(features), features, *([outside(features)] if outside else [])]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
     if np.any(doubt):

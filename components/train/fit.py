@@ -17,6 +17,7 @@ from components.networks.backbones import set_trainable_from
 from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head, training_network
 from components.networks.folding import fold_batch_norms
 from components.networks.layers import divide, producer_of
+from components.outside.thresholds import DECIDE_FILE
 from components.train.augment import changes, mixing
 from components.train.calibration import CALIBRATION_FILE, calibrate
 from components.train.callbacks import (
@@ -34,6 +35,7 @@ from components.train.features import ACTIVATIONS, BATCH, FEATURES, cached_batch
 from components.train.history import MONITOR, best_epoch, read_history, repair_history
 from components.train.job import Job
 from components.train.optimizer import compile_network
+from components.train.outside import decisions_of, outputs_of, outside_head
 from components.train.settings import Finetune, Head
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
@@ -48,7 +50,8 @@ class Diverged(RecipeError):
 def fit(job: Job) -> keras.Model:
     """Trains and returns the best network: pictures [n, size, size, 3] to (probabilities, features).
 
-    Of several workers only the chief writes to the work folder; all return the same network.
+    Where the job decides, it also says how foreign they are, [n, 1], and leaves its `Decisions` in the work folder. Of
+    several workers only the chief writes to that; all return the same network.
     """
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
@@ -88,9 +91,7 @@ def fit_head(job: Job) -> np.ndarray:
 
 def answers_of(network: keras.Model, pictures: Pictures) -> np.ndarray:
     """What a network from `fit` makes of a split: probabilities float32 [n, k]."""
-    # Not by Keras' predict, which takes four times as long to begin.
-    answer = tf.function(lambda batch: network(batch, training=False)[0], reduce_retracing=True)
-    return np.concatenate([answer(batch).numpy() for batch, _ in pictures.batches(BATCH)])
+    return outputs_of(network, pictures)[0]
 
 
 def _fit_head(job: Job, phase: Head, trunk: keras.Model, head: keras.Model) -> float:
@@ -239,18 +240,28 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift, job.sizes)
     plain_head.set_weights(head.get_weights())
     folded = fold_batch_norms(plain_trunk)
-    network = serving_network(folded, plain_head, flip=settings.test_time_flip)
-    if not job.train.calibrate:
-        return network
+    # After the last change of the head, on which it may rest.
+    doubt = _calibrate(job, folded, plain_head) if job.train.calibrate else 0.0
+    outside = outside_head(job, folded, plain_head) if job.decide else None
+    network = serving_network(folded, plain_head, outside, flip=settings.test_time_flip, doubt=doubt)
+    if job.decide and is_chief(job.strategy):
+        decisions = decisions_of(job, network, job.decide)
+        (job.work / DECIDE_FILE).write_text(decisions.model_dump_json(indent=2), encoding="utf-8")
+    return network
+
+
+def _calibrate(job: Job, trunk: keras.Model, head: keras.Model) -> list[float]:
+    """Scales the logits of the head; returns the doubt that is left, of each column."""
     # Of the mean over two answers the best temperature of one is the best for both alike, as near as matters.
-    answers = np.split(_eval_answers(job, network, plain_head), np.cumsum(job.sizes)[:-1], axis=1)
+    network = serving_network(trunk, head, flip=job.model.test_time_flip)
+    answers = np.split(_eval_answers(job, network, head), np.cumsum(job.sizes)[:-1], axis=1)
     scaled = [calibrate(*each) for each in zip(answers, job.eval_pictures.targets.T, strict=True)]
-    soften(plain_head, [each.temperature for each in scaled])
+    soften(head, [each.temperature for each in scaled])
     if is_chief(job.strategy):
         tags = {column.name: each for column, each in zip(job.columns, scaled[1:], strict=True)}
         calibration = scaled[0].model_copy(update={"tags": tags})
         (job.work / CALIBRATION_FILE).write_text(calibration.model_dump_json(indent=2), encoding="utf-8")
-    return serving_network(folded, plain_head, flip=settings.test_time_flip, doubt=[each.doubt for each in scaled])
+    return [each.doubt for each in scaled]
 
 
 def _eval_answers(job: Job, network: keras.Model, head: keras.Model) -> np.ndarray:

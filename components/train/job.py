@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.networks.settings import Model
+from components.outside.settings import Decide
 from components.train.data import Pictures
 from components.train.losses import make_loss, summed
 from components.train.settings import Column, Finetune, Train
@@ -23,6 +24,7 @@ class Job:
         outside_eval: likewise, to choose by.
         work: folder that survives a kill; started again, training goes on from what is there.
         strategy: from `make_strategy`.
+        decide: what the network's decisions must reach; None where it makes none.
         features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
             several trainings share it; None is `work`.
         title: what progress says before the name of a phase.
@@ -38,6 +40,7 @@ class Job:
     strategy: tf.distribute.Strategy
     outside_train: Pictures | None = None
     outside_eval: Pictures | None = None
+    decide: Decide | None = None
     features: Path | None = None
     title: str = ""
     columns: tuple[Column, ...] = ()

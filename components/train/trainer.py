@@ -17,6 +17,8 @@ from components.features import IMAGE_BYTES
 from components.infra.settings import Serving
 from components.ingest.settings import Picture
 from components.networks.settings import Model
+from components.outside.settings import Decide
+from components.outside.thresholds import DECIDE_FILE, read_decisions
 from components.settings import OUTSIDE_SPLITS, Settings
 from components.train.calibration import CALIBRATION_FILE
 from components.train.columns import check_values, shift_of, tags_of
@@ -27,7 +29,7 @@ from components.train.settings import Column, Train
 from components.train.strategy import make_strategy
 from components.train.workers import is_chief
 from components.tune.space import VALUES_FILE, Value, with_values
-from serving.signatures import Classifier
+from serving.signatures import LABELS_FILE, Classifier
 
 
 class TrainerConfig(Settings):
@@ -41,6 +43,7 @@ class TrainerConfig(Settings):
         work: folder for unfinished work.
         code: digest of the sources, so that an edit trains again.
         outside: whether there are examples of no class.
+        decide: what the model's decisions must reach.
         start: likewise of the file or folder that `model.weights` names; "" where it is none.
     """
 
@@ -54,6 +57,7 @@ class TrainerConfig(Settings):
     work: str
     code: str = Field(default_factory=lambda: code_digest(__name__))
     outside: bool = False
+    decide: Decide = Decide()
     start: str = ""
 
 
@@ -79,10 +83,12 @@ def run_fn(fn_args: Any) -> None:
     limits = config.picture.size, config.picture.max_pixels
     layer = transform.transform_features_layer()
     tags = tags_of(job.train_pictures, config.column, len(config.classes), config.columns)
-    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags).save(fn_args.serving_model_dir)
+    decisions, model_dir = read_decisions(job.work), fn_args.serving_model_dir
+    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags, decisions).save(model_dir)
+    shutil.copy(job.work / DECIDE_FILE, Path(model_dir, LABELS_FILE).parent)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
-    for file in (*job.work.glob("*.csv"), *job.work.glob(CALIBRATION_FILE)):
+    for file in (*job.work.glob("*.csv"), *job.work.glob(CALIBRATION_FILE), job.work / DECIDE_FILE):
         shutil.copy(file, history / file.name)
     if values:
         (history / VALUES_FILE).write_text(json.dumps(values, indent=2), encoding="utf-8")
@@ -115,6 +121,7 @@ def make_job(
         eval_pictures=held_out,
         outside_train=open_pictures(train_outside, balanced=False, size=size) or None,
         outside_eval=open_pictures(eval_outside, balanced=False, size=size) or None,
+        decide=config.decide,
         work=work_folder(config, [*train_files, *eval_files]),
         strategy=strategy,
         columns=config.columns,

@@ -97,7 +97,7 @@ class Trials:
         trial = config.model_copy(update={"train": self.tune.trial_of(config.train), "work": str(folder)})
         job = make_job(trial, self.train_files, self.eval_files, self.strategy)
         shared = self.work / features_name(config, self._files)
-        job = dataclasses.replace(job, work=folder, features=shared, title=title)
+        job = dataclasses.replace(job, work=folder, features=shared, title=title, decide=None)
         probabilities = _probabilities(job)
         overall = figures(job.eval_pictures.labels, probabilities[:, : job.classes], job.classes).overall
         if not np.isfinite(probabilities).all() or not all(math.isfinite(overall[name]) for name in FIGURES):

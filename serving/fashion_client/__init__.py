@@ -15,6 +15,7 @@ that differ in nothing else. A picture that is none has an `error` in its answer
 
 from fashion_client.answers import Embedding, Metadata, Prediction, Signature, TensorInfo, VersionStatus
 from fashion_client.client import Client, connect
+from fashion_client.decisions import Thresholds
 from fashion_client.errors import (
     ClientError,
     DeadlineExceeded,
@@ -51,6 +52,7 @@ __all__ = [
     "SourceError",
     "Sources",
     "TensorInfo",
+    "Thresholds",
     "Timeouts",
     "Unavailable",
     "VersionStatus",

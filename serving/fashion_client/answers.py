@@ -19,6 +19,10 @@ class Prediction:
         confidence: its probability, 0..1.
         top: the most probable classes, at most five, with their probabilities, best first.
         error: why there is no answer, None if there is one.
+        decision: `accept`, `unsure` or `outside`, which is of none of the classes; "" beside an error, and of a model
+            that does not decide, as those of earlier releases.
+        outside: how foreign the picture is, higher for more; None of such a model.
+        label_set: the classes that the model cannot rule out, the most probable first; empty of such a model.
     """
 
     source: str
@@ -26,6 +30,9 @@ class Prediction:
     confidence: float = 0.0
     top: tuple[tuple[str, float], ...] = ()
     error: str | None = None
+    decision: str = ""
+    outside: float | None = None
+    label_set: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class Question(Generic[Answer]):
     Attributes:
         signature: of the model; it takes `image_bytes`.
         outputs: those of its outputs that are wanted.
+        further: those that not every model has.
         answer: makes the answer to one picture from its source and its row of each output.
         failed: makes it from the source and an error.
     """
@@ -101,6 +109,7 @@ class Question(Generic[Answer]):
     outputs: Mapping[str, Callable[[Any], bool]]
     answer: Callable[..., Answer]
     failed: Callable[[str, str], Answer]
+    further: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
 
     def answers(self, where: str, sources: Sequence[str], outputs: Mapping[str, Any]) -> list[Answer]:
         """Turns a model's raw outputs into one answer for each picture asked about.
@@ -113,7 +122,8 @@ class Question(Generic[Answer]):
         Raises:
             ProtocolError: an output is missing, or is not of the type and shape that was promised.
         """
-        columns = [self._column(where, name, outputs, len(sources)) for name in self.outputs]
+        wanted = {**self.outputs, **(self.further if self.further.keys() <= outputs.keys() else {})}
+        columns = [self._column(where, name, outputs, len(sources), fits) for name, fits in wanted.items()]
         errors = self._column(where, "error", outputs, len(sources), _is_text)
         return [
             self.failed(source, error) if error else self.answer(source, *row)
@@ -126,14 +136,14 @@ class Question(Generic[Answer]):
         name: str,
         outputs: Mapping[str, Any],
         count: int,
-        fits: Callable[[Any], bool] | None = None,
+        fits: Callable[[Any], bool],
     ) -> Sequence[Any]:
         column = outputs.get(name)
         if not isinstance(column, Sequence) or isinstance(column, str):
             raise ProtocolError(where, f"'{self.signature}' gave no '{name}'")
         if len(column) != count:
             raise ProtocolError(where, f"'{name}' has {len(column)} rows for {count} pictures")
-        if not all(map(fits or self.outputs[name], column)):
+        if not all(map(fits, column)):
             raise ProtocolError(where, f"'{name}' is not of the type and shape that was promised")
         return column
 
@@ -158,11 +168,14 @@ _NO_NUMBER = "the model's answer is not a number"
 
 
 def _prediction(
-    source: str, label: str, confidence: float, labels: Sequence[str], scores: Sequence[float]
-) -> Prediction:
-    if not math.isfinite(confidence):
+    source: str, label: str, confidence: float, labels: Sequence[str], scores: Sequence[float],
+    outside: float | None = None, decision: str = "", label_set: str = "",
+) -> Prediction:  # fmt: skip
+    if not all(map(math.isfinite, (confidence, outside or 0.0))):
         return Prediction(source, error=_NO_NUMBER)
-    return Prediction(source, label, float(confidence), tuple(zip(labels, map(float, scores), strict=False)))
+    top = tuple(zip(labels, map(float, scores), strict=False))
+    members = tuple(label_set.split("\n")) if label_set else ()
+    return Prediction(source, label, float(confidence), top, None, decision, outside, members)
 
 
 def _embedding(source: str, vector: Sequence[float]) -> Embedding:
@@ -176,5 +189,6 @@ PREDICT = Question(
     {"label": _is_text, "confidence": _is_number, "top_labels": _are_texts, "top_scores": _are_numbers},
     _prediction,
     lambda source, error: Prediction(source, error=error),
+    {"outside": _is_number, "decision": _is_text, "label_set": _is_text},
 )
 EMBED = Question("embed", {"embedding": _are_numbers}, _embedding, lambda source, error: Embedding(source, error=error))

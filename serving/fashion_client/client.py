@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fashion_client.answers import EMBED, PREDICT, Answer, Embedding, Metadata, Prediction, Question, VersionStatus
+from fashion_client.decisions import Thresholds, with_thresholds
 from fashion_client.errors import ClientError, InvalidRequest, ProtocolError
 from fashion_client.options import Batches, Retries, Timeouts
 from fashion_client.pictures import Encoded, Picture, encode
@@ -69,14 +70,19 @@ class Client(ABC):
     ) -> None:
         self.close()
 
-    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]:
+    def predict(self, pictures: Iterable[Picture], thresholds: Thresholds | None = None) -> list[Prediction]:
         """Tells what each picture shows, in their order.
+
+        Args:
+            pictures: any number.
+            thresholds: by which to decide, in place of the model's own.
 
         Raises:
             ClientError: a request failed as a whole.
             TypeError: something is not a picture.
         """
-        return [answer for batch in self._split(pictures) for answer in self._ask(PREDICT, batch)]
+        answers = (answer for batch in self._split(pictures) for answer in self._ask(PREDICT, batch))
+        return list(with_thresholds(answers, thresholds))
 
     def embed(self, pictures: Iterable[Picture]) -> list[Embedding]:
         """Gives each picture's embedding, in their order.
@@ -87,12 +93,12 @@ class Client(ABC):
         """
         return [answer for batch in self._split(pictures) for answer in self._ask(EMBED, batch)]
 
-    def predict_each(self, pictures: Iterable[Picture]) -> Iterator[Prediction]:
+    def predict_each(self, pictures: Iterable[Picture], thresholds: Thresholds | None = None) -> Iterator[Prediction]:
         """Like `predict` for any number of pictures: yields in their order, with several requests under way.
 
         One more request is made ready meanwhile; no more pictures than these hold are in memory.
         """
-        return self._each(PREDICT, pictures)
+        return with_thresholds(self._each(PREDICT, pictures), thresholds)
 
     def embed_each(self, pictures: Iterable[Picture]) -> Iterator[Embedding]:
         """Like `embed` for any number of pictures: yields in their order, with several requests under way."""
@@ -112,7 +118,7 @@ class Client(ABC):
 
     @abstractmethod
     def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
-        """Runs a signature; output name to rows, each a str, a float or a sequence of either."""
+        """Runs a signature; name to rows, each a str, a float or a sequence of either, of the outputs that it has."""
 
     def _each(self, question: Question[Answer], pictures: Iterable[Picture]) -> Iterator[Answer]:
         under_way: deque[Future[list[Answer]]] = deque()
@@ -160,7 +166,9 @@ class Client(ABC):
     def _ask_server(self, question: Question[Answer], batch: Sequence[Encoded]) -> list[Answer]:
         try:
             outputs = self._outputs(
-                question.signature, [*question.outputs, "error"], [picture.data for picture in batch]
+                question.signature,
+                [*question.outputs, *question.further, "error"],
+                [picture.data for picture in batch],
             )
         except InvalidRequest as refused:
             # One picture beyond a limit of the server fails a request: halves are tried until it stands alone.

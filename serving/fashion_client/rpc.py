@@ -100,10 +100,10 @@ class GrpcClient(Client):
             "Predict",
             model_spec={**self._spec, "signature_name": signature},
             inputs=[{"key": INPUT, "value": wire.strings(pictures)}],
-            output_filter=wanted,
         )
         try:
-            return {entry.key: wire.rows(entry.value) for entry in answer.outputs}
+            # Not sent as `output_filter`: a server refuses that where a model lacks one of them.
+            return {entry.key: wire.rows(entry.value) for entry in answer.outputs if entry.key in wanted}
         except ValueError as error:
             raise ProtocolError(self.where, f"the answer holds {error}") from error
 

@@ -33,9 +33,7 @@ FIELDS: Mapping[str, Sequence[tuple[str, int, str]]] = {
         ("float_val", 5, "float[]"), ("string_val", 8, "bytes[]"),
     ],
     "TensorEntry": [("key", 1, "string"), ("value", 2, "TensorProto")],
-    "PredictRequest": [
-        ("model_spec", 1, "ModelSpec"), ("inputs", 2, "TensorEntry[]"), ("output_filter", 3, "string[]"),
-    ],
+    "PredictRequest": [("model_spec", 1, "ModelSpec"), ("inputs", 2, "TensorEntry[]")],
     "PredictResponse": [("outputs", 1, "TensorEntry[]"), ("model_spec", 2, "ModelSpec")],
     "GetModelStatusRequest": [("model_spec", 1, "ModelSpec")],
     "StatusProto": [("error_code", 1, "int32"), ("error_message", 2, "string")],

@@ -28,7 +28,8 @@ def save_toy(folder, broken="", tweak=lambda tf, outputs: {}, takes="", rows=Non
         scores, indices = tf.math.top_k(probabilities, k=5)
         names = tf.where((error == "")[:, tf.newaxis], tf.gather(tf.constant(LABELS), indices), "")
         best = {"label": names[:, 0], "confidence": scores[:, 0], "probabilities": probabilities}
-        return best | {"top_labels": names, "top_scores": scores, "error": error}
+        decided = {"outside": scores[:, 1], "decision": tf.where(error == "", "accept", ""), "label_set": names[:, 0]}
+        return best | decided | {"top_labels": names, "top_scores": scores, "error": error}
 
     def examples(serialized):
         spec = {"image_bytes": tf.io.FixedLenFeature([], tf.string, default_value="")}

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+from fashion_client import Thresholds
 
 LABELS = ("topwear", "underwear", "jewelry", "fragrances", "shoes", "eyewear")
 SIZE = 8
 MAX_PIXELS = 1_000_000
+THRESHOLDS = Thresholds(outside=140.0, clear=130.0, confidence=0.3)
 
 
 def weights(labels: Sequence[str], seed: int = 0) -> np.ndarray:
@@ -16,7 +19,9 @@ def weights(labels: Sequence[str], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(3, len(labels))).astype(np.float32) / 64
 
 
-def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias: float = 0.0) -> Path:
+def write_model(
+    path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias: float = 0.0, decides: bool = False
+) -> Path:
     """Writes a SavedModel that answers every signature, in about a second.
 
     Args:
@@ -24,6 +29,7 @@ def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias:
         labels: class names, at least two.
         seed: of its random weights; another seed answers otherwise.
         bias: added to the first class' logit; a large one makes every answer that class.
+        decides: whether it says how foreign a picture is, by its brightness, as models of earlier releases do not.
 
     Returns:
         `path`.
@@ -40,7 +46,8 @@ def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias:
 
         def __call__(self, pictures):
             features = tf.reduce_mean(pictures, axis=[1, 2])
-            return tf.nn.softmax(features @ self.kernel + self.bias), features
+            answers = tf.nn.softmax(features @ self.kernel + self.bias), features
+            return (*answers, tf.reduce_mean(features, axis=1, keepdims=True)) if decides else answers
 
     def transform(features):
         return {"label": features["label"][:, 0]}
@@ -48,6 +55,7 @@ def write_model(path: Path, labels: Sequence[str] = LABELS, seed: int = 0, bias:
     spec = {"label": tf.io.FixedLenFeature([1], tf.int64, default_value=[-1])}
     staging = path.with_name(f".staging-{path.name}")
     staging.parent.mkdir(parents=True, exist_ok=True)
-    Classifier(Network(), labels, SIZE, MAX_PIXELS, transform, spec).save(staging)
+    rules = SimpleNamespace(thresholds=THRESHOLDS, sets=[0.2] * len(labels)) if decides else None
+    Classifier(Network(), labels, SIZE, MAX_PIXELS, transform, spec, rules=rules).save(staging)
     os.rename(staging, path)
     return path

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,11 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
+from fashion_client import Thresholds
 from PIL import Image
 from tensorflow_transform.tf_metadata import metadata_io
 
-from components.networks.classifier import pooled_trunk, serving_network, softmax_head
+from components.networks.classifier import kinds_head, pooled_trunk, serving_network, softmax_head
 from components.networks.settings import Model
+from components.outside.score import Score
+from components.outside.thresholds import label_sets
 from components.transform.settings import Balance
 from serving.contract import check_contract, drawn_pictures
 from serving.decode import decode_trusted
@@ -29,6 +33,9 @@ from tests.transform.test_transform import GENDER, SIX, SPEC, products, serializ
 pytestmark = pytest.mark.slow
 
 SIZE = 32
+RULES = SimpleNamespace(
+    thresholds=Thresholds(outside=40.0, clear=24.0, confidence=0.25), sets=(0.1, 0.15, 0.2, 0.1, 0.15, 0.2)
+)
 BAD = 2  # row of the picture that is none
 TEXTS = (
     {"subCategory": b"Sandal", "gender": b"Women"},
@@ -88,7 +95,9 @@ def network() -> keras.Model:
     kernel, bias = head.get_layer("logits").get_weights()
     # A head as it is made answers all pictures nearly alike.
     head.get_layer("logits").set_weights([kernel * 20, bias])
-    return serving_network(trunk, head)
+    random = np.random.default_rng(0)
+    kinds = Score(random.normal(size=(1280, 3)).astype(np.float32) * 20, np.zeros(3, np.float32), np.arange(3) == 2)
+    return serving_network(trunk, head, kinds_head(kinds, head))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +108,7 @@ def saved(network, tmp_path_factory) -> Path:
     spec.pop("image_bytes")
     layer = transform.transform_features_layer()
     tags = [Tag("gender", GENDER.classes, 0, ALLOWED)]
-    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec, tags=tags).save(folder / "model")
+    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec, tags=tags, rules=RULES).save(folder / "model")
     return folder / "model"
 
 
@@ -151,12 +160,11 @@ def answers(saved, tmp_path_factory) -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def expected(network) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and features of the good pictures, from the network itself."""
+def expected(network) -> tuple[np.ndarray, ...]:
+    """Probabilities, features and outside of the good pictures, from the network itself."""
     good = [picture for row, picture in enumerate(PICTURES) if row != BAD]
     pictures = tf.stack([tf.cast(decode_trusted(picture, SIZE), tf.float32) for picture in good])
-    probabilities, features = network(pictures)
-    return probabilities.numpy(), features.numpy()
+    return tuple(output.numpy() for output in network(pictures))
 
 
 def good_rows(values: np.ndarray) -> np.ndarray:
@@ -199,17 +207,40 @@ def test_bad_picture_fails_its_own_row(answers):
     assert row["error"] == b"this is not a picture in a known format: send JPEG or PNG"
     assert (row["label"], row["gender_label"]) == (b"", b"")
     assert row["top_labels"].tolist() == [b""] * 5
-    assert not any(row[name].any() for name in ("confidence", "probabilities", "top_scores", "gender_confidence"))
+    numbers = ("confidence", "probabilities", "top_scores", "gender_confidence", "outside")
+    assert not any(row[name].any() for name in numbers)
+    assert row["decision"] == row["label_set"] == b""
 
 
-@pytest.mark.parametrize("output", ["label", "confidence", "probabilities", "top_labels", "top_scores", "error"])
+def test_decision_follows_from_outside_and_confidence(answers, expected):
+    outside = good_rows(answers["bytes/outside"])
+    assert outside == pytest.approx(expected[2][:, 0], rel=1e-4, abs=1e-4)
+    confidences = good_rows(answers["bytes/confidence"])
+    decisions = [RULES.thresholds.decide(*answer).encode() for answer in zip(outside, confidences, strict=True)]
+    assert len(set(decisions)) > 1
+    assert good_rows(answers["bytes/decision"]).tolist() == decisions
+
+
+def test_label_set_holds_what_is_probable_enough_the_best_first(answers):
+    probabilities = good_rows(answers["bytes/probabilities"])
+    sets = label_sets(probabilities, np.float32(RULES.sets))
+    assert 1 < sets.sum(axis=1).max() < 6
+    for names, row, members in zip(good_rows(answers["bytes/label_set"]), probabilities, sets, strict=True):
+        ranked = [place for place in np.argsort(-row) if members[place]]
+        assert names.decode().split("\n") == [SIX.classes[place] for place in ranked]
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["label", "confidence", "probabilities", "top_labels", "top_scores", "outside", "decision", "label_set", "error"],
+)
 def test_examples_are_answered_as_bare_pictures_are(answers, output):
     left, right = answers[f"examples/{output}"], answers[f"bytes/{output}"]
     assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
 
 
 def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(answers, expected):
-    _, features = expected
+    _, features, _ = expected
     embedding = answers["embed/embedding"]
     assert np.linalg.norm(good_rows(embedding), axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert good_rows(embedding) == pytest.approx(features / np.linalg.norm(features, axis=1)[:, None], abs=1e-5)
@@ -219,6 +250,7 @@ def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(a
 
 def test_decoded_pictures_are_answered_as_their_files_are(answers):
     assert answers["pixels/probabilities"] == pytest.approx(good_rows(answers["bytes/probabilities"]), abs=1e-6)
+    assert answers["pixels/outside"][:, 0] == pytest.approx(good_rows(answers["bytes/outside"]), rel=1e-4, abs=1e-4)
     assert answers["pixels/embedding"] == pytest.approx(good_rows(answers["embed/embedding"]), abs=1e-6)
 
 

@@ -1,0 +1,52 @@
+"""Teaches a trained network to say how foreign a picture is, and fits what is decided by that."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.networks.classifier import energy_head, kinds_head
+from components.outside.score import fit_score
+from components.outside.settings import Decide
+from components.outside.thresholds import Decisions, fit_decisions
+from components.train.data import Pictures
+from components.train.job import Job
+
+_BATCH = 64
+_LEAST = 4096  # pictures of the classes, where there are so many, however few there are of none
+
+
+def outputs_of(network: keras.Model, pictures: Pictures, least: int | None = None) -> list[np.ndarray]:
+    """Runs pictures through a network, batch after batch until there are `least`: each of its outputs, [n, ...]."""
+    # Not by Keras' predict, which takes four times as long to begin.
+    answer = tf.function(lambda batch: tf.nest.flatten(network(batch, training=False)), reduce_retracing=True)
+    batches = pictures.batches(_BATCH).take(-(-(least or len(pictures)) // _BATCH))
+    parts = [[output.numpy() for output in answer(batch)] for batch, _ in batches]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def outside_head(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model:
+    """Makes what tells foreign pictures by the features of a trained trunk, float32 [n, d] to [n, 1].
+
+    It learns from all pictures of no class, and from as many of the classes as there are of those, taken as they occur
+    in the catalogue. Where there are none, it is the energy of the softmax head.
+    """
+    if job.outside_train is None:
+        return energy_head(head)
+    train = job.train_pictures
+    natural = replace(train, labels=train.natural, rows=np.arange(len(train.natural)), balanced=False)
+    [outside] = outputs_of(trunk, job.outside_train)
+    [inside] = outputs_of(trunk, natural, max(len(outside), _LEAST))
+    score = fit_score((inside, natural.kinds[: len(inside)]), (outside, job.outside_train.kinds))
+    return kinds_head(score, head)
+
+
+def decisions_of(job: Job, network: keras.Model, asked: Decide) -> Decisions:
+    """Fits the thresholds of a network with three outputs, on the eval split alone."""
+    probabilities, _, scores = outputs_of(network, job.eval_pictures)
+    foreign = None
+    if job.outside_eval is not None:
+        confidences, _, outside = outputs_of(network, job.outside_eval)
+        foreign = outside[:, 0], confidences[:, : job.classes].max(axis=1)
+    return fit_decisions(probabilities[:, : job.classes], job.eval_pictures.labels, scores[:, 0], foreign, asked)
