@@ -17,17 +17,10 @@ _ROOT = Path(__file__).parent.parent
 _OURS = ("components", "pipeline", "schema", "serving")
 # The packages that decide what a stage makes: module to distribution. Of all others only the interface is used.
 _DECIDING = {
-    "PIL": "pillow",
-    "keras": "keras",
-    "keras_tuner": "keras-tuner",
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "tensorflow": "tensorflow",
-    "tensorflow_data_validation": "tensorflow-data-validation",
-    "tensorflow_model_analysis": "tensorflow-model-analysis",
-    "tensorflow_transform": "tensorflow-transform",
-}
+    "PIL": "pillow", "keras": "keras", "keras_tuner": "keras-tuner", "numpy": "numpy", "scipy": "scipy",
+    "sklearn": "scikit-learn", "tensorflow": "tensorflow", "tensorflow_data_validation": "tensorflow-data-validation",
+    "tensorflow_model_analysis": "tensorflow-model-analysis", "tensorflow_transform": "tensorflow-transform",
+}  # fmt: skip
 
 
 def content_digest(path: Path) -> str:

@@ -123,8 +123,7 @@ def _run(experiment: Experiment, node: str, run_id: str, view: RunView) -> tuple
     view.started(node)
     with listen(view.progress):
         stage = _launch_once(run, node)
-    cached = "cached" if stage.state == "cached" else ""
-    view.finished(node, " · ".join(filter(None, (describe(stage, experiment), cached))), stage.seconds or 0.0)
+    view.finished(node, describe(stage, experiment), stage.seconds or 0.0)
     return run, stage
 
 

@@ -123,9 +123,7 @@ def _run(run: "CompiledRun", stages: Sequence[str], view: RunView) -> None:
     from pipeline.summary import describe
 
     def finished(stage: "StageRun") -> None:
-        cached = "cached" if stage.state == "cached" else ""
-        words = " · ".join(filter(None, (describe(stage, run.experiment), cached)))
-        view.finished(stage.name, words, stage.seconds or 0.0)
+        view.finished(stage.name, describe(stage, run.experiment), stage.seconds or 0.0)
 
     with listen(view.progress):
         run_pipeline(run, view.started, finished, () if stages == stages_of(run.experiment.recipe) else stages)

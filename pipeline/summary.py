@@ -23,7 +23,12 @@ from pipeline.runs import Artifact, Run, StageRun
 
 
 def describe(stage: StageRun, experiment: Experiment) -> str:
-    """One line on what a finished stage did; empty where there is nothing to say."""
+    """One line on what a stage did, and on its state if that is not "complete"; empty where there is nothing to say."""
+    did = _did(stage, experiment) if stage.succeeded else ""
+    return " · ".join(filter(None, (did, "" if stage.state == "complete" else stage.state)))
+
+
+def _did(stage: StageRun, experiment: Experiment) -> str:
     folders = _folders(stage)
     match stage.name:
         case "ingest":

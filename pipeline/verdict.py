@@ -56,12 +56,8 @@ def _verdict(compiled: "CompiledRun", run: "Run") -> tuple[str, FashionError | N
     width = max(map(len, compiled.nodes()))
     for node in compiled.nodes():
         stage = run.stage(node)
-        words = [
-            describe(stage, experiment) if stage.succeeded else "",
-            "" if stage.state == "complete" else stage.state,
-        ]
         took = "" if stage.seconds is None else f"  {stage.seconds:.0f} s"
-        console.print(f"  {node:<{width}}  {' · '.join(filter(None, words)) or 'done'}{took}")
+        console.print(f"  {node:<{width}}  {describe(stage, experiment) or 'done'}{took}")
     held = [version for version in versions(experiment.store) if version < run.began]
     refused = conclude(console, run, experiment, held)
     return page.getvalue(), _failure(run) or refused or _unfinished(compiled, run)

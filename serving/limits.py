@@ -11,14 +11,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # What else arrives as a picture, by offset and leading bytes, to be refused by name. GIF is among them because
 # TensorFlow decodes all frames, of any size, before it returns the first: a bomb its header does not announce.
 _OTHER_FORMATS = (
-    (8, b"WEBP", "WebP"),
-    (0, b"GIF8", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-)
+    (8, b"WEBP", "WebP"), (0, b"GIF8", "GIF"), (0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"),
+    (4, b"ftypavif", "AVIF"), (4, b"ftyphei", "HEIC"),
+)  # fmt: skip
 _HEAD = 32  # bytes of a file that tell its format and, for PNG, its size
 _PNG_BYTES = 4  # a pixel, whatever its colour type and depth: all PNG is decoded to RGBA
 RATIOS = (1, 2, 4, 8)  # by which libjpeg can shrink while it decodes

@@ -11,7 +11,7 @@ from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import La
 from tfx.dsl.io import fileio
 from tfx.types import Artifact
 
-from components.ingest.members import MEMBERS_FILE, Members, read_members, tested_and_trained_on
+from components.ingest.members import MEMBERS_FILE, open_members, tested_and_trained_on
 
 # An InfraBlessing says which model it is about in the words of a ModelBlessing; TFX's own says nothing of it.
 MODEL_ID, BLESSED = constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, constants.ARTIFACT_PROPERTY_BLESSED_KEY
@@ -70,7 +70,7 @@ class LatestOtherBlessedModel(LatestBlessedModelStrategy):
         if not all(map(fileio.exists, files)):
             logging.warning("%s cannot be the baseline: nothing tells which products it was trained on.", model.uri)
             return False
-        overlap, tested = tested_and_trained_on(*map(_members, files))
+        overlap, tested = tested_and_trained_on(*map(open_members, files))
         if overlap > self._most * tested:
             logging.warning(
                 "%s cannot be the baseline: it was trained on %s of the %s products that are tested on now, or on "
@@ -91,8 +91,3 @@ def _ingest_of(store: mlmd.MetadataStore, model: int, folders: Mapping[int, str]
         ahead = list({event.artifact_id for event in events if event.type not in _OUTPUTS} - visited)
         visited.update(ahead)
     return None
-
-
-def _members(file: str) -> Members:
-    with fileio.open(file, "rb") as content:
-        return read_members(content.read())

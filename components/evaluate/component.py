@@ -20,15 +20,10 @@ def baseline_node(candidate: BaseChannel, members: BaseChannel, most: float) -> 
     By `members`, ingest's quarantine, it may have been trained on a share of `most` of what is tested on.
     """
     return Resolver(
-        strategy_class=LatestOtherBlessedModel,
-        config={"most": most},
-        model=Channel(type=Model),
-        model_blessing=Channel(type=ModelBlessing),
-        infra_blessing=Channel(type=InfraBlessing),
-        candidate=candidate,
-        quarantine=Channel(type=Quarantine),
-        members=members,
-    ).with_id("baseline")
+        strategy_class=LatestOtherBlessedModel, config={"most": most}, model=Channel(type=Model),
+        model_blessing=Channel(type=ModelBlessing), infra_blessing=Channel(type=InfraBlessing), candidate=candidate,
+        quarantine=Channel(type=Quarantine), members=members,
+    ).with_id("baseline")  # fmt: skip
 
 
 def evaluate_node(
@@ -36,9 +31,6 @@ def evaluate_node(
 ) -> BaseNode:
     """Makes the graph's node `evaluate`, on the split test; `classes` are in the order of the labels."""
     return Evaluator(
-        examples=examples,
-        example_splits=["test"],
-        model=model,
-        baseline_model=baseline,
+        examples=examples, example_splits=["test"], model=model, baseline_model=baseline,
         eval_config=eval_config(classes, gate),
-    ).with_id("evaluate")
+    ).with_id("evaluate")  # fmt: skip

@@ -44,14 +44,9 @@ class Figure(metric_types.Metric):
 
 
 def _computations(
-    name: str,
-    classes: int,
-    gate: Mapping[str, Any],
-    code: str = "",
-    eval_config: config_pb2.EvalConfig | None = None,
-    model_names: list[str] | None = None,
-    example_weighted: bool = False,
-) -> metric_types.MetricComputations:
+    name: str, classes: int, gate: Mapping[str, Any], code: str = "", eval_config: config_pb2.EvalConfig | None = None,
+    model_names: list[str] | None = None, example_weighted: bool = False,
+) -> metric_types.MetricComputations:  # fmt: skip
     models = model_names or [""]  # the candidate, and the baseline if there is one
     scores = metric_types.MetricKey(name=_SCORES, example_weighted=example_weighted)
     collect = _Collect(scores, models, eval_config)

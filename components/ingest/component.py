@@ -35,25 +35,17 @@ from components.transform.taxonomy import Taxonomy
 def ingest_node(data: Path, digest: str, settings: IngestSettings, taxonomy: Taxonomy) -> BaseNode:
     """Makes the graph's node `ingest`, see `CatalogueExampleGen`."""
     return CatalogueExampleGen(
-        data=str(data),
-        digest=digest,
-        settings=settings.as_json(),
-        taxonomy=taxonomy.as_json(),
+        data=str(data), digest=digest, settings=settings.as_json(), taxonomy=taxonomy.as_json(),
         code=code_digest(__name__),
-    ).with_id("ingest")
+    ).with_id("ingest")  # fmt: skip
 
 
 @component(use_beam=True)
 def CatalogueExampleGen(
-    examples: OutputArtifact[Examples],
-    quarantine: OutputArtifact[Quarantine],
-    data: Parameter[str],
-    digest: Parameter[str],
-    settings: Parameter[str],
-    taxonomy: Parameter[str],
-    code: Parameter[str] = "",
+    examples: OutputArtifact[Examples], quarantine: OutputArtifact[Quarantine], data: Parameter[str],
+    digest: Parameter[str], settings: Parameter[str], taxonomy: Parameter[str], code: Parameter[str] = "",
     beam_pipeline: BeamComponentParameter[beam.Pipeline] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Turns a catalogue into examples; stock ExampleGens fail on one bad row and do not read pictures.
 
     Args:

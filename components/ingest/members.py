@@ -55,6 +55,14 @@ class Members:
         return content.getvalue()
 
 
+def open_members(file: str) -> Members:
+    """Reads a `members.parquet`, wherever TFX's files are."""
+    from tfx.dsl.io import fileio
+
+    with fileio.open(file, "rb") as content:
+        return read_members(content.read())
+
+
 def read_members(content: bytes) -> Members:
     """Reads what `Members.as_parquet` made."""
     table = pq.read_table(io.BytesIO(content), columns=["key", "split", "signature", "seen"])

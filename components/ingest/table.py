@@ -152,15 +152,11 @@ class _Columns:
         self._grouped = are_grouped(ids)
         said = {roles[role].index for role in COLUMNS if role in roles and role != NAME}
         self.alignment = Alignment(
-            width=self.width,
-            id=self._id,
-            year=self._year,
+            width=self.width, id=self._id, year=self._year,
             text=[index for index in range(self.width) if index not in said],
             labels=[index for name, index in self._fields if name in needed and name != NAME],
-            separator=table.separator,
-            ids=IdShape(ids, self._grouped),
-            cells=cells,
-        )
+            separator=table.separator, ids=IdShape(ids, self._grouped), cells=cells,
+        )  # fmt: skip
 
     @property
     def has_pictures(self) -> bool:

@@ -20,14 +20,13 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Schema
 from components.artifacts import DataVerdict, Quarantine
 from components.digest import code_digest
 from components.errors import DataRefused, RecipeError
-from components.ingest.members import MEMBERS_FILE, Members, read_members
+from components.ingest.members import MEMBERS_FILE, open_members
 from components.settings import OUTSIDE_SPLITS
 from components.train.earlier import MEMBERS
 from components.validate.earlier import VERDICT_FILE, last_accepted
-from components.validate.gate import Anomaly, judge, read_anomalies
+from components.validate.gate import Anomaly, judge, read_anomalies, with_start
 from components.validate.settings import Validation
 from components.validate.shares import Summary
-from components.validate.start import with_start
 
 
 def schema_node(file: Path, digest: str) -> BaseNode:
@@ -115,7 +114,7 @@ def DataGate(
     names, lists = json.loads(classes), quarantine.uri
     judgement = judge(_findings(anomalies), summary, limits, names, lists, earlier, json.loads(used))
     if start:
-        ours, theirs = map(_members, (os.path.join(lists, MEMBERS_FILE), os.path.join(start, MEMBERS)))
+        ours, theirs = map(open_members, (os.path.join(lists, MEMBERS_FILE), os.path.join(start, MEMBERS)))
         judgement = with_start(judgement, ours, theirs, start, limits.seen)
     for note in judgement.notes:
         logging.warning("%s", note)
@@ -124,11 +123,6 @@ def DataGate(
     with fileio.open(os.path.join(verdict.uri, VERDICT_FILE), "w") as file:
         file.write(json.dumps({"name": name} | judgement.as_json(), indent=2))
     logging.info("The data are fit to train on: %s examples", f"{sum(summary.examples.values()):,}")
-
-
-def _members(file: str) -> Members:
-    with fileio.open(file, "rb") as content:
-        return read_members(content.read())
 
 
 def _findings(artifact: ExampleAnomalies) -> Iterator[Anomaly]:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.features import COLUMNS, TEXT_COLUMNS, YEAR
+from components.ingest.members import Members, tested_and_trained_on
 from components.ingest.settings import DRAFT
 from components.settings import SPLITS
 from components.validate.settings import Validation
@@ -101,6 +102,30 @@ def judge(
         else:
             notes.append(f"{fact}; validation.scarce lets it pass.")
     return Verdict(summary, tuple(problems), tuple(notes))
+
+
+def with_start(verdict: Verdict, members: Members, theirs: Members, folder: str, most: float) -> Verdict:
+    """Adds to a verdict on the data what is to be said of the published model that `model.weights` names.
+
+    Args:
+        verdict: on the data alone.
+        members: of this run's splits.
+        theirs: of the splits that the other model was trained and tested on.
+        folder: of its version.
+        most: share of the test split that it may have been trained on.
+    """
+    overlap, tested = tested_and_trained_on(members, theirs)
+    fact = (
+        f"model.weights: {folder} was trained on {overlap:,} of the {tested:,} products that this run tests on, "
+        "or on pictures like theirs"
+    )
+    if overlap > most * tested:
+        remedy = (
+            f"{fact}, more than the {100 * most:.3g} % that validation.seen allows: figures on test would be too high. "
+            "Give both the same split, start from other weights, or raise the limit."
+        )
+        return replace(verdict, problems=(*verdict.problems, remedy))
+    return replace(verdict, notes=(*verdict.notes, f"{fact}.")) if overlap else verdict
 
 
 def schema_name(schema_file: str) -> str:

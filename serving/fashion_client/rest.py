@@ -42,14 +42,9 @@ class RestClient(Client):
     """Asks over HTTP. Thread-safe; connections are kept and shared."""
 
     def __init__(
-        self,
-        address: str,
-        model: Model,
-        timeouts: Timeouts,
-        retries: Retries,
-        batches: Batches,
+        self, address: str, model: Model, timeouts: Timeouts, retries: Retries, batches: Batches,
         headers: Mapping[str, str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(f"{model} at {address}", batches)
         url = urllib3.util.parse_url(address)
         version = f"/versions/{model.version}" if model.version is not None else ""
@@ -190,14 +185,9 @@ class _Policy(urllib3.Retry):
         return min(pause, self.backoff_max) * random.uniform(0.5, 1)
 
     def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: urllib3.BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        _pool: Any = None,
-        _stacktrace: TracebackType | None = None,
-    ) -> "_Policy":
+        self, method: str | None = None, url: str | None = None, response: urllib3.BaseHTTPResponse | None = None,
+        error: Exception | None = None, _pool: Any = None, _stacktrace: TracebackType | None = None,
+    ) -> "_Policy":  # fmt: skip
         if isinstance(error, ReadTimeoutError) or _is_no_http(error):
             raise error
         policy = super().increment(method, url, response, error, _pool, _stacktrace)

@@ -81,15 +81,9 @@ class Listening:
 
 
 async def serve(
-    config: ModelServerConfig,
-    options: Options,
-    *,
-    network: Network,
-    limits: Limits,
-    ready: Callable[[Listening], None],
-    closing: asyncio.Event,
-    log: "AnswerLog | None" = None,
-) -> bool:
+    config: ModelServerConfig, options: Options, *, network: Network, limits: Limits,
+    ready: Callable[[Listening], None], closing: asyncio.Event, log: "AnswerLog | None" = None,
+) -> bool:  # fmt: skip
     """Serves until `closing` is set, then lets running requests end and refuses new ones.
 
     Both faces answer from the start, so that health can be asked for while models load; a model is there once it is
@@ -144,14 +138,9 @@ async def serve(
 
 
 def run_server(
-    config: ModelServerConfig,
-    options: Options,
-    *,
-    network: Network,
-    limits: Limits,
-    ready: Callable[[Listening], None],
-    log: "AnswerLog | None" = None,
-) -> None:
+    config: ModelServerConfig, options: Options, *, network: Network, limits: Limits,
+    ready: Callable[[Listening], None], log: "AnswerLog | None" = None,
+) -> None:  # fmt: skip
     """Serves until SIGTERM or SIGINT, as `serve` does; a second signal ends the process at once.
 
     Raises:

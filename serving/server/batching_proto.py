@@ -6,14 +6,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wr
 
 # All of them wrapped, so that one that is left out can be told from 0. Numbers are free: only text is ever parsed.
 _FIELDS = {
-    "max_batch_size": "Int64Value",
-    "batch_timeout_micros": "Int64Value",
-    "max_enqueued_batches": "Int64Value",
-    "num_batch_threads": "Int64Value",
-    "thread_pool_name": "StringValue",
-    "enable_large_batch_splitting": "BoolValue",
+    "max_batch_size": "Int64Value", "batch_timeout_micros": "Int64Value", "max_enqueued_batches": "Int64Value",
+    "num_batch_threads": "Int64Value", "thread_pool_name": "StringValue", "enable_large_batch_splitting": "BoolValue",
     "max_execution_batch_size": "Int64Value",
-}
+}  # fmt: skip
 _REPEATED = "allowed_batch_sizes"
 
 

@@ -15,19 +15,9 @@ from serving.server.errors import invalid, not_found, unmet
 from serving.versions import find_versions
 
 __all__ = [
-    "RUN_ROWS",
-    "Batching",
-    "Model",
-    "ModelServerConfig",
-    "Options",
-    "check_labels",
-    "check_on_disk",
-    "model_base",
-    "models_of",
-    "read_batching",
-    "read_model_config",
-    "single_model",
-]
+    "RUN_ROWS", "Batching", "Model", "ModelServerConfig", "Options", "check_labels", "check_on_disk", "model_base",
+    "models_of", "read_batching", "read_model_config", "single_model",
+]  # fmt: skip
 
 RUN_ROWS = 32  # of one run, unless batching parameters say otherwise: memory grows with them, and speed no more
 _QUEUED_BATCHES = 100  # half a minute of work for two cores

@@ -18,18 +18,11 @@ _STRING_BYTES = 32  # of an empty string: numpy's pointer, and TensorFlow's own 
 
 # Where TensorFlow Serving writes the values of an answer. Clients that do without TensorFlow read these fields.
 _FIELDS = {
-    types_pb2.DT_BOOL: "bool_val",
-    types_pb2.DT_DOUBLE: "double_val",
-    types_pb2.DT_FLOAT: "float_val",
-    types_pb2.DT_INT8: "int_val",
-    types_pb2.DT_INT16: "int_val",
-    types_pb2.DT_INT32: "int_val",
-    types_pb2.DT_INT64: "int64_val",
-    types_pb2.DT_STRING: "string_val",
-    types_pb2.DT_UINT8: "int_val",
-    types_pb2.DT_UINT32: "uint32_val",
-    types_pb2.DT_UINT64: "uint64_val",
-}
+    types_pb2.DT_BOOL: "bool_val", types_pb2.DT_DOUBLE: "double_val", types_pb2.DT_FLOAT: "float_val",
+    types_pb2.DT_INT8: "int_val", types_pb2.DT_INT16: "int_val", types_pb2.DT_INT32: "int_val",
+    types_pb2.DT_INT64: "int64_val", types_pb2.DT_STRING: "string_val", types_pb2.DT_UINT8: "int_val",
+    types_pb2.DT_UINT32: "uint32_val", types_pb2.DT_UINT64: "uint64_val",
+}  # fmt: skip
 
 
 def array_bytes(name: str, tensor: Any, limits: Limits) -> int:

@@ -49,16 +49,9 @@ class RestApi:
     """
 
     def __init__(
-        self,
-        manager: ModelManager,
-        metrics: Metrics,
-        limits: Limits,
-        timeout_seconds: float,
-        closing: asyncio.Event,
-        waiting: Waiting,
-        connections: Connections,
-        cors: bool = False,
-    ) -> None:
+        self, manager: ModelManager, metrics: Metrics, limits: Limits, timeout_seconds: float, closing: asyncio.Event,
+        waiting: Waiting, connections: Connections, cors: bool = False,
+    ) -> None:  # fmt: skip
         self._manager, self._metrics, self._limits, self._timeout = manager, metrics, limits, timeout_seconds
         self._closing, self._waiting, self._connections, self._cors = closing, waiting, connections, cors
         self.running = 0

@@ -18,14 +18,10 @@ Shape = tuple[int, ...]
 
 _FLOATS: dict[int, type[np.floating[Any]]] = {types_pb2.DT_FLOAT: np.float32, types_pb2.DT_DOUBLE: np.float64}
 _INTEGERS: dict[int, type[np.integer[Any]]] = {
-    types_pb2.DT_INT8: np.int8,
-    types_pb2.DT_INT16: np.int16,
-    types_pb2.DT_INT32: np.int32,
-    types_pb2.DT_INT64: np.int64,
-    types_pb2.DT_UINT8: np.uint8,
-    types_pb2.DT_UINT32: np.uint32,
+    types_pb2.DT_INT8: np.int8, types_pb2.DT_INT16: np.int16, types_pb2.DT_INT32: np.int32,
+    types_pb2.DT_INT64: np.int64, types_pb2.DT_UINT8: np.uint8, types_pb2.DT_UINT32: np.uint32,
     types_pb2.DT_UINT64: np.uint64,
-}
+}  # fmt: skip
 _KINDS = {dict: "Object", list: "Array", str: "String", bool: "Bool", type(None): "Null"}
 
 

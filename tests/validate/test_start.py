@@ -8,9 +8,8 @@ from components.errors import DataRefused
 from components.ingest.members import Members, read_members
 from components.ingest.settings import Split
 from components.train.earlier import MEMBERS
-from components.validate.gate import Verdict
+from components.validate.gate import Verdict, with_start
 from components.validate.shares import Summary
-from components.validate.start import with_start
 from tests.ingest.membership import members
 
 ACCEPTED = Verdict(Summary(rows=1, examples={}, classes={}, quarantined={}))
