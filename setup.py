@@ -82,7 +82,7 @@ setup(
     package_dir={"fashion_client": "serving/fashion_client"},
     package_data={
         "pipeline": ["recipes/*.yaml"],
-        "components.report.page": ["templates/*.j2", "page.css", "page.js"],
+        "components.report.page": ["templates/*.j2", "*.css", "*.js"],
         "schema": ["*.pbtxt", "taxonomies/*.yaml"],
         "fashion_client": ["py.typed"],
     },

@@ -2,6 +2,7 @@
 
 import click
 
+from pipeline.commands.audit import audit
 from pipeline.commands.batch import batch
 from pipeline.commands.inspect import inspect
 from pipeline.commands.kubeflow import compile_, node, verdict
@@ -18,7 +19,7 @@ from pipeline.commands.training import catalogue, recipes, run
 
 COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
-    "Look": (runs, report, results, monitor, feedback),
+    "Look": (runs, report, audit, results, monitor, feedback),
     "Serve": (serve, models),
     "Ask": (predict, embed, batch, index),
     "Kubeflow": (compile_, submit, schedule, node, verdict),

@@ -8,6 +8,8 @@ import pytest
 HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
 
 LIGHT = (
+    "components.audit.evidence",
+    "components.audit.review",
     "components.errors",
     "components.features",
     "components.index.settings",

@@ -77,21 +77,25 @@ def ranked(quality: QualityFacts) -> tuple[Any, ...]:
     return tuple(sorted(quality.classes, key=lambda row: (row.recall is None, row.recall or 0.0)))
 
 
-def write_html(file: Path, name: str, drawn: Sequence[Plot], **context: Any) -> Path:
+def write_html(file: Path, name: str, drawn: Sequence[Plot], data: Any = None, **context: Any) -> Path:
     """Renders a template with the plots, the style and the scripts inside; every text of `context` is escaped.
 
-    `drawn` holds all plots that the page shows. Returns `file`, which is written.
+    `drawn` holds all plots that the page shows; `data` are plain values for a script and a style of the page's own,
+    called like the template. Returns `file`, which is written.
     """
     plotly, style, script = _assets()
+    own_style, own_script = _own_assets(name.partition(".")[0]) if data is not None else ("", "")
     figures = {"template": template(), "figures": {plot.id: plot.figure for plot in drawn}}
     page = _environment().get_template(name)
     text = page.render(
         **context,
-        style=style,
+        style=style + own_style,
         script=script,
+        own_script=own_script,
+        data_json=_json_for_html(data),
         plotly=plotly if drawn else "",
-        # The browser runs these two scripts and no other, whatever stands in the data.
-        hashes=[_hash(code) for code in (script, plotly)],
+        # The browser runs these scripts and no other, whatever stands in the data.
+        hashes=[_hash(code) for code in (script, plotly, *filter(None, [own_script]))],
         figures_json=_json_for_html(figures),
     )
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -132,9 +136,12 @@ def _quality_plots(facts: QualityFacts) -> dict[str, list[Plot]]:
 def _assets() -> tuple[str, str, str]:
     from plotly.offline import get_plotlyjs
 
-    here = Path(__file__).parent
-    style, script = ((here / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return get_plotlyjs(), style, script
+    return get_plotlyjs(), *_own_assets("page")
+
+
+def _own_assets(name: str) -> tuple[str, str]:
+    style, script = (Path(__file__).with_name(name + suffix).read_text(encoding="utf-8") for suffix in (".css", ".js"))
+    return style, script
 
 
 def _hash(code: str) -> str:
