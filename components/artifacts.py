@@ -20,3 +20,9 @@ class DataVerdict(Artifact):
     """`verdict.json`: that the data passed validation, with the figures it was judged by."""
 
     TYPE_NAME = "DataVerdict"
+
+
+class OutsideAssessment(Artifact):
+    """`outside.json`: how a model decides about products of the classes and of none, see `components.outside`."""
+
+    TYPE_NAME = "OutsideAssessment"

@@ -13,6 +13,7 @@ from components.features import YEAR
 from components.infra.component import infra_node
 from components.ingest.component import ingest_node
 from components.ingest.judge import IngestSettings
+from components.outside.component import outside_node
 from components.publish.component import publish_node
 from components.train.component import train_node
 from components.train.settings import Column
@@ -78,15 +79,20 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     model = train.outputs["model"]
     baseline = baseline_node(model, quarantine, recipe.validation.seen)
     evaluate = evaluate_node(examples, model, baseline.outputs["model"], classes, recipe.gate)
-    blessing = evaluate.outputs["blessing"]
+    outside = outside_node(
+        taxonomy, recipe.gate, recipe.decide.coverage,
+        examples=examples, quarantine=quarantine, model=model, evaluated=evaluate.outputs["blessing"],
+    )  # fmt: skip
+    blessing = outside.outputs["blessing"]
     infra = infra_node(model, blessing, examples, recipe.name, taxonomy, recipe.gate.accuracy, recipe.serving)
     publish = publish_node(
         experiment.store, recipe.publish.keep, classes, recipe.gate, recipe.as_yaml(),
         model=model, blessing=blessing, infra_blessing=infra.outputs["blessing"],
-        evaluation=evaluate.outputs["evaluation"], history=train.outputs["model_run"], quarantine=quarantine,
+        evaluation=evaluate.outputs["evaluation"], assessment=outside.outputs["assessment"],
+        history=train.outputs["model_run"], quarantine=quarantine,
     )  # fmt: skip
     before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
-    return [*before, train, baseline, evaluate, infra, publish]
+    return [*before, train, baseline, evaluate, outside, infra, publish]
 
 
 def _trainer_config(experiment: Experiment) -> TrainerConfig:

@@ -28,6 +28,7 @@ _OUTPUTS = {
     "statistics": ("statistics", "statistics"), "anomalies": ("validate", "anomalies"),
     "transformed": ("transform", "transformed_examples"), "model": ("train", "model"),
     "history": ("train", "model_run"), "evaluation": ("evaluate", "evaluation"), "blessing": ("evaluate", "blessing"),
+    "assessment": ("outside", "assessment"),
 }  # fmt: skip
 _PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 
@@ -95,7 +96,7 @@ def summary_of(history: History, run: Run, paths: Paths) -> dict[str, Any]:
     else:
         sources = sources_of(run, paths.root)
         reading = Reading(sources, _reports(paths) / run.id)
-        verdict = vars(verdict_facts(sources, reading.verdict, reading.problems))
+        verdict = vars(verdict_facts(sources, reading.verdict, reading.problems, reading.failures))
     began = datetime.datetime.fromtimestamp(run.began, datetime.UTC)
     figures = ("accuracy", "macro_f1", "lowest_recall", "lowest_recall_class", "version")
     return {

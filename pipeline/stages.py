@@ -7,8 +7,8 @@ from components.reading import choices
 from pipeline.recipe import Recipe
 
 STAGES = (
-    "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "infra",
-    "publish",
+    "ingest", "schema", "statistics", "validate", "gate", "transform", "train", "baseline", "evaluate", "outside",
+    "infra", "publish",
 )  # fmt: skip
 
 

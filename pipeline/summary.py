@@ -14,6 +14,7 @@ from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.ingest.faults import PASSED
+from components.outside.assessment import in_words, read_assessment
 from components.publish.store import serving_version
 from components.train.history import MONITOR, best_epoch, kept_phase, read_history
 from pipeline.experiment import Experiment
@@ -44,6 +45,8 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
         case "evaluate":
             verdict = _verdict(folders, experiment)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
+        case "outside":
+            return in_words(read_assessment(folders["assessment"]))
         case "infra":
             return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
         case "publish":
@@ -60,6 +63,7 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
     """
     store = experiment.store
     refused: FashionError | None = None
+    reasons: list[str] = []
     console.print()
     if evaluated := _folders(run.stage("evaluate")):
         verdict = _verdict(evaluated, experiment)
@@ -67,7 +71,13 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         console.print()
         if note := note_on_rare(verdict):
             console.print(f"{note}\n")
-        refused = None if verdict.blessed else ModelRefused(refusal(store.name, verdict, serving_version(store)))
+        reasons += verdict.reasons
+    if assessed := _folders(run.stage("outside")):
+        assessment = read_assessment(assessed["assessment"])
+        console.print(f"decisions   {in_words(assessment)}\n")
+        reasons += assessment.failures
+    if reasons:
+        refused = ModelRefused(refusal(store.name, reasons, serving_version(store)))
     if not refused and (pushed := run.stage("publish").output("pushed_model")):
         refused = _published(console, pushed, store, held)
     if ingested := _folders(run.stage("ingest")):
@@ -119,6 +129,9 @@ def ingested(summary: Mapping[str, Any]) -> str:
     """Returns one line on the counts of an ingest's `summary.json`."""
     examples, unmapped, bad = (sum(summary[key].values()) for key in ("examples", "unmapped", "quarantined"))
     parts = [f"{examples:,} products in {len(summary['classes'])} classes", f"{unmapped:,} outside"]
+    if outside := summary.get("outside"):
+        unseen = sum(kind in outside["unseen"] for kind in outside["kinds"])
+        parts[-1] += f" ({len(outside['kinds']) - unseen} kinds shown, {unseen} unseen, {outside['left']:,} rows left)"
     corrected = summary.get("corrections", {})
     parts += [f"{count:,} corrections {outcome}" for outcome, count in corrected.items()]
     passed = [f"{count:,} {name.replace('_', ' ')}" for name in PASSED if (count := summary.get(name))]

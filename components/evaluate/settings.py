@@ -22,6 +22,13 @@ class Gate(Settings):
     macro_f1: Share | None = Field(default=None, description="mean over the classes, at least")
     macro_auprc: Share | None = Field(default=None, description="mean over the classes, at least")
     ece: Share | None = Field(default=None, description="expected calibration error, at most")
+    accepted_accuracy: Share | None = Field(default=None, description="among the answers that it accepts, at least")
+    accepted: Share | None = Field(default=None, description="share of the answers that it accepts, at least")
+    outsiders: Share | None = Field(
+        default=None, description="share of pictures of no class that it accepts, of kinds it has seen, at most"
+    )
+    unseen_outsiders: Share | None = Field(default=None, description="likewise, of kinds it has never seen")
+    coverage: Share | None = Field(default=None, description="how often the true class is in the label set, at least")
     support: Count | None = Field(
         default=None, description="classes with fewer test examples are judged together, by recall; none is every class"
     )

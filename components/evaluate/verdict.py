@@ -121,6 +121,11 @@ class Verdict:
     lost: int | None = None
     gained: int | None = None
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The failures in words."""
+        return tuple(failure.sentence for failure in self.failures)
+
     def as_json(self) -> dict[str, object]:
         """The verdict for `json.dumps`, under the names of its attributes; what does not exist is null."""
         return dataclasses.asdict(self) | {"gate": self.gate.model_dump()}
@@ -158,15 +163,15 @@ def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes:
     return dataclasses.replace(verdict, failures=failures_of(record.breaches, record.ok, verdict))
 
 
-def refusal(model_name: str, verdict: Verdict, serving_version: int | None) -> str:
+def refusal(model_name: str, reasons: Sequence[str], serving_version: int | None) -> str:
     """Says why a model is not published, and what serves in its place.
 
     Args:
         model_name: name it would be served under.
-        verdict: one that is not blessed.
+        reasons: of an evaluation that did not bless it, or of the assessment of its decisions.
         serving_version: the version that still serves, or None.
     """
-    sentences = [failure.sentence for failure in verdict.failures]
+    sentences = list(reasons)
     if len(sentences) > _MOST_SENTENCES:
         sentences[_MOST_SENTENCES:] = [f"and {len(sentences) - _MOST_SENTENCES} more"]
     serves = "nothing serves yet" if serving_version is None else f"version {serving_version} still serves"

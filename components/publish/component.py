@@ -18,13 +18,14 @@ from tfx.types import BaseChannel
 from tfx.types.standard_artifacts import InfraBlessing, Model, ModelBlessing, ModelEvaluation, ModelRun, PushedModel
 from tfx.utils.path_utils import serving_model_path
 
-from components.artifacts import Quarantine
+from components.artifacts import OutsideAssessment, Quarantine
 from components.digest import code_digest
 from components.errors import PublishError
 from components.evaluate.settings import Gate
 from components.infra.component import DIGEST
 from components.infra.requests import WARMUP
 from components.ingest.members import MEMBERS_FILE
+from components.outside.assessment import ASSESSMENT_FILE
 from components.publish.store import Published, publish, serving_version
 from components.train.calibration import read_calibration
 from components.tune.space import as_found, read_values
@@ -61,6 +62,7 @@ def Publisher(
     blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],
     evaluation: InputArtifact[ModelEvaluation],
+    assessment: InputArtifact[OutsideAssessment],
     history: InputArtifact[ModelRun],
     quarantine: InputArtifact[Quarantine],
     pushed_model: OutputArtifact[PushedModel],
@@ -79,10 +81,11 @@ def Publisher(
 
     Args:
         model: the trained model.
-        blessing: whether the evaluation approved it.
+        blessing: whether the evaluation and the assessment of its decisions approved it.
         infra_blessing: whether a server could serve it, and the digest of what it served, see
             `components.infra.component`.
         evaluation: the figures it was judged by.
+        assessment: likewise of its decisions.
         history: what the Trainer has left; of a search, the settings that were found.
         quarantine: ingest's, with the members of the splits.
         pushed_model: custom properties as the stock Pusher sets them: `pushed` 1 or 0 and, when 1, `pushed_version`
@@ -118,6 +121,7 @@ def Publisher(
             infra_blessing.get_string_custom_property(DIGEST),
             {
                 **_figures(evaluation.uri, json.loads(classes), Gate.model_validate_json(gate), Path(history.uri)),
+                ASSESSMENT_FILE: _content(assessment.uri, ASSESSMENT_FILE),
                 "recipe.yaml": as_found(recipe, read_values(Path(history.uri))),
                 MEMBERS_FILE: _content(quarantine.uri, MEMBERS_FILE),
                 WARMUP: _content(infra_blessing.uri, WARMUP),

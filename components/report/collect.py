@@ -4,6 +4,7 @@ from pathlib import Path
 
 from components.report.data_section import data_facts
 from components.report.facts import RunFacts
+from components.report.outside_section import outside_facts
 from components.report.provenance_section import provenance_facts
 from components.report.quality_section import quality_facts
 from components.report.reading import Reading
@@ -28,10 +29,11 @@ def collect(sources: Sources, folder: Path) -> RunFacts:
         began=sources.began,
         seconds=sources.seconds,
         classes=reading.classes,
-        verdict=verdict_facts(sources, reading.verdict, reading.problems),
+        verdict=verdict_facts(sources, reading.verdict, reading.problems, reading.failures),
         data=data_facts(reading),
         training=training_facts(reading),
         quality=quality,
+        outside=outside_facts(reading),
         pictures=pictures,
         provenance=provenance_facts(reading, folder),
         gaps=tuple(dict.fromkeys(reading.gaps)),  # last: each part may add some

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from components.errors import FashionError
 from components.ingest.members import MEMBERS_FILE, Members, read_members
+from components.outside.assessment import Assessment, read_assessment
 from components.report.examples import Table, read_table, uses_by_label
 from components.report.facts import Gap, Section
 from components.report.predictions import Predictions, load_predictions, predict
@@ -155,6 +156,16 @@ class Reading:
         return self.attempt(
             "quality", "figures of the gate", lambda: read_verdict(str(evaluation), blessed, self.classes, gate)
         )
+
+    @cached_property
+    def assessment(self) -> Assessment | None:
+        """How the model's decisions fared."""
+        return self._read("outside", "everything", "outside", self.folders.assessment, read_assessment)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why the gate refuses these."""
+        return self.assessment.failures if self.assessment else ()
 
     @cached_property
     def network(self) -> "ExportedNetwork | None":

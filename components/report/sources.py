@@ -57,7 +57,8 @@ class Folders:
         model: the Model, as the Trainer leaves it.
         history: the ModelRun, with the figures of every epoch.
         evaluation: the ModelEvaluation.
-        blessing: the ModelBlessing.
+        blessing: the ModelBlessing of the evaluation.
+        assessment: the OutsideAssessment.
     """
 
     examples: Path | None = None
@@ -70,6 +71,7 @@ class Folders:
     history: Path | None = None
     evaluation: Path | None = None
     blessing: Path | None = None
+    assessment: Path | None = None
 
 
 @dataclass(frozen=True)

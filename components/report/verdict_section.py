@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 _DONE = ("complete", "cached")
 
 
-def verdict_facts(sources: Sources, verdict: "Verdict | None", problems: Sequence[str]) -> VerdictFacts:
+def verdict_facts(
+    sources: Sources, verdict: "Verdict | None", problems: Sequence[str], failures: Sequence[str] = ()
+) -> VerdictFacts:
     """Says what a run came to.
 
-    Its evaluation is None if it did not come to one; `problems` are why its data were refused, if they were.
+    Its evaluation is None if it did not come to one; `problems` are why its data were refused, if they were, and
+    `failures` why its model's decisions were.
     """
     facts = _figures(verdict)
     failed = next((stage.name for stage in sources.stages if stage.state == "failed"), None)
     pushed = sources.pushed
     if failed and not (pushed and pushed.get("pushed")):
         return _failed(facts, sources, failed, problems)
-    if verdict and not verdict.blessed:
-        reasons = tuple(Reason(failure.name, failure.sentence) for failure in verdict.failures)
+    if verdict and (failures or not verdict.blessed):
+        named = ((failure.name, failure.sentence) for failure in verdict.failures)
+        reasons = tuple(Reason(*each) for each in (*named, *((None, sentence) for sentence in failures)))
         sentence = f"{_most(reasons)} Nothing was published."
         return replace(facts, outcome="model refused", sentence=sentence, reasons=reasons, serving=_serving(sources))
     if pushed and pushed.get("pushed"):

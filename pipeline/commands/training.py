@@ -60,8 +60,9 @@ def run(
 ) -> None:  # fmt: skip
     """Train on a catalogue; publish the model if every class is good.
 
-    Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, infra, publish. A stage
-    whose inputs, settings and code are unchanged is not run again, so a stopped run goes on where it was.
+    Stages: ingest, schema, statistics, validate, gate, transform, train, baseline, evaluate, outside, infra,
+    publish. A stage whose inputs, settings and code are unchanged is not run again, so a stopped run goes on where it
+    was.
 
     \b
       fashion run --recipe six_class --data fashion-product-images-small.zip

@@ -353,7 +353,7 @@ def test_what_an_evaluation_writes_grows_with_the_classes_and_not_with_their_squ
 def test_empty_test_split_is_refused(evaluate: Evaluate) -> None:
     outcome = evaluate([], GATE)
     assert not outcome.blessed
-    assert "the test split holds no example" in refusal("six_class", outcome.verdict, None)
+    assert "the test split holds no example" in refusal("six_class", outcome.verdict.reasons, None)
 
 
 @pytest.mark.slow

@@ -44,11 +44,11 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
 
 def test_refusal_names_the_class_and_what_still_serves(judge: Judge) -> None:
     verdict = judge([[1138, 113], [0, 1000]], Gate(), [Breach("judged_recall", 0)])
-    assert refusal("six_class", verdict, 1795228152) == (
+    assert refusal("six_class", verdict.reasons, 1795228152) == (
         "six_class refused: class0 recall 91.0 % (89.3–92.4 %) is below 95 % (113 of 1,251 taken for class1). "
         "Nothing was published; version 1795228152 still serves."
     )
-    assert refusal("six_class", verdict, None).endswith("Nothing was published; nothing serves yet.")
+    assert refusal("six_class", verdict.reasons, None).endswith("Nothing was published; nothing serves yet.")
 
 
 def test_class_that_does_not_occur_is_told_once_and_before_all_else_about_it(judge: Judge) -> None:
@@ -61,7 +61,7 @@ def test_refusal_of_a_collapsed_model_stays_readable(judge: Judge) -> None:
     confusion = [[10] + 58 * [0] for _ in range(59)]
     verdict = judge(confusion, Gate(), [Breach("judged_precision", i) for i in range(1, 59)])
     assert len(verdict.failures) == 58
-    assert "class6 was never predicted; and 52 more. Nothing was published" in refusal("edgenet", verdict, 3)
+    assert "class6 was never predicted; and 52 more. Nothing was published" in refusal("edgenet", verdict.reasons, 3)
 
 
 @pytest.mark.parametrize(

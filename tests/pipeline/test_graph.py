@@ -54,10 +54,11 @@ def test_what_is_published_is_the_model_that_was_judged_against_the_baseline_and
     nodes: Mapping[str, Any],
 ) -> None:
     trained = ("train", "model")
-    assert {source(nodes, node, "model") for node in ("evaluate", "infra", "publish")} == {trained}
+    assert {source(nodes, node, "model") for node in ("evaluate", "outside", "infra", "publish")} == {trained}
     assert source(nodes, "evaluate", "baseline_model") == ("baseline", "model")
-    assert source(nodes, "infra", "model_blessing") == ("evaluate", "blessing")
-    assert source(nodes, "publish", "blessing") == ("evaluate", "blessing")
+    assert source(nodes, "outside", "evaluated") == ("evaluate", "blessing")
+    assert source(nodes, "infra", "model_blessing") == ("outside", "blessing")
+    assert source(nodes, "publish", "blessing") == ("outside", "blessing")
     assert source(nodes, "publish", "infra_blessing") == ("infra", "blessing")
 
 
@@ -132,8 +133,9 @@ CHANGES = {
     "outside.kind=usage": {"ingest", "transform"},
     "outside=none": {"ingest", "transform", "train"},
     "model.dropout=0.1": {"train"},
-    "gate.recall=0.5": {"evaluate"},
-    "gate.accuracy=0.5": {"evaluate", "infra"},
+    "gate.recall=0.5": {"evaluate", "outside"},
+    "gate.accuracy=0.5": {"evaluate", "infra", "outside"},
+    "decide.coverage=0.9": {"outside"},
     "serving.examples=8": {"infra"},
     "publish.keep=3": {"publish"},
     "drift.labels=0.1": set(),

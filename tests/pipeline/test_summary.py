@@ -46,3 +46,5 @@ def test_what_is_passed_over_at_ingest_is_told_beside_what_is_left_out() -> None
     assert ingested(summary) == (
         "57 products in 2 classes, 2 outside, 1 quarantined, 180 variant rows, 3 further pictures"
     )
+    summary["outside"] = {"kinds": {"Belts": {}, "Ties": {}, "Hats": {}}, "unseen": ["Ties", "Wigs"], "left": 1200}
+    assert "2 outside (2 kinds shown, 1 unseen, 1,200 rows left), 1 quarantined" in ingested(summary)

@@ -48,7 +48,7 @@ def run_component(tmp_path, monkeypatch, tried):
     """Runs the component as an orchestrator does, on a model that stands for the trainer's."""
     from tfx.types import standard_artifacts
 
-    from components.artifacts import Quarantine
+    from components.artifacts import OutsideAssessment, Quarantine
     from components.publish.component import Publisher
 
     verdict = types.ModuleType("components.evaluate.verdict")
@@ -63,14 +63,15 @@ def run_component(tmp_path, monkeypatch, tried):
         history = standard_artifacts.ModelRun()
         model.uri, evaluation.uri, history.uri = str(tmp_path / "trained"), "evaluated", str(tmp_path / "history")
         blessing.set_int_custom_property("blessed", int(blessed))
-        quarantine = Quarantine()
-        quarantine.uri = str(tmp_path)
+        quarantine, assessment = Quarantine(), OutsideAssessment()
+        quarantine.uri = assessment.uri = str(tmp_path)
+        (tmp_path / "outside.json").write_text("{}")
         (tmp_path / "members.parquet").write_bytes(b"who was trained on")
         shutil.copytree(model_dir, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
         parameters = {"serving_dir": str(serving_dir), "name": "six_class", "keep": 2, "classes": json.dumps(LABELS)}
         parameters |= {"gate": '{"accuracy": 0.9}', "recipe": recipe, "code": "abc"}
         inputs = {"model": [model], "blessing": [blessing], "evaluation": [evaluation], "history": [history]}
-        inputs["quarantine"] = [quarantine]
+        inputs |= {"quarantine": [quarantine], "assessment": [assessment]}
         inputs["infra_blessing"] = [infra or tried(model_dir)]
         Publisher.EXECUTOR_SPEC.executor_class().Do(inputs, {"pushed_model": [pushed]}, parameters)
         return pushed

@@ -8,6 +8,7 @@ from PIL import Image
 
 from components.evaluate.verdict import ClassFigures
 from components.networks.profiles import PROFILES
+from components.outside.assessment import Assessment, Kind, Outsiders, Point, Proportion
 from components.report.facts import Gap, RunFacts
 from components.report.facts.data import (
     AnomalyFacts,
@@ -32,6 +33,7 @@ from components.report.facts.quality import (
     Coverage,
     Curve,
     Neighbour,
+    OutsideFacts,
     PictureFacts,
     ProductAnswers,
     QualityFacts,
@@ -80,6 +82,7 @@ def full_facts(classes: int = 6, *, pictures: int = 12, side: int = 160, name: s
         data=making.data(),
         training=making.training(),
         quality=quality,
+        outside=making.outside(),
         pictures=making.gallery(),
         provenance=provenance(),
     )
@@ -104,6 +107,7 @@ def refused_facts() -> RunFacts:
         data=dataclasses.replace(full.data, anomalies=anomalies, drift=None),
         training=None,
         quality=None,
+        outside=None,
         pictures=None,
         provenance=dataclasses.replace(full.provenance, stages=stages),
         gaps=(
@@ -270,6 +274,21 @@ class _Maker:
                          for column in ("gender", "season", "baseColour")
                          for i, value in enumerate(("Men", HOSTILE, ""))),
         )  # fmt: skip
+
+    def outside(self) -> OutsideFacts:
+        def share(count: int, total: int) -> Proportion:
+            return Proportion(count=count, total=total, share=count / total, low=0.0, high=1.0)
+
+        outsiders = Outsiders(accepted=share(7, 500), auroc=0.9912, auroc_low=0.98, auroc_high=1.0)
+        names = ("Belts", HOSTILE, "")
+        assessment = Assessment(
+            accepted=share(930, 1000), accuracy=share(927, 930), kept=share(951, 1000), shown=outsiders,
+            unseen=outsiders,            coverage=share(949, 1000), set_size=1.07, asked=0.95,
+            kinds=tuple(Kind(name=name, unseen=i == 1, tested=90, accepted=9 - i) for i, name in enumerate(names)),
+            curve=tuple(Point(confidence=c / 20, accepted=1 - c / 40, accuracy=0.9 + c / 200, outsiders=0.1 - c / 200)
+                        for c in range(20)),
+        )  # fmt: skip
+        return OutsideFacts(assessment, (self.shown(0),), (self.shown(1),))
 
     def gallery(self) -> PictureFacts:
         k, n = len(self.names), self.pictures

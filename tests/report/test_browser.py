@@ -14,7 +14,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 CHROMIUM = shutil.which("chromium")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-SECTIONS = ["verdict", "data", "training", "quality", "pictures", "provenance"]
+SECTIONS = ["verdict", "data", "training", "quality", "outside", "pictures", "provenance"]
 
 pytestmark = [
     pytest.mark.slow,

@@ -20,7 +20,7 @@ from components.report.page.page import plots_of
 from tests.report.drawn_facts import HOSTILE, empty_facts, full_facts, refused_facts
 from tests.report.page_reader import Read
 
-SECTIONS = ("verdict", "data", "training", "quality", "pictures", "provenance")
+SECTIONS = ("verdict", "data", "training", "quality", "outside", "pictures", "provenance")
 LIMIT = 8_000_000
 
 
@@ -101,6 +101,20 @@ def of_quality(facts: RunFacts) -> Iterator[str]:
         yield from (whole(part.examples), whole(part.correct), *map(percent, (part.accuracy, part.low, part.high)))
 
 
+def of_outside(facts: RunFacts) -> Iterator[str]:
+    assert facts.outside is not None
+    assessment = facts.outside.assessment
+    assert assessment.shown is not None
+    shares = [assessment.accepted, assessment.accuracy, assessment.kept, assessment.coverage, assessment.shown.accepted]
+    for share in filter(None, shares):
+        yield from (percent(share.share, 2), whole(share.total))
+    yield from (score(assessment.shown.auroc), f"{assessment.set_size:.2f}", percent(assessment.asked))
+    for kind in assessment.kinds:
+        yield from (kind.name or "(missing)", whole(kind.tested), whole(kind.accepted))
+    for product in (*facts.outside.slipped, *facts.outside.refused):
+        yield from (product.id, *(percent(answer.probability) for answer in product.answers))
+
+
 def of_pictures(facts: RunFacts) -> Iterator[str]:
     assert facts.pictures is not None
     assert facts.quality is not None
@@ -119,7 +133,7 @@ def of_provenance(facts: RunFacts) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("section", "figures"),
-    zip(SECTIONS, (of_verdict, of_data, of_training, of_quality, of_pictures, of_provenance), strict=True),
+    zip(SECTIONS, (of_verdict, of_data, of_training, of_quality, of_outside, of_pictures, of_provenance), strict=True),
 )
 def test_every_figure_of_a_run_stands_in_its_section(
     section: str, figures: Callable[[RunFacts], Iterator[str]]

@@ -11,11 +11,11 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from components.report.facts.data import DataFacts
-from components.report.facts.quality import PictureFacts, QualityFacts
+from components.report.facts.quality import OutsideFacts, PictureFacts, QualityFacts
 from components.report.facts.training import TrainingFacts
 from components.report.facts.verdict import ProvenanceFacts, VerdictFacts
 
-Section = Literal["verdict", "data", "training", "quality", "pictures", "provenance"]
+Section = Literal["verdict", "data", "training", "quality", "outside", "pictures", "provenance"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class RunFacts:
     data: DataFacts | None = None
     training: TrainingFacts | None = None
     quality: QualityFacts | None = None
+    outside: OutsideFacts | None = None
     pictures: PictureFacts | None = None
     provenance: ProvenanceFacts | None = None
     gaps: tuple[Gap, ...] = ()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from components.evaluate.verdict import ClassFigures
+from components.outside.assessment import Assessment
 from components.report.facts.data import Jpeg
 
 
@@ -202,3 +203,18 @@ class PictureFacts:
     edge: tuple[ProductAnswers, ...]
     worst: tuple[ProductAnswers, ...]
     similar: tuple[Similar, ...]
+
+
+@dataclass(frozen=True)
+class OutsideFacts:
+    """What the model does with pictures that it should not answer.
+
+    Attributes:
+        assessment: the figures.
+        slipped: pictures of no class that it accepts; their `class_name` is their kind.
+        refused: pictures of the classes that it takes for foreign.
+    """
+
+    assessment: Assessment
+    slipped: tuple[ProductAnswers, ...]
+    refused: tuple[ProductAnswers, ...]

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
+from components.outside.assessment import in_words
 from components.report.facts import RunFacts
 from components.report.page import formats
 from components.report.page.findings import findings, suggested_threshold, weak_slices
@@ -28,6 +29,7 @@ def write_card(facts: RunFacts) -> str:
         findings=findings(facts),
         suggested=suggested_threshold(quality.coverage) if quality else None,
         weak=weak_slices(quality) if quality else (),
+        words=in_words(facts.outside.assessment) if facts.outside else "",
     )
 
 

@@ -17,7 +17,7 @@ from components.report.facts.quality import QualityFacts
 from components.report.page import formats
 from components.report.page.card import write_card
 from components.report.page.findings import Gaps, findings, judged, suggested_threshold, weak_slices
-from components.report.page.plots import data, quality, training
+from components.report.page.plots import data, outside, quality, training
 from components.report.page.plots.base import Plot, template
 
 PAGE_FILE, CARD_FILE = "index.html", "card.md"
@@ -56,9 +56,10 @@ def write_page(facts: RunFacts, folder: Path) -> Path:
 
 def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
     """The plots by the part of the page that they belong to; a part without any is there, empty."""
-    plots: dict[str, list[Plot]] = {
-        part: [] for part in ("classes", "columns", "histograms", "drift", "training", "curves", "calibrated", "slices")
-    }
+    parts = (
+        "classes", "columns", "histograms", "drift", "training", "curves", "calibrated", "slices", "accepted",
+    )  # fmt: skip
+    plots: dict[str, list[Plot]] = {part: [] for part in parts}
     if facts.data:
         plots["classes"] = [data.class_counts(facts.data.classes)] if facts.data.classes else []
         shown = [column for column in facts.data.columns if column.values or column.missing]
@@ -67,6 +68,8 @@ def plots_of(facts: RunFacts) -> dict[str, list[Plot]]:
         plots["drift"] = [data.drift(facts.data.drift)] if facts.data.drift else []
     if facts.training:
         plots["training"] = [*training.learning_curves(facts.training.phases)] if facts.training.phases else []
+    if facts.outside and facts.outside.assessment.curve:
+        plots["accepted"] = [outside.accepted(facts.outside.assessment)]
     if facts.quality:
         plots.update(_quality_plots(facts.quality))
     return plots

@@ -1,0 +1,267 @@
+"""Judges a model's decisions: how right and how many accepted answers are, and how many foreign pictures slip in."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.stats import mannwhitneyu, norm  # type: ignore[import-untyped]
+
+from components.evaluate.evidence import wilson
+from components.evaluate.settings import Gate
+from components.settings import Settings
+
+ASSESSMENT_FILE = "outside.json"
+ACCEPT, OUTSIDE = "accept", "outside"
+_POINTS, _SHOWN = 60, 12
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answers for n test pictures.
+
+    Attributes:
+        ids: str [n].
+        names: str [n], as the catalogue describes them.
+        truth: str [n], the class of each product; of one that has none, its kind.
+        probabilities: float32 [n, k].
+        scores: float32 [n], how foreign each is.
+        decisions: str [n].
+        sets: str [n], the labels that cannot be ruled out, each in a line.
+    """
+
+    ids: NDArray[np.str_]
+    names: NDArray[np.str_]
+    truth: NDArray[np.str_]
+    probabilities: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    decisions: NDArray[np.str_]
+    sets: NDArray[np.str_]
+
+
+class Proportion(Settings):
+    """A share of `total`, with its Wilson 95 % interval."""
+
+    count: int
+    total: int
+    share: float
+    low: float
+    high: float
+
+
+class Outsiders(Settings):
+    """How pictures of no class fare: how many are accepted, and the area under the ROC curve, with 95 % intervals."""
+
+    accepted: Proportion
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+
+
+class Kind(Settings):
+    """The tested products of one kind; `unseen`, where training never saw that kind."""
+
+    name: str
+    unseen: bool
+    tested: int
+    accepted: int
+
+
+class Example(Settings):
+    """A picture that was decided wrongly; `truth` is its class or, where it has none, its kind."""
+
+    id: str
+    name: str
+    truth: str
+    label: str
+    confidence: float
+
+
+class Point(Settings):
+    """What comes of a least confidence: share of test pictures that are accepted, accuracy, share of outsiders."""
+
+    confidence: float
+    accepted: float
+    accuracy: float
+    outsiders: float | None
+
+
+class Assessment(Settings):
+    """A model's decisions on the test split; None where there was nothing to ask.
+
+    Attributes:
+        accepted: share of the classes' pictures.
+        accuracy: among those.
+        kept: share of the classes' pictures that are not taken for foreign.
+        shown: pictures of no class, of kinds that training has seen.
+        unseen: likewise, of kinds that it has not.
+        coverage: how often the true class is in the label set.
+        set_size: mean number of labels in it.
+        asked: what the recipe wants of `coverage`.
+        kinds: those with the largest share accepted first.
+        curve: from all that may be accepted to none.
+        slipped: pictures of no class that were accepted with most confidence; unseen kinds among them.
+        refused: pictures of the classes that were taken for foreign, the most foreign first.
+        failures: why the gate refuses the model.
+    """
+
+    accepted: Proportion | None = None
+    accuracy: Proportion | None = None
+    kept: Proportion | None = None
+    shown: Outsiders | None = None
+    unseen: Outsiders | None = None
+    coverage: Proportion | None = None
+    set_size: float | None = None
+    asked: float | None = None
+    kinds: tuple[Kind, ...] = ()
+    curve: tuple[Point, ...] = Field(default=(), repr=False)
+    slipped: tuple[Example, ...] = Field(default=(), repr=False)
+    refused: tuple[Example, ...] = Field(default=(), repr=False)
+    failures: tuple[str, ...] = ()
+
+
+def read_assessment(folder: str | os.PathLike[str]) -> Assessment:
+    """Reads what lies in the artifact, or beside a published model."""
+    return Assessment.model_validate_json(Path(folder, ASSESSMENT_FILE).read_bytes())
+
+
+def assess(
+    classes: Sequence[str], inside: Answers, foreign: Answers, unseen: Sequence[str], asked: float
+) -> Assessment:
+    """Computes the figures of a model that decides.
+
+    Args:
+        classes: the k names.
+        inside: answers about products of the classes.
+        foreign: about products of none; there may be no such.
+        unseen: the kinds of these that training never saw.
+        asked: how often a label set shall hold the true class.
+    """
+    names, accepted = np.array(classes), inside.decisions == ACCEPT
+    right = names[inside.probabilities.argmax(axis=1)] == inside.truth
+    sets = [labels.split("\n") for labels in inside.sets.tolist()]
+    covered = [truth in labels for truth, labels in zip(inside.truth.tolist(), sets, strict=True)]
+    is_unseen, slipped = np.isin(foreign.truth, unseen), foreign.decisions == ACCEPT
+    refused = inside.decisions == OUTSIDE
+    return Assessment(
+        accepted=proportion(accepted),
+        accuracy=proportion(right[accepted]),
+        kept=proportion(~refused),
+        shown=_outsiders(inside.scores, foreign.scores[~is_unseen], slipped[~is_unseen]),
+        unseen=_outsiders(inside.scores, foreign.scores[is_unseen], slipped[is_unseen]),
+        coverage=proportion(np.array(covered, bool)),
+        set_size=float(np.mean([len(labels) for labels in sets])) if sets else None,
+        asked=asked,
+        kinds=_kinds(foreign.truth, slipped, unseen),
+        curve=_curve(inside, right, foreign, max([-np.inf, *inside.scores[accepted], *foreign.scores[slipped]])),
+        slipped=_examples(foreign, slipped, foreign.probabilities.max(axis=1, initial=0), names),
+        refused=_examples(inside, refused, inside.scores, names),
+    )
+
+
+def proportion(chosen: NDArray[np.bool_]) -> Proportion | None:
+    """Sums up bool [n]; None where there is nothing."""
+    count, total = int(chosen.sum()), len(chosen)
+    if not total:
+        return None
+    low, high = map(float, wilson(count, total))
+    return Proportion(count=count, total=total, share=count / total, low=low, high=high)
+
+
+def failures_of(assessment: Assessment, gate: Gate) -> tuple[str, ...]:
+    """Says what of a gate a model does not reach, beyond what chance explains; a figure it lacks fails as well."""
+    shown, unseen = (part.accepted if part else None for part in (assessment.shown, assessment.unseen))
+    least = (
+        ("accuracy among accepted pictures", assessment.accuracy, gate.accepted_accuracy),
+        ("share of accepted pictures", assessment.accepted, gate.accepted),
+        ("coverage of label sets", assessment.coverage, gate.coverage),
+    )
+    most = (
+        ("share of accepted outsiders of known kinds", shown, gate.outsiders),
+        ("share of accepted outsiders of kinds never shown", unseen, gate.unseen_outsiders),
+    )
+    return (*_breaches(least, gate, "below"), *_breaches(most, gate, "above"))
+
+
+def _breaches(limits: Sequence[tuple[str, Proportion | None, float | None]], gate: Gate, side: str) -> Iterator[str]:
+    for name, value, limit in limits:
+        if limit is None:
+            continue
+        if value is None:
+            yield f"{name} could not be computed: the model does not decide, or there is nothing to ask it about"
+            continue
+        low, high = (float(end) for end in wilson(value.count, value.total, gate.significance))
+        if low > limit if side == "above" else high < limit:
+            between = f"{100 * low:.1f}–{100 * high:.1f} % of {value.total:,}"
+            yield f"{name} {100 * value.share:.2f} % ({between}) is {side} {100 * limit:.10g} %"
+
+
+def in_words(assessment: Assessment) -> str:
+    """Tells the shares of accepted pictures in a line."""
+    if assessment.accepted is None:
+        return "the model does not decide"
+    parts = [f"accepts {_of(assessment.accepted, 'test pictures')}"]
+    if assessment.accuracy:
+        parts.append(f"{100 * assessment.accuracy.share:.1f} % of these right")
+    for name, part in (("", assessment.shown), (" of kinds never shown", assessment.unseen)):
+        if part:
+            parts.append(_of(part.accepted, f"outsiders{name}"))
+    if not assessment.kinds:
+        parts.append("foreign pictures were not tested")
+    return ", ".join(parts)
+
+
+def _of(part: Proportion, what: str) -> str:
+    return f"{100 * part.share:.1f} % of {part.total:,} {what}"
+
+
+def _outsiders(
+    inside: NDArray[np.float32], foreign: NDArray[np.float32], accepted: NDArray[np.bool_]
+) -> Outsiders | None:
+    share, n, m = proportion(accepted), len(inside), len(foreign)
+    if share is None or not n:
+        return None
+    area = float(mannwhitneyu(foreign, inside).statistic / (n * m))
+    # Hanley & McNeil 1982, https://doi.org/10.1148/radiology.143.1.7063747.
+    one, other = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (area * (1 - area) + (m - 1) * (one - area**2) + (n - 1) * (other - area**2)) / (n * m)
+    half = float(norm.isf(0.025)) * max(variance, 0) ** 0.5
+    return Outsiders(accepted=share, auroc=area, auroc_low=max(area - half, 0), auroc_high=min(area + half, 1))
+
+
+def _kinds(truth: NDArray[np.str_], slipped: NDArray[np.bool_], unseen: Sequence[str]) -> tuple[Kind, ...]:
+    tested, accepted = Counter(truth.tolist()), Counter(truth[slipped].tolist())
+    rows = [Kind(name=name, unseen=name in unseen, tested=n, accepted=accepted[name]) for name, n in tested.items()]
+    return tuple(sorted(rows, key=lambda kind: (-kind.accepted / kind.tested, -kind.tested, kind.name)))
+
+
+def _curve(inside: Answers, right: NDArray[np.bool_], foreign: Answers, clear: float) -> tuple[Point, ...]:
+    """Moves the least confidence alone; a picture above `clear` is never accepted."""
+    confidence = np.where(inside.scores <= clear, inside.probabilities.max(axis=1), -1)
+    other = np.where(foreign.scores <= clear, foreign.probabilities.max(axis=1, initial=0), -1)
+    known = np.sort(confidence[confidence >= 0])
+    places = np.linspace(0, len(known) - 1, min(_POINTS, len(known))).round().astype(int)
+    points = []
+    for least in np.unique(known[places]).tolist():
+        taken = confidence >= least
+        outsiders = float((other >= least).mean()) if len(other) else None
+        accuracy = float(right[taken].mean())
+        points.append(Point(confidence=least, accepted=float(taken.mean()), accuracy=accuracy, outsiders=outsiders))
+    return tuple(points)
+
+
+def _examples(
+    answers: Answers, chosen: NDArray[np.bool_], by: NDArray[np.float32], names: NDArray[np.str_]
+) -> tuple[Example, ...]:
+    order = np.argsort(-by, kind="stable")
+    rows = order[chosen[order]][:_SHOWN]
+    labels = names[answers.probabilities[rows].argmax(axis=1)] if len(rows) else []
+    return tuple(
+        Example(id=str(answers.ids[row]), name=str(answers.names[row]), truth=str(answers.truth[row]),
+                label=str(label), confidence=float(answers.probabilities[row].max()))
+        for row, label in zip(rows, labels, strict=True)
+    )  # fmt: skip

@@ -1,0 +1,129 @@
+"""The stage that asks an exported model about foreign pictures too; TFMA takes no example without a label."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tfx.components.evaluator import constants
+from tfx.components.util.model_utils import is_model_blessed
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.io import fileio
+from tfx.types import BaseChannel, artifact_utils
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+from tfx.utils import io_utils
+from tfx.utils.path_utils import serving_model_path
+
+from components.artifacts import OutsideAssessment, Quarantine
+from components.digest import code_digest
+from components.evaluate.settings import Gate
+from components.features import ID, IMAGE_BYTES, NAME
+from components.outside.assessment import ASSESSMENT_FILE, Answers, Assessment, assess, failures_of
+from components.progress import report
+from components.settings import OUTSIDE_SPLITS
+from components.transform.taxonomy import Taxonomy
+
+_ASKED = ("probabilities", "outside", "decision", "label_set")
+_BATCH = 64
+
+
+def outside_node(taxonomy: Taxonomy, gate: Gate, coverage: float, **channels: BaseChannel) -> BaseNode:
+    """Makes the graph's node `outside`, see `OutsideGate`; `channels` are its input artifacts."""
+    return OutsideGate(
+        taxonomy=taxonomy.as_json(),
+        gate=gate.model_dump_json(),
+        coverage=coverage,
+        code=code_digest(__name__),
+        **channels,
+    ).with_id("outside")
+
+
+@component
+def OutsideGate(
+    examples: InputArtifact[Examples],
+    quarantine: InputArtifact[Quarantine],
+    model: InputArtifact[Model],
+    evaluated: InputArtifact[ModelBlessing],
+    assessment: OutputArtifact[OutsideAssessment],
+    blessing: OutputArtifact[ModelBlessing],
+    taxonomy: Parameter[str],
+    gate: Parameter[str],
+    coverage: Parameter[float],
+    code: Parameter[str] = "",
+) -> None:
+    """Judges the decisions of a model on what is tested on, of the classes and of none.
+
+    Args:
+        examples: ingest's.
+        quarantine: ingest's counts, which say what kinds training never saw.
+        model: the trained one; one that gives no decisions passes, unless the gate asks for some.
+        evaluated: whether the evaluation approved it.
+        assessment: receives `outside.json`, an `Assessment`.
+        blessing: whether both did, in the words of TFX's own.
+        taxonomy: JSON of the taxonomy.
+        gate: JSON of `Gate`.
+        coverage: how often a label set shall hold the true class.
+        code: digest of the sources, for the cache to notice their change.
+    """
+    rules = Taxonomy.model_validate_json(taxonomy)
+    result = _assessment(examples, quarantine, serving_model_path(model.uri), rules, coverage)
+    result = result.model_copy(update={"failures": failures_of(result, Gate.model_validate_json(gate))})
+    io_utils.write_string_file(os.path.join(assessment.uri, ASSESSMENT_FILE), result.model_dump_json(indent=1))
+    blessed = is_model_blessed(evaluated) and not result.failures
+    io_utils.write_string_file(os.path.join(blessing.uri, "BLESSED" if blessed else "NOT_BLESSED"), "")
+    blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY, model.uri)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY, model.id)
+    blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(blessed))
+
+
+def _assessment(
+    examples: Examples, quarantine: Quarantine, folder: str, taxonomy: Taxonomy, coverage: float
+) -> Assessment:
+    loaded = tf.saved_model.load(folder)
+    signature = loaded.signatures["examples"]
+    if not signature.structured_outputs.keys() >= set(_ASKED):
+        return Assessment()
+    with fileio.open(os.path.join(quarantine.uri, "summary.json")) as file:
+        outside = json.load(file).get("outside", {"column": "", "unseen": []})
+    there = artifact_utils.decode_split_names(examples.split_names)
+    inside, foreign = (
+        _answers(signature, artifact_utils.get_split_uri([examples], split) if split in there else None, taxonomy,
+                 outside["column"])
+        for split in ("test", OUTSIDE_SPLITS[-1])
+    )  # fmt: skip
+    return assess(taxonomy.classes, inside, foreign, outside["unseen"], coverage)
+
+
+def _answers(signature: Any, folder: str | None, taxonomy: Taxonomy, kind: str) -> Answers:
+    """Asks about one split, a few pictures at a time."""
+    products: list[tuple[str, str, str]] = []
+    parts = [[np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.float32), *2 * [np.zeros(0, object)]]]
+    for records in _batches(folder):
+        for record in records:
+            fields = _texts(record)
+            products.append((fields[ID], fields.get(NAME, ""), taxonomy.class_of(fields) or fields.get(kind, "")))
+        answer = signature(examples=tf.constant(records))
+        parts.append([answer[name].numpy() for name in _ASKED])
+        report("pictures asked about", len(products))
+    probabilities, scores, *texts = map(np.concatenate, zip(*parts, strict=True))
+    decisions, sets = (np.array([text.decode() for text in column], np.str_) for column in texts)
+    ids, names, truth = np.array(products, np.str_).reshape(-1, 3).T
+    return Answers(ids, names, truth, probabilities, scores, decisions, sets)
+
+
+def _batches(folder: str | None) -> Iterator[Any]:
+    files = sorted(fileio.glob(os.path.join(folder, "*"))) if folder else []
+    return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH).as_numpy_iterator()
+
+
+def _texts(record: bytes) -> dict[str, str]:
+    features = tf.train.Example.FromString(record).features.feature
+    return {
+        name: values[0].decode("utf-8", "surrogateescape")
+        for name, feature in features.items()
+        if (values := feature.bytes_list.value) and name != IMAGE_BYTES
+    }
