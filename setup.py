@@ -47,6 +47,8 @@ PIPELINE = [
 ]
 # Reads catalogues that are Excel workbooks; Parquet needs no more than Beam brings.
 EXCEL = ["openpyxl>=3.1,<4"]
+# Copies models to other formats, and asks the copies.
+EXPORT = ["tf2onnx>=1.17,<2", "onnx>=1.18,<2", "onnxruntime>=1.20,<2", "ai-edge-litert>=2.1,<3"]
 # Reads HEIC, as telephones write it; an extra, for its wheels hold libraries under the GPL.
 HEIC = ["pillow-heif>=1"]
 CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
@@ -90,6 +92,7 @@ setup(
     extras_require={
         "pipeline": [*PIPELINE, *CLIENT],
         "excel": EXCEL,
+        "export": EXPORT,
         "heic": HEIC,
         "dev": [
             "grpcio-tools>=1.80,<2",

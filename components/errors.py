@@ -71,6 +71,12 @@ class AnswerError(FashionError):
     exit_code = 10
 
 
+class ExportError(FashionError):
+    """A model cannot be had in another format, or the copy does not answer as the model does."""
+
+    exit_code = 11
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error itself and what lies behind it, the nearest first: Beam and TFX put their own around what is raised."""
     while error is not None:

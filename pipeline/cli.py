@@ -4,6 +4,7 @@ import click
 
 from pipeline.commands.audit import audit
 from pipeline.commands.batch import batch
+from pipeline.commands.export import export
 from pipeline.commands.inspect import inspect
 from pipeline.commands.kubeflow import compile_, node, verdict
 from pipeline.commands.models import models
@@ -20,7 +21,7 @@ from pipeline.commands.training import catalogue, recipes, run
 COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, audit, results, monitor, feedback),
-    "Serve": (serve, models),
+    "Serve": (serve, models, export),
     "Ask": (predict, embed, batch, index),
     "Kubeflow": (compile_, submit, schedule, node, verdict),
 }

@@ -7,15 +7,17 @@ from pydantic import BaseModel, ValidationError
 
 from components.errors import AnswerError
 from components.index.settings import Index
+from components.infra.settings import Serving
 from components.ingest.settings import Layout, Picture
 
 
 class ModelSettings(BaseModel):
-    """The parts of a model's recipe that asking about a catalogue takes."""
+    """The parts of a model's recipe that asking it takes."""
 
     picture: Picture = Picture()
     catalogue: Layout = Layout()
     index: Index | None = None
+    serving: Serving = Serving()
 
 
 def read_settings(model_dir: Path | None) -> ModelSettings:

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from components import errors
-from components.errors import AnswerError, ClusterError, FashionError
+from components.errors import AnswerError, ClusterError, ExportError, FashionError
 from pipeline import cli
 from pipeline.recipe import recipe_names
 from pipeline.stages import STAGES
 from tests.conftest import Place
 
 HEAVY = {"apache_beam", "keras", "numpy", "pandas", "PIL", "pydantic", "rich", "tensorflow", "tfx"}
-ELSEWHERE = (AnswerError, ClusterError)  # raised by other commands than `run`
+ELSEWHERE = (AnswerError, ClusterError, ExportError)  # raised by other commands than `run`
 
 
 def test_help_answers_in_a_second_and_imports_nothing_it_does_not_need() -> None:

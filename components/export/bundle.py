@@ -1,0 +1,148 @@
+"""A bundle: one file of a model, and what a program needs to ask it rightly and to find out that it does not."""
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD, Arrays
+from PIL import Image
+
+from components.export.parity import QUANTISED, Parity
+
+# What answers to a golden picture may differ by from those in golden.json: cosine at least, probability at most.
+# Whole numbers are rounded in another way by each processor; their golden answers are the file's own.
+_NEAR = {"litert": (0.999, 1e-3), "litert-fp16": (0.999, 1e-2), "litert-int8": (0.99, 0.1), "onnx": (0.999, 1e-3)}
+_CARD = """# {model} {version}, {form}
+
+A copy of the image classifier `{model}`, version {version} (digest {digest}), for {runtime}: it takes pixels
+`uint8 [n, {size}, {size}, 3]` and gives `probabilities [n, {classes}]` in the order of labels.txt, and `embedding`.
+
+| on {examples:,} pictures nobody trained on | the model | this copy |
+|---|---|---|
+| accuracy | {model_accuracy:.2%} | {accuracy:.2%} |
+| worst class | | {worst_recall:.1%} ({worst_class}) |
+| same answer | | {same:.2%} |
+| embedding, cosine to the model's: mean, lowest | | {mean_cosine:.4f}, {cosine:.4f} |
+
+The road to the pixels is part of the model; preprocess.json says it. The usual traps are a picture that Exif wants
+turned, BGR for RGB, a resize without antialias, and numbers scaled to 0..1. Answers of any runtime to the pictures in
+golden/ can be held against the model's: `fashion export verify RESULTS.json --bundle DIR`.
+
+    import fashion_client.local
+    client = fashion_client.local.local("DIR")
+    print(client.predict(["shoe.jpg"]))
+
+The weights may be used as the pictures that they were trained on allow; the code is under the Apache License 2.0.
+"""
+
+
+@dataclass(frozen=True)
+class Original:
+    """The model that copies are made of.
+
+    Attributes:
+        name: as clients call it.
+        version: its number.
+        digest: of its files.
+        labels: the class names, in the order of the probabilities.
+        size: side of its input, pixels.
+        max_pixels: of a picture;
+        max_bytes: that decoding one may take.
+        extras: further files of its `assets.extra` that a bundle has too.
+    """
+
+    name: str
+    version: int
+    digest: str
+    labels: tuple[str, ...]
+    size: int
+    max_pixels: int
+    max_bytes: int
+    extras: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Drawn pictures: name to file, their pixels uint8 [n, size, size, 3], and the answers to them."""
+
+    files: Mapping[str, bytes]
+    pixels: np.ndarray
+    answers: Arrays
+
+
+def write_bundle(
+    folder: Path, file: Path, form: str, original: Original, golden: Golden, parity: Parity, made: Mapping[str, str]
+) -> None:
+    """Fills a folder, which is made.
+
+    Args:
+        folder: of the bundle.
+        file: the model in its other format; it is copied, and gets its labels.
+        form: the format.
+        original: the model.
+        golden: the golden pictures, with the answers that this file is held to.
+        parity: how near the copy is.
+        made: by what: recorded, so that the same need not be made again.
+    """
+    (folder / "golden").mkdir(parents=True)
+    target = folder / f"model{file.suffix}"
+    shutil.copyfile(file, target)
+    labels = "".join(f"{label}\n" for label in original.labels)
+    _add_labels(target, labels, original)
+    described = {
+        "format": form, "file": target.name, "model": original.name, "version": original.version,
+        "digest": original.digest, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "made": dict(made),
+        "parity": parity.as_dict(),
+    }  # fmt: skip
+    road = {"size": original.size, **ROAD, "max_pixels": original.max_pixels, "max_bytes": original.max_bytes}
+    documents = {DESCRIPTION: described, PREPROCESS: road, GOLDEN: _golden(form, original, golden)}
+    for name, document in documents.items():
+        (folder / name).write_text(json.dumps(document, indent=None if name == GOLDEN else 2) + "\n", encoding="utf-8")
+    (folder / LABELS).write_text(labels, encoding="utf-8")
+    for name, content in original.extras.items():
+        (folder / name).write_bytes(content)
+    for (name, content), pixels in zip(golden.files.items(), golden.pixels, strict=True):
+        (folder / "golden" / name).write_bytes(content)
+        Image.fromarray(pixels).save(folder / "golden" / f"{Path(name).stem}.pixels.png")
+    runtime = "ONNX Runtime" if form == "onnx" else "LiteRT"
+    whole: dict[str, Any] = {**described, **parity.as_dict(), "size": original.size, "classes": len(original.labels)}
+    (folder / "README.md").write_text(_CARD.format(form=form, runtime=runtime, **whole), encoding="utf-8")
+
+
+def _golden(form: str, original: Original, golden: Golden) -> dict[str, Any]:
+    cosine, probability = _NEAR[form]
+    pictures = {}
+    for row, name in enumerate(golden.files):
+        scores = [round(float(score), 6) for score in golden.answers["probabilities"][row]]
+        pictures[name] = {
+            "label": original.labels[int(np.argmax(scores))],
+            "probabilities": dict(zip(original.labels, scores, strict=True)),
+            "embedding": [round(float(value), 6) for value in golden.answers["embedding"][row]],
+        }
+    origin = "this file" if form in QUANTISED else "the model"
+    return {"answers_of": origin, "cosine": cosine, "probability": probability, "pictures": pictures}
+
+
+def _add_labels(file: Path, labels: str, original: Original) -> None:
+    """Puts the class names into the file itself, where its tools look for them."""
+    if file.suffix == ".onnx":
+        import onnx
+
+        model = onnx.load(str(file))
+        about = {"labels": labels, "model": f"{original.name}/{original.version}", "digest": original.digest}
+        onnx.helper.set_model_props(model, about)
+        onnx.save(model, str(file))
+        return
+    # As the metadata of TensorFlow Lite has it: a zip behind the model, which its reader does not see.
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(LABELS), labels)
+    with file.open("ab") as end:
+        end.write(packed.getvalue())

@@ -1,0 +1,105 @@
+"""Whether a copy in another format answers as the model does, on pictures that nobody has trained on."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluate.evidence import ROUNDING, proven_loss, proven_losses
+from components.evaluate.settings import Gate
+from components.export.settings import Export
+
+QUANTISED = ("litert-int8",)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near a copy is to the model on the test split.
+
+    Attributes:
+        examples: pictures with a label.
+        same: share of them with the model's own label.
+        cosine: the lowest of all embeddings to the model's own.
+        mean_cosine: their mean.
+        accuracy: of the copy.
+        model_accuracy: of the model.
+        lost: pictures that the model alone has right;
+        gained: those that the copy alone has right.
+        worst_class: that with the lowest recall by the copy.
+        worst_recall: its recall.
+        refused: why the copy is not published; "" if it is.
+    """
+
+    examples: int
+    same: float
+    cosine: float
+    mean_cosine: float
+    accuracy: float
+    model_accuracy: float
+    lost: int
+    gained: int
+    worst_class: str
+    worst_recall: float
+    refused: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures for JSON."""
+        return asdict(self)
+
+    def said(self) -> str:
+        """The figures in one line."""
+        return (
+            f"accuracy {self.accuracy:.2%}, the model's {self.model_accuracy:.2%}; worst class {self.worst_class} "
+            f"{self.worst_recall:.1%}; {self.same:.2%} of {self.examples:,} answers the same"
+        )
+
+
+def compare(
+    form: str,
+    labels: NDArray[np.int64],
+    answers: tuple[NDArray[np.int64], NDArray[np.int64]],
+    cosines: NDArray[np.float32],
+    classes: tuple[str, ...],
+    settings: Export,
+) -> Parity:
+    """Judges a copy.
+
+    Formats that calculate in floating point have to agree with the model. Those in whole numbers do not, and need not:
+    what counts is what they lose against it, by the paired tests that a new model is held to against its baseline.
+
+    Args:
+        form: the format.
+        labels: true classes [n], all of the test split that have one; n at least 1.
+        answers: what the model answers, and the copy, [n] each.
+        cosines: of the copy's embeddings to the model's, [n].
+        classes: the k names.
+        settings: the limits.
+    """
+    model, copy = (each == labels for each in answers)
+    support = np.bincount(labels, minlength=len(classes))
+    lost, gained = (np.bincount(labels[of_one], minlength=len(classes)) for of_one in (model & ~copy, copy & ~model))
+    with np.errstate(invalid="ignore"):
+        recalls = np.bincount(labels[copy], minlength=len(classes)) / support
+    worst = int(np.nanargmin(recalls))
+    same = float(np.mean(answers[0] == answers[1]))
+    found = Parity(
+        len(labels), same, float(cosines.min()), float(cosines.mean()), float(copy.mean()), float(model.mean()),
+        int(lost.sum()), int(gained.sum()), classes[worst], float(recalls[worst]),
+    )  # fmt: skip
+    reasons = []
+    if form not in QUANTISED:
+        if same < settings.same - ROUNDING:
+            reasons.append(f"{same:.2%} of {len(labels):,} answers are the model's, below {settings.same:.2%}")
+        if found.cosine < settings.cosine:
+            reasons.append(f"an embedding's cosine to the model's is {found.cosine:.4f}, below {settings.cosine:g}")
+    gate = Gate(regression=settings.accuracy, class_regression=settings.recall)
+    if proven_loss(lost.sum(), gained.sum(), len(labels), gate) > 0:
+        fall = f"accuracy falls from {found.model_accuracy:.2%} to {found.accuracy:.2%}"
+        reasons.append(f"{fall}, by more than {settings.accuracy:.1%}")
+    for place in np.flatnonzero(proven_losses(lost, gained, support, gate)):
+        was = recalls[place] + (lost - gained)[place] / support[place]
+        reasons.append(
+            f"recall of {classes[place]} falls from {was:.1%} to {recalls[place]:.1%} of {support[place]:,}, by more "
+            f"than {settings.recall:.1%}"
+        )
+    return Parity(**{**asdict(found), "refused": "; ".join(reasons)})

@@ -1,0 +1,188 @@
+"""A model without a server and without TensorFlow: a bundle, asked by LiteRT or ONNX Runtime."""
+
+import hashlib
+import json
+import os
+import sys
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from fashion_client.answers import EMBED, PREDICT, Metadata, Signature, TensorInfo, VersionStatus
+from fashion_client.client import INPUT, Client
+from fashion_client.errors import ClientError, ProtocolError
+from fashion_client.formats import FormatError
+from fashion_client.golden import find_faults
+from fashion_client.options import Batches
+from fashion_client.pixels import Pixels, read_pixels
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[np.float32]]
+Runtime = Callable[[Pixels], Arrays]
+
+TOP = 5
+DESCRIPTION, LABELS, PREPROCESS, GOLDEN = "bundle.json", "labels.txt", "preprocess.json", "golden.json"
+_STRINGS = TensorInfo("string", (-1,))
+_OUTPUTS = {
+    PREDICT.signature: {
+        "label": _STRINGS,
+        "confidence": TensorInfo("float", (-1,)),
+        "top_labels": TensorInfo("string", (-1, -1)),
+        "top_scores": TensorInfo("float", (-1, -1)),
+        "error": _STRINGS,
+    },
+    EMBED.signature: {"embedding": TensorInfo("float", (-1, -1)), "error": _STRINGS},
+}
+# The one road to the pixels that is built here.
+ROAD = {"colours": "RGB", "shape": "squashed to a square", "filter": "bilinear", "antialias": True, "range": [0, 255],
+         "exif": "turned upright", "transparency": "on white"}  # fmt: skip
+
+
+class BundleError(ClientError):
+    """A bundle cannot be loaded."""
+
+    remedy = "Give a folder that `fashion export` has written, and is whole."
+
+
+class Bundle(Client):
+    """Asks a model's bundle in this process; see `Client`."""
+
+    def __init__(self, folder: str | os.PathLike[str], batches: Batches | None = None) -> None:
+        """Loads the model.
+
+        Args:
+            folder: holds `bundle.json`.
+            batches: how much to ask at once.
+
+        Raises:
+            BundleError: it cannot be loaded, or the package that runs it is not installed.
+        """
+        super().__init__(os.fspath(folder), batches or Batches(parallel=1))
+        self.folder, self._lock = Path(folder), Lock()
+        try:
+            described, road = self._read(DESCRIPTION), self._read(PREPROCESS)
+            self._name, self._version = str(described["model"]), int(described["version"])
+            self.labels = (self.folder / LABELS).read_text(encoding="utf-8").splitlines()
+            self._limits = int(road["size"]), int(road["max_pixels"]), int(road["max_bytes"])
+            other = [key for key, value in ROAD.items() if road.get(key) != value]
+            if other:
+                raise ValueError(f"{PREPROCESS} has another {other[0]} than this client's: {road.get(other[0])}")
+            file = self.folder / described["file"]
+            if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
+                raise ValueError(f"{file.name} is not the file that {DESCRIPTION} describes")
+            self._run = open_runtime(file)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(self.where, f"cannot be loaded: {error}") from error
+
+    def status(self) -> list[VersionStatus]:
+        return [VersionStatus(self._version, "AVAILABLE")]
+
+    def metadata(self) -> Metadata:
+        inputs = {INPUT: _STRINGS}
+        return Metadata(self._name, self._version, {name: Signature(inputs, out) for name, out in _OUTPUTS.items()})
+
+    def close(self) -> None:
+        self._run = _closed
+
+    def answer(self, pixels: Pixels) -> Arrays:
+        """Asks about decoded pictures, uint8 [n, size, size, 3], n at least 1.
+
+        Returns:
+            What the file gives: `probabilities` float32 [n, k] and `embedding` float32 [n, d], of length 1.
+        """
+        with self._lock:
+            answer = self._run(pixels)
+        # Whole numbers round its length too.
+        return answer | {"embedding": answer["embedding"] / np.linalg.norm(answer["embedding"], axis=1, keepdims=True)}
+
+    def check(self) -> list[str]:
+        """Answers the golden pictures; returns a sentence for each that is answered otherwise than by the model."""
+        golden = self._read(GOLDEN)
+        answers = {}
+        for name in golden["pictures"]:
+            pixels = read_pixels((self.folder / "golden" / name).read_bytes(), *self._limits)
+            answers[name] = self._named(self.answer(pixels[np.newaxis]))
+        return find_faults(golden, answers)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        content = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise TypeError(f"{name} is not an object")
+        return content
+
+    def _named(self, answer: Arrays) -> dict[str, Any]:
+        [scores], [embedding] = answer["probabilities"].tolist(), answer["embedding"].tolist()
+        probabilities = dict(zip(self.labels, scores, strict=True))
+        best = max(probabilities, key=lambda label: probabilities[label])
+        return {"label": best, "probabilities": probabilities, "embedding": embedding}
+
+    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+        if signature not in _OUTPUTS:
+            raise ProtocolError(self.where, f"a bundle has no signature '{signature}'")
+        decoded, errors = [], []
+        for data in pictures:
+            try:
+                decoded.append(read_pixels(data, *self._limits))
+                errors.append("")
+            except FormatError as error:
+                decoded.append(np.zeros((self._limits[0],) * 2 + (3,), np.uint8))
+                errors.append(str(error))
+        answer = self.answer(np.stack(decoded))
+        order = np.argsort(-answer["probabilities"], axis=1, kind="stable")[:, :TOP]
+        scores = np.take_along_axis(answer["probabilities"], order, axis=1)
+        outputs = {
+            "label": [self.labels[row[0]] for row in order],
+            "confidence": scores[:, 0].tolist(),
+            "top_labels": [[self.labels[place] for place in row] for row in order],
+            "top_scores": scores.tolist(),
+            "embedding": [array("f", row.tobytes()) for row in answer["embedding"]],
+            "error": errors,
+        }
+        return {name: outputs[name] for name in wanted if name in outputs}
+
+
+def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bundle:
+    """Makes a client for a bundle, see `Bundle`."""
+    return Bundle(folder, batches)
+
+
+def open_runtime(file: Path) -> Runtime:
+    """Loads a `.tflite` or `.onnx` file; what is returned runs it on uint8 [n, size, size, 3].
+
+    Raises:
+        BundleError: the package that runs it is not installed.
+    """
+    is_onnx = file.suffix == ".onnx"
+    try:
+        if is_onnx:
+            import onnxruntime
+        else:
+            from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        package = "onnxruntime" if is_onnx else "ai-edge-litert"
+        raise BundleError(str(file), f"{package} is not installed: pip install {package}") from error
+    if not is_onnx:
+        runner = Interpreter(str(file), num_threads=os.cpu_count()).get_signature_runner("pixels")
+        return lambda pixels: dict(runner(pixels=pixels))
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda pixels: dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
+
+
+def _closed(pixels: Pixels) -> Arrays:
+    raise ValueError("the client is closed")
+
+
+def main() -> None:
+    """Checks the bundle that is the only argument, in a process without TensorFlow."""
+    faults = Bundle(sys.argv[1]).check()
+    if "tensorflow" in sys.modules:
+        faults.append("TensorFlow was imported")
+    sys.exit("\n".join(faults) or 0)
+
+
+if __name__ == "__main__":
+    main()

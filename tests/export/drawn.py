@@ -1,0 +1,80 @@
+"""A bundle of a network so small that numpy says what it has to answer."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from fashion_client.pixels import read_pixels
+from PIL import Image
+
+from components.export.bundle import Golden, Original, write_bundle
+from components.export.golden import draw_pictures
+from components.export.parity import Parity
+
+SIZE, LABELS = 32, ("shirts", "shoes", "hats", "bags")
+PARITY = Parity(100, 1.0, 1.0, 1.0, 0.99, 0.99, 0, 0, "bags", 0.97)
+LIMITS = (SIZE, 40_000_000, 100_000_000)
+
+
+def weights() -> np.ndarray:
+    return np.random.default_rng(3).normal(size=(SIZE * SIZE * 3, len(LABELS))).astype(np.float32) * 2
+
+
+def answer(pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """What the network makes of pixels uint8 [n, s, s, 3]: themselves, of length 1, and classes by them."""
+    flat = pixels.reshape(len(pixels), -1).astype(np.float32) - 128
+    embedding = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    scores = np.exp(embedding @ weights())
+    return {"probabilities": scores / scores.sum(axis=1, keepdims=True), "embedding": embedding}
+
+
+def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
+    """Writes the network as ONNX; `channels` is the order in which it takes the colours."""
+    node, constant = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [
+        node("Cast", ["pixels"], ["float"], to=onnx.TensorProto.FLOAT),
+        node("Gather", ["float", "channels"], ["ordered"], axis=3),
+        node("Flatten", ["ordered"], ["flat"]),
+        node("Sub", ["flat", "middle"], ["centred"]),
+        node("LpNormalization", ["centred"], ["embedding"], axis=1, p=2),
+        node("MatMul", ["embedding", "weights"], ["logits"]),
+        node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    constants = [
+        constant(np.array(channels, np.int64), "channels"),
+        constant(np.float32(128), "middle"),
+        constant(weights(), "weights"),
+    ]
+    value, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
+    graph = onnx.helper.make_graph(
+        nodes, "network", [value("pixels", kinds.UINT8, ["n", SIZE, SIZE, 3])],
+        [value("probabilities", kinds.FLOAT, ["n", len(LABELS)]), value("embedding", kinds.FLOAT, ["n", None])],
+        constants,
+    )  # fmt: skip
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, str(file))
+
+
+def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2)) -> Path:
+    """Writes a bundle whose golden answers are the network's, whatever `channels` makes of its file."""
+    file = folder.with_name("model.onnx")
+    write_network(file, channels)
+    original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, extras={})
+    files = draw_pictures()
+    pixels = np.stack([read_pixels(data, *LIMITS) for data in files.values()])
+    write_bundle(folder, file, "onnx", original, Golden(files, pixels, answer(pixels)), PARITY, {})
+    return folder
+
+
+def results(bundle: Path, road, labels: Sequence[str] = LABELS) -> dict[str, dict[str, object]]:
+    """What a runtime answers to a bundle's golden pictures that has its own road to the pixels."""
+    found = {}
+    for file in sorted(bundle.glob("golden/??.???")):
+        image = Image.open(io.BytesIO(file.read_bytes()))
+        answers = answer(np.asarray(road(image, file.read_bytes()))[np.newaxis])
+        scores = dict(zip(labels, answers["probabilities"][0].tolist(), strict=True))
+        embedding = answers["embedding"][0].tolist()
+        found[file.name] = {"label": max(scores, key=scores.get), "probabilities": scores, "embedding": embedding}
+    return found

@@ -1,0 +1,101 @@
+"""A published model is copied to LiteRT and ONNX, held against the test split, and published beside it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+from fashion_client.local import local
+
+from components.errors import ExportError
+from components.export import job
+from components.export.golden import draw_pictures
+from components.export.settings import Export
+from serving.local_model import LocalModel
+from tests.publish.toy import save_toy
+from tests.serving.serving_model import LABELS, write_model
+from tests.serving.test_signatures import drawn
+
+pytestmark = pytest.mark.slow
+
+FORMATS = ("litert-int8", "onnx")
+
+
+def write_examples(folder: Path, model: Path) -> Path:
+    """Writes a train and a test split of drawn pictures, each with the model's own label."""
+    pictures = [drawn(number) for number in range(24)]
+    names = [answer.label for answer in LocalModel(model).predict(pictures)]
+    for split in ("train", "test"):
+        (folder / f"Split-{split}").mkdir(parents=True)
+        path = str(folder / f"Split-{split}" / "data.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for picture, name in zip(pictures, names, strict=True):
+                example = tf.train.Example()
+                example.features.feature["image_bytes"].bytes_list.value.append(picture)
+                example.features.feature["label"].int64_list.value.append(LABELS.index(name))
+                writer.write(example.SerializeToString())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("export")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return write_model(folder / "serving" / "tiny" / "7")
+
+
+@pytest.fixture(scope="module")
+def copies(folder, model):
+    examples = write_examples(folder / "examples", model)
+    return job.export(model, examples, Export(formats=FORMATS), folder / "exports" / "tiny")
+
+
+def test_each_format_is_published_and_answers_as_the_model_does(copies, model):
+    assert [(each.form, each.already, each.parity.refused) for each in copies] == [
+        (form, False, "") for form in FORMATS
+    ]
+    pictures = list(draw_pictures().values())
+    asked = LocalModel(model)
+    wanted, vectors = asked.predict(pictures), asked.embed(pictures)
+    for copy, (error, cosine) in zip(copies, ((0.15, 0.98), (1e-4, 0.9999)), strict=True):
+        with local(copy.path) as client:
+            assert client.check() == []
+            for own, other in zip(wanted, client.predict(pictures), strict=True):
+                assert dict(other.top)[own.label] == pytest.approx(own.confidence, abs=error)
+            for own, other in zip(vectors, client.embed(pictures), strict=True):
+                assert np.dot(own.vector, other.vector) > cosine
+                assert np.linalg.norm(other.vector) == pytest.approx(1)
+        assert copy.path.parent.name == copy.form
+        assert copy.path.name.isdecimal()
+
+
+def test_what_was_copied_before_is_not_copied_again(copies, folder, model):
+    again = job.export(model, folder / "nowhere", Export(formats=FORMATS), folder / "exports" / "tiny")
+    assert [(each.path, each.parity) for each in again] == [(each.path, each.parity) for each in copies]
+    assert all(each.already for each in again)
+
+
+def test_a_file_that_takes_blue_before_red_is_refused_and_not_published(copies, folder, model, monkeypatch):
+    def convert(model_dir: Path, form: str, file: Path, calibration: Path) -> None:
+        """Takes the right file, and exchanges the colours before its first node."""
+        network = onnx.load(str(copies[1].path / "model.onnx"))
+        for node in network.graph.node:
+            node.input[:] = ["exchanged" if name == "pixels" else name for name in node.input]
+        network.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 1, 0]), "order"))
+        network.graph.node.insert(0, onnx.helper.make_node("Gather", ["pixels", "order"], ["exchanged"], axis=3))
+        onnx.save(network, str(file))
+
+    monkeypatch.setattr(job, "convert", convert)
+    [copy] = job.export(model, folder / "examples", Export(formats=("onnx",)), folder / "other" / "tiny")
+    assert copy.path is None
+    assert "an embedding's cosine to the model's is" in copy.parity.refused
+    assert not (folder / "other").exists()
+
+
+def test_a_model_of_an_earlier_release_is_refused_by_name(folder, tmp_path):
+    with pytest.raises(ExportError, match="it lacks the signature `pixels`"):
+        job.export(save_toy(tmp_path / "model"), folder, Export(formats=("onnx",)), tmp_path / "exports")
