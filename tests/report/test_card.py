@@ -1,5 +1,6 @@
 """The model card has the sections and the figures that it should have, and no markup from the data."""
 
+import dataclasses
 import re
 from itertools import pairwise
 
@@ -18,6 +19,17 @@ def test_the_card_has_the_toolkit_s_sections_and_the_figures_by_slice() -> None:
         assert f"| {percent(of.precision)} | {percent(of.recall)} | {percent(of.f1)} |" in card
     assert card.count(f"{percent(0.94)} | {percent(0.91)} – {percent(0.96)} |") == 3
     assert "Apache-2.0" in card
+
+
+def test_the_card_says_what_is_accepted_or_that_foreign_pictures_were_not_tested() -> None:
+    facts = full_facts()
+    assert facts.outside is not None
+    assert "the model accepts 93.0 % of 1,000 test pictures, 99.7 % of these right" in write_card(facts)
+    alone = facts.outside.assessment.model_copy(update={"kinds": (), "shown": None, "unseen": None})
+    card = write_card(dataclasses.replace(facts, outside=dataclasses.replace(facts.outside, assessment=alone)))
+    assert "foreign pictures were not tested" in card
+    assert "goods outside the classes (no foreign picture was tested)" in card
+    assert "every picture gets one of them" in write_card(dataclasses.replace(facts, outside=None))
 
 
 def test_text_from_the_data_is_no_markup_in_the_card() -> None:

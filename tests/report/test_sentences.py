@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.evaluate.settings import Gate
+from components.evaluate.verdict import Verdict
 from components.networks.profiles import PROFILES
 from components.report.facts import RunFacts
 from components.report.facts.data import Count
@@ -209,6 +211,15 @@ def test_a_run_that_failed_after_it_published_says_so() -> None:
     found = verdict_facts(run, None, ())
     assert found.outcome == "published"
     assert found.sentence == "Published as version 7. Then report failed."
+
+
+def test_a_model_refused_for_its_decisions_alone_says_why() -> None:
+    verdict = Verdict(True, 9, *6 * [None], classes=(), confusion=(), slices=(), failures=(), baseline_accuracy=None,
+                      gate=Gate())  # fmt: skip
+    run = dataclasses.replace(sources(), pushed={"pushed": 0, "version": "7"})
+    found = verdict_facts(run, verdict, (), ("coverage of label sets 90 % is below 95 %",))
+    assert (found.outcome, found.serving) == ("model refused", 7)
+    assert found.sentence == "Refused: coverage of label sets 90 % is below 95 %. Nothing was published."
 
 
 def test_runs_that_were_split_differently_were_tested_on_different_products() -> None:
