@@ -68,7 +68,11 @@ def _columns(answer: Prediction | Embedding) -> dict[str, Any]:
     if isinstance(answer, Embedding):
         return {"embedding": answer.vector}
     classes = [{"label": label, "confidence": round(score, 6)} for label, score in answer.top]
-    return {"label": answer.label, "confidence": round(answer.confidence, 6), "top": classes}
+    outside = None if answer.outside is None else round(answer.outside, 6)
+    return {
+        "label": answer.label, "confidence": round(answer.confidence, 6), "decision": answer.decision,
+        "outside": outside, "label_set": list(answer.label_set), "top": classes,
+    }  # fmt: skip
 
 
 def read_ahead(pool: Executor, read: Callable[[Any], T], chosen: Iterable[Input]) -> Iterator[tuple[Input, T]]:

@@ -13,14 +13,15 @@ Row = Mapping[str, Any]
 Key = tuple[str, ...]
 
 TOP = 5  # classes that a model names
-PREDICTION = ("label", "confidence", "top")
+PREDICTION = ("label", "confidence", "decision", "outside", "label_set", "top")
 EMBEDDING = ("embedding",)
 
 
 class Format:
     """How rows stand in a file.
 
-    JSON lines and Parquet hold `top` as a list of {label, confidence}; in CSV it is `label_2`, `confidence_2`, ….
+    JSON lines and Parquet hold `top` as a list of {label, confidence}; in CSV it is `label_2`, `confidence_2`, …. They
+    hold `label_set` as a list too; in CSV bars divide its labels.
 
     Attributes:
         form: "csv", "jsonl" or "parquet".
@@ -33,7 +34,7 @@ class Format:
         self.form, self._names, self._top = form, tuple(names), top
         if form == "csv" and "top" in answer:
             further = (f"{name}_{place}" for place in range(2, top + 1) for name in ("label", "confidence"))
-            answer = ("label", "confidence", *further)
+            answer = (*(name for name in answer if name != "top"), *further)
         self.columns = (*names, "model", *answer, "reason", "error")
         self.header = _csv_line(self.columns) if form == "csv" else b""
 
@@ -48,6 +49,7 @@ class Format:
         flat = dict(row)
         for place, candidate in enumerate(row.get("top", ()), start=1):
             flat |= {f"{name}_{place}": value for name, value in candidate.items()}
+        flat["label_set"] = " | ".join(row.get("label_set", ()))
         if row["error"]:
             flat["confidence"] = ""
         cells = (flat.get(name) for name in self.columns)
@@ -76,7 +78,8 @@ class Format:
         from pyarrow import parquet
 
         candidate = pa.struct({"label": pa.string(), "confidence": pa.float32()})
-        types = {"row": pa.int64(), "confidence": pa.float32(), "top": pa.list_(candidate)}
+        types = {"row": pa.int64(), "confidence": pa.float32(), "outside": pa.float32(), "top": pa.list_(candidate)}
+        types["label_set"] = pa.list_(pa.string())
         schema = pa.schema([(name, types.get(name, pa.string())) for name in self.columns])
         parquet.write_table(pa.Table.from_pylist([self._nested(row) for row in rows], schema), file)
 

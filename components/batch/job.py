@@ -11,15 +11,17 @@ from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from fashion_client import ClientError
+from fashion_client import ClientError, Thresholds
 
 from components.answers.ask import model_name
 from components.answers.files import alone, explained
 from components.answers.inputs import Inputs
 from components.answers.rows import TOP, Format
+from components.batch.review import review
 from components.batch.shards import PER_SHARD, Batch, Shards, infer
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, FashionError, causes
+from components.spreadsheet import csv_lines
 from serving.disk import replacing
 
 SUMMARY_FILE = "summary.json"
@@ -29,7 +31,7 @@ _JOB_FILE = ".job.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a batch ended: how many rows have each label, and each reason for having none, the most frequent first.
+    """How a batch ended: how many rows have each label, reason for having none, and decision, the most frequent first.
 
     Attributes:
         resumed: rows that an earlier try had answered: all, if the very same answers were there.
@@ -38,6 +40,7 @@ class Outcome:
     rows: int
     labels: dict[str, int]
     reasons: dict[str, int]
+    decisions: dict[str, int]
     resumed: int = 0
 
 
@@ -50,6 +53,8 @@ def run_batch(
     overwrite: bool = False,
     top: int = TOP,
     log: Mapping[str, Any] | None = None,
+    thresholds: Thresholds | None = None,
+    look: Path | None = None,
 ) -> Outcome:
     """Asks a model about every input.
 
@@ -66,6 +71,8 @@ def run_batch(
         overwrite: whether an earlier batch in `out` is replaced.
         top: how many classes are named.
         log: arguments of an `AnswerLog` that gets a sample of the answers.
+        thresholds: decide in place of the model's own.
+        look: file that gets what a person should look at, see `components.batch.review`.
 
     Raises:
         CatalogueError: the inputs cannot be read, there are none, or they changed meanwhile.
@@ -78,22 +85,35 @@ def run_batch(
         "top": top,
         "per_shard": PER_SHARD,
         "code": code_digest("components.batch.job"),
+        **({"thresholds": asdict(thresholds)} if thresholds else {}),
     }
     with explained(out), alone(out):
+        rows = Format(form, inputs.columns, top=top)
         if out.exists() and _is_there(out, job, overwrite):
+            _review(out, rows, inputs, look)
             summary = json.loads((out / SUMMARY_FILE).read_bytes())
-            return Outcome(summary["rows"], summary["labels"], summary["reasons"], summary["rows"])
+            counts = {name: summary[name] for name in ("labels", "reasons", "decisions")}
+            return Outcome(summary["rows"], **counts, resumed=summary["rows"])
         folder = out.absolute().parent / f".{out.name}.unfinished"
         begin(folder, job)
-        rows = Format(form, inputs.columns, top=top)
-        batch = Batch(inputs, sum(1 for _ in inputs), folder, model_dir.absolute(), job["model"], rows, log)
+        batch = Batch(inputs, sum(1 for _ in inputs), folder, model_dir.absolute(), job["model"], rows, thresholds, log)
         resumed = batch.answered
         run_shards(batch, beam_args)
         outcome = _outcome(batch, resumed)
         if outcome.rows != batch.count or inputs.digest() != job["inputs"]:
             raise CatalogueError(f"{inputs}: changed while it was read. Run again when nobody writes to it.")
         _finish(batch, out, job, outcome)
+        _review(out, rows, inputs, look)
     return outcome
+
+
+def _review(out: Path, form: Format, inputs: Inputs, path: Path | None) -> None:
+    """Writes what a person should look at."""
+    if path is None:
+        return
+    answers = (row for file in sorted(out.glob(f"predictions-*.{form.form}")) for row in form.read(file))
+    with explained(path), replacing(path) as file:
+        file.writelines(line.encode() for line in csv_lines(review(answers, inputs.columns)))
 
 
 def _is_there(out: Path, job: dict[str, Any], overwrite: bool) -> bool:
@@ -141,12 +161,15 @@ def run_shards(shards: Shards, beam_args: Sequence[str]) -> None:
 
 
 def _outcome(batch: Batch, resumed: int) -> Outcome:
-    labels, reasons = Counter[str](), Counter[str]()
+    labels, reasons, decisions = Counter[str](), Counter[str](), Counter[str]()
     for file in batch.files:
         for row in batch.format.read(file):
             (reasons if row["reason"] else labels)[row["reason"] or row["label"]] += 1
-    rows = labels.total() + reasons.total()
-    return Outcome(rows, dict(labels.most_common()), dict(reasons.most_common()), resumed)
+            if row["decision"]:
+                decisions[row["decision"]] += 1
+    parts = {"labels": labels, "reasons": reasons, "decisions": decisions}
+    counts = {name: dict(counter.most_common()) for name, counter in parts.items()}
+    return Outcome(labels.total() + reasons.total(), **counts, resumed=resumed)
 
 
 def _finish(batch: Batch, out: Path, job: dict[str, Any], outcome: Outcome) -> None:

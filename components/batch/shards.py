@@ -11,13 +11,14 @@ and each shard is written when it is done, so a job that was killed goes on wher
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
-from fashion_client import Batches, Client
+from fashion_client import Batches, Client, Thresholds
 
 from components.answers.ask import ask
 from components.answers.inputs import Input, Inputs
@@ -89,12 +90,14 @@ class Shards(ABC):
 class Batch(Shards):
     """Answers of a model, as `format` writes them.
 
-    `log` holds the arguments of an `AnswerLog`, in a folder that all workers see; None logs nothing.
+    `thresholds` decide in place of the model's own. `log` holds the arguments of an `AnswerLog`, in a folder that all
+    workers see; None logs nothing.
     """
 
     model_dir: Path
     model: str
     format: Format
+    thresholds: Thresholds | None = None
     log: Mapping[str, Any] | None = None
 
     @property
@@ -110,7 +113,7 @@ class Batch(Shards):
         return client
 
     def answer(self, inputs: Iterable[Input], model: Client) -> Iterator[Row]:
-        yield from ask(self.inputs, inputs, model.predict_each, self.model)
+        yield from ask(self.inputs, inputs, partial(model.predict_each, thresholds=self.thresholds), self.model)
         if model.log is not None:
             model.log.flush()  # a worker is not told when it ends
 

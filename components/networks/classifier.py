@@ -7,7 +7,7 @@ import numpy as np
 
 from components.networks.backbones import build_trunk
 from components.networks.edgenet import with_edgenet
-from components.networks.profiles import LOGITS
+from components.networks.profiles import LOGITS, PROFILES, part_of
 from components.networks.settings import Model
 from components.outside.score import Score
 
@@ -103,15 +103,34 @@ def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.
     return keras.Model(pictures, head(trunk(augmentation(pictures))), name="training")
 
 
+def tapped(trunk: keras.Model, backbone: str) -> keras.Model:
+    """Pictures to features, [n, d], followed by the maxima of a middle layer's channels: float32 [n, d + e].
+
+    What a trunk learns of its classes makes the last layer blind to what none of them has; the middle still sees it.
+
+    Args:
+        trunk: from `pooled_trunk`; it shares its layers.
+        backbone: its name.
+    """
+    parts = PROFILES[backbone].parts
+    middle = [layer for layer in trunk.layers if part_of(layer.name, parts) == parts[(len(parts) + 1) // 2]]
+    if not middle:
+        return trunk
+    maxima = keras.ops.max(middle[-1].output, axis=tuple(range(1, len(middle[-1].output.shape) - 1)))
+    joined = keras.layers.Concatenate(dtype="float32", name="tap")([trunk.output, maxima])
+    return keras.Model(trunk.input, joined, name=trunk.name)
+
+
 def kinds_head(score: Score, head: keras.Model) -> keras.Model:
-    """Features float32 [n, d] to how foreign they are, [n, 1]: the log odds of the kinds that are of no class.
+    """What `tapped` sees, float32 [n, d + e], to how foreign it is, [n, 1]: the log odds of kinds that are of no class.
 
     A label that is not sure counts twice as its logarithm: among kinds that were never shown it tells some more.
     """
     features = keras.Input((len(score.kernel),), name="features")
     kinds = keras.layers.Dense(len(score.bias), dtype="float32", name="kinds")
     odds = LogOdds(score.outer, dtype="float32")(kinds(features))
-    sure = keras.ops.max(head(features)[:, : sizes_of(head)[0]], axis=1, keepdims=True)
+    answers = head(features[:, : head.input_shape[-1]])
+    sure = keras.ops.max(answers[:, : sizes_of(head)[0]], axis=1, keepdims=True)
     outside = keras.Model(features, odds - 2 * keras.ops.log(sure), name="outside")
     kinds.set_weights([score.kernel, score.bias])
     return outside
@@ -140,7 +159,7 @@ def serving_network(
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
 
     Args:
-        trunk: from `pooled_trunk`.
+        trunk: from `pooled_trunk`, or `tapped` where `outside` reads that.
         head: from `softmax_head`.
         outside: from `kinds_head` or `energy_head`.
         flip: whether all are the mean over a picture and its mirror image.
@@ -148,8 +167,9 @@ def serving_network(
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
-    features = trunk(views)
-    answers = [head(features), features, *([outside(features)] if outside else [])]
+    seen = trunk(views)
+    features = seen[:, : head.input_shape[-1]]
+    answers = [head(features), features, *([outside(seen)] if outside else [])]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
     if np.any(doubt):

@@ -36,12 +36,13 @@ class Score:
     outer: NDArray[np.bool_]
 
 
-def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds]) -> Score:
+def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds], width: int | None = None) -> Score:
     """Learns the kinds of pictures.
 
     Args:
         inside: features, float32 [n, d], of pictures of the classes, and what each of them is, bytes [n].
         outside: likewise of pictures of no class, [m, d] and [m]; at least one of each.
+        width: how many of the features come from one layer, the rest from another: both count alike.
     """
     from sklearn.exceptions import ConvergenceWarning  # takes a second to import
     from sklearn.linear_model import LogisticRegression
@@ -50,7 +51,7 @@ def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds]) -> Sc
     names = [*_names(inside[1], 0), *_names(outside[1], 1)]
     known = sorted(set(names))
     labels = np.array([known.index(name) for name in names])
-    mean, basis = _directions(features)
+    mean, basis = _directions(features, width or features.shape[1])
     line = LogisticRegression(C=1 / (_PENALTY * len(labels)), max_iter=_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # stopped on purpose
@@ -70,9 +71,12 @@ def _names(kinds: Kinds, side: int) -> list[tuple[int, bytes]]:
     return [(side, b"" if kind in rare else kind) for kind in kinds]
 
 
-def _directions(features: Floats) -> tuple[Floats, Floats]:
+def _directions(features: Floats, width: int) -> tuple[Floats, Floats]:
     """The mean of features, [d], and what makes the variance of their `_DIRECTIONS` about one, [d, r]."""
-    mean = features.mean(axis=0)
-    variances, vectors = np.linalg.eigh(np.cov(features - mean, rowvar=False, dtype=np.float32).reshape(2 * mean.shape))
+    mean, variance = features.mean(axis=0), features.var(axis=0) + 1e-12
+    scale = 1 / np.sqrt(np.repeat([variance[:width].sum(), variance[width:].sum()], [width, len(mean) - width]))
+    centred = (features - mean) * scale
+    variances, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
     chosen = np.argsort(-variances)[:_DIRECTIONS]
-    return mean, vectors[:, chosen] / np.sqrt(variances[chosen] + _SMALLEST * variances[chosen[0]] + 1e-12)
+    basis = vectors[:, chosen] / np.sqrt(variances[chosen] + _SMALLEST * variances[chosen[0]] + 1e-12)
+    return mean, scale[:, np.newaxis] * basis

@@ -35,7 +35,7 @@ from components.train.features import ACTIVATIONS, BATCH, FEATURES, cached_batch
 from components.train.history import MONITOR, best_epoch, read_history, repair_history
 from components.train.job import Job
 from components.train.optimizer import compile_network
-from components.train.outside import decisions_of, outputs_of, outside_head
+from components.train.outside import decisions_of, outputs_of, with_outside
 from components.train.settings import Finetune, Head
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
@@ -242,7 +242,7 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     folded = fold_batch_norms(plain_trunk)
     # After the last change of the head, on which it may rest.
     doubt = _calibrate(job, folded, plain_head) if job.train.calibrate else 0.0
-    outside = outside_head(job, folded, plain_head) if job.decide else None
+    folded, outside = with_outside(job, folded, plain_head) if job.decide else (folded, None)
     network = serving_network(folded, plain_head, outside, flip=settings.test_time_flip, doubt=doubt)
     if job.decide and is_chief(job.strategy):
         decisions = decisions_of(job, network, job.decide)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.networks.classifier import energy_head, kinds_head
+from components.networks.classifier import energy_head, kinds_head, tapped
 from components.outside.score import fit_score
 from components.outside.settings import Decide
 from components.outside.thresholds import Decisions, fit_decisions
@@ -26,20 +26,24 @@ def outputs_of(network: keras.Model, pictures: Pictures, least: int | None = Non
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
-def outside_head(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model:
-    """Makes what tells foreign pictures by the features of a trained trunk, float32 [n, d] to [n, 1].
+def with_outside(job: Job, trunk: keras.Model, head: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Adds to a trained trunk and its head what tells foreign pictures; both take part in `serving_network`.
 
     It learns from all pictures of no class, and from as many of the classes as there are of those, taken as they occur
     in the catalogue. Where there are none, it is the energy of the softmax head.
+
+    Returns:
+        The trunk, which may see more than before, and the third head.
     """
     if job.outside_train is None:
-        return energy_head(head)
+        return trunk, energy_head(head)
+    trunk = tapped(trunk, job.model.backbone)
     train = job.train_pictures
     natural = replace(train, labels=train.natural, rows=np.arange(len(train.natural)), balanced=False)
     [outside] = outputs_of(trunk, job.outside_train)
     [inside] = outputs_of(trunk, natural, max(len(outside), _LEAST))
-    score = fit_score((inside, natural.kinds[: len(inside)]), (outside, job.outside_train.kinds))
-    return kinds_head(score, head)
+    score = fit_score((inside, natural.kinds[: len(inside)]), (outside, job.outside_train.kinds), head.input_shape[-1])
+    return trunk, kinds_head(score, head)
 
 
 def decisions_of(job: Job, network: keras.Model, asked: Decide) -> Decisions:

@@ -10,7 +10,7 @@ import click
 
 from pipeline.commands import PATH, Command
 from pipeline.commands.answer_log import logs_answers
-from pipeline.commands.predict import INPUTS, MODEL, TOP_CLASSES
+from pipeline.commands.predict import DECIDE, INPUTS, MODEL, TOP_CLASSES, read_thresholds
 
 EXIT_CODES = """
 \b
@@ -31,22 +31,24 @@ BEAM = click.option(
 @click.option("--out", type=PATH, required=True, help="Folder to make.")
 @TOP_CLASSES
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
+@DECIDE
+@click.option("--review", type=PATH, metavar="FILE", help="Write what a person should look at here, as CSV.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @BEAM
 @logs_answers
 def batch(
     images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str,
-    log_answers: dict[str, Any] | None, **model: Any,
+    decide: str | None, review: Path | None, log_answers: dict[str, Any] | None, **model: Any,
 ) -> None:  # fmt: skip
     """Ask a model about every product of a catalogue, or about pictures.
 
     No server is needed. --out gets files of about a thousand lines, with the columns of `fashion predict`: one for each
     row of the table in its order, named by row and id; for a row that cannot be answered the reason. summary.json holds
     the counts. The folder appears when it is complete. A command that was stopped goes on where it was when it is given
-    again.
+    again. --review lists what the model did not accept, first what a look is worth most at.
 
     \b
-      fashion batch --data shop/ --out labels
+      fashion batch --data shop/ --out labels --review review.csv
       fashion batch --data shop.zip --model runs/serving/six_class/1795237860 --out labels
       fashion batch --data /mnt/shop --model /mnt/models/six_class --out /mnt/labels \\
         --beam '{runner: flink, options: {flink_master: "flink:8081", parallelism: 16}}'
@@ -61,7 +63,7 @@ def batch(
     from pipeline.paths import short
     from pipeline.view import RunView, quiet
 
-    beam_args = read_beam(beam)
+    beam_args, thresholds = read_beam(beam), read_thresholds(decide)
     question = open_question(images, data, **model)
     inputs, folder = question.inputs, question.choice.model or SERVING
     out = Path(os.path.abspath(out))  # which `.` and `..` have a name in
@@ -80,15 +82,17 @@ def batch(
             began = time.monotonic()
             view.started("batch")
             with listen(view.progress):
-                done = run_batch(inputs, folder, out, form, beam_args, overwrite, top, log_answers)
+                done = run_batch(inputs, folder, out, form, beam_args, overwrite, top, log_answers, thresholds, review)
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)
             view.finished("batch", ", ".join(parts), time.monotonic() - began)
-        for title, counted in (("label", done.labels), ("no label", done.reasons)):
+        for title, counted in (("label", done.labels), ("no label", done.reasons), ("decision", done.decisions)):
             for name, number in counted.items():
                 console.print(Text(f"  {title:<10}{number:>10,}  {name}"))
         console.print(Text(f"\nanswers     {short(out.absolute())}"))
+        if review:
+            console.print(Text(f"to look at  {short(review.absolute())}"))
     if not labelled:
         raise CatalogueError(f"{inputs}: none of its {done.rows:,} rows could be labelled; {out} says why of each.")
 

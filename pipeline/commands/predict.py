@@ -1,6 +1,8 @@
 """`fashion predict` and `fashion embed`: what pictures show, and where they lie among others."""
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,9 @@ import click
 from pipeline.commands import PATH, Command, shared_options
 
 if TYPE_CHECKING:
-    from pipeline.asking import Question
+    from fashion_client import Thresholds
+
+    from pipeline.asking import Method, Question
 
 TOP = 5  # classes that a model names
 
@@ -52,6 +56,12 @@ TOP_CLASSES = click.option(
     "--top", type=click.IntRange(1, TOP), default=TOP, show_default=True, help="Classes to name."
 )
 
+DECIDE = click.option(
+    "--decide",
+    metavar="LIMITS",
+    help="Decide by own thresholds, e.g. outside=1.5,clear=0,confidence=0.9; what is left out decides nothing.",
+)
+
 _asks = shared_options(
     INPUTS,
     click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500."),
@@ -68,17 +78,21 @@ _asks = shared_options(
 @click.command(cls=Command, epilog=EXIT_CODES)
 @_asks
 @TOP_CLASSES
+@DECIDE
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="Of the rows. [default: as --out ends]")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl.")
 def predict(
-    images: tuple[str, ...], data: Path | None, out: Path | None, top: int, form: str | None, as_json: bool,
-    **model: Any,
+    images: tuple[str, ...], data: Path | None, out: Path | None, top: int, decide: str | None, form: str | None,
+    as_json: bool, **model: Any,
 ) -> None:  # fmt: skip
     """Say what pictures show. They are JPEG and PNG files, or folders and zips of them.
 
     One picture is answered with a table, several as CSV or JSON lines, one row each. A picture that cannot be
     answered has its error there, and stops no other. Given again, a command goes on where it was, and asks again about
     pictures that had an error. One version answers all, whatever is published meanwhile; its name stands in each row.
+
+    A decision says whether to accept a label, to have a person look (unsure), or that the picture is of none of the
+    classes (outside).
 
     \b
       fashion predict shoe.jpg
@@ -92,11 +106,14 @@ def predict(
     from components.answers.rows import PREDICTION
     from pipeline.asking import answer_all, open_question, open_writer
 
+    method = partial(Client.predict_each, thresholds=read_thresholds(decide))
     question = open_question(images, data, **model)
+    if decide:  # in the name, so that answers by other thresholds do not get into the same file
+        question = replace(question, model=f"{question.model} decide {decide}")
     if data is None and out is None and form is None and [each.name for each in question.inputs] == [images]:
-        sys.exit(0 if _show(question, top) else 1)
+        sys.exit(0 if _show(question, method, top) else 1)
     writer = open_writer(question, out, form or "csv", PREDICTION, top)
-    sys.exit(0 if answer_all(question, Client.predict_each, writer) else 1)
+    sys.exit(0 if answer_all(question, method, writer) else 1)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -137,7 +154,22 @@ def _format(out: Path | None, form: str | None, known: tuple[str, ...]) -> str |
     return out.suffix.lower().lstrip(".")
 
 
-def _show(question: "Question", top: int) -> bool:
+def read_thresholds(text: str | None) -> "Thresholds | None":
+    """Reads `--decide`."""
+    from fashion_client import Thresholds
+
+    if text is None:
+        return None
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return Thresholds(**{name.strip(): float(number) for name, number in pairs})
+    except (ValueError, TypeError):
+        raise click.UsageError(
+            f"--decide {text}: give limits like outside=1.5,clear=0,confidence=0.9, all or some of these three."
+        ) from None
+
+
+def _show(question: "Question", method: "Method", top: int) -> bool:
     """Shows the answer about one picture as a table; returns whether there is one."""
     from rich.console import Console
     from rich.table import Table
@@ -148,7 +180,7 @@ def _show(question: "Question", top: int) -> bool:
 
     inputs = question.inputs
     with asking(question.choice) as client:
-        [row] = ask(inputs, inputs, client.predict_each, question.model)
+        [row] = ask(inputs, inputs, partial(method, client), question.model)
     if row["error"] is not None:
         click.echo(f"fashion: {describe(inputs, row)}", err=True)
         return False
@@ -157,6 +189,8 @@ def _show(question: "Question", top: int) -> bool:
         share = each["confidence"]
         table.add_row(Text(each["label"]), Text(f"{100 * share:.1f} %", justify="right"), Text("━" * round(share * 30)))
     head = Text.assemble(f"{row['picture']}: ", (row["label"], "bold"), f", {100 * row['confidence']:.1f} %")
+    if row["decision"]:
+        head.append(f" · {row['decision']}", style="green" if row["decision"] == "accept" else "yellow")
     console = Console(highlight=False, markup=False)
     console.print(head, soft_wrap=True)
     console.print(table)

@@ -74,6 +74,9 @@ def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:
         "top_labels": [[label, "other"] for label in labels],
         "top_scores": [[0.75 * fine, 0.25 * fine] for fine in good],
         "probabilities": [[0.75, 0.25] for _ in good],
+        "outside": [-2.5 * fine for fine in good],
+        "decision": ["accept" * fine for fine in good],
+        "label_set": [f"{label}\nother" * fine for label, fine in zip(labels, good)],  # noqa: B905
         "error": error,
     }
 
@@ -81,6 +84,9 @@ def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:
 def _broken(outputs: dict[str, Any], fault: str) -> dict[str, Any]:
     if fault == "missing output":
         del outputs["top_labels"]
+    elif fault == "older model":
+        for name in ("outside", "decision", "label_set"):
+            outputs.pop(name, None)
     elif fault == "too few rows":
         outputs["label"] = outputs["label"][:-1]
     elif fault == "wrong type":

@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from fashion_client import Thresholds
 
 from components.answers.ask import REFUSED
 from components.answers.inputs import Products
@@ -52,7 +54,7 @@ REASONS = {
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("models") / "six_class" / "7", seed=3)
+    return write_model(tmp_path_factory.mktemp("models") / "six_class" / "7", seed=3, decides=True)
 
 
 def run(data: Path, model: Path, out: Path, form: str = "jsonl", **more):
@@ -81,7 +83,9 @@ def _typed(row):
     typed = {name: row[name] or None for name in ("reason", "error")} | {"row": int(row["row"])}
     names = [("label", "confidence"), *((f"label_{place}", f"confidence_{place}") for place in range(2, 6))]
     top = [{"label": row[label], "confidence": float(row[score])} for label, score in names if row[label]]
-    known = {name: row[name] for name in ("id", "model", "label")}
+    known = {name: row[name] for name in ("id", "model", "label", "decision")}
+    known |= {"outside": float(row["outside"]) if row["outside"] else None}
+    known |= {"label_set": row["label_set"].split(" | ") if row["label_set"] else []}
     return typed | known | {"confidence": float(row["confidence"] or 0), "top": top}
 
 
@@ -123,6 +127,26 @@ def test_counts_are_those_of_the_lines(faulty):
     for name, number in (*outcome.labels.items(), *outcome.reasons.items()):
         assert number == sum(name in (answer["label"], answer["reason"]) for answer in answers)
     assert (summary["labels"], summary["reasons"]) == (outcome.labels, outcome.reasons)
+    assert outcome.decisions == Counter(answer["decision"] for answer in answers if answer["decision"])
+    assert sum(outcome.decisions.values()) == sum(outcome.labels.values())
+
+
+def test_review_lists_what_was_not_accepted_the_most_valuable_first(faulty, model):
+    _, answers, _, folder = faulty
+    strict = Thresholds(outside=135.0, clear=120.0, confidence=0.5)
+    for form in ("jsonl", "csv"):
+        look = folder / f"look-{form}.csv"
+        run(folder / "shop", model, folder / f"strict-{form}", form, thresholds=strict, look=look)
+        run(folder / "shop", model, folder / f"strict-{form}", form, thresholds=strict, look=folder / "again.csv")
+        assert (folder / "again.csv").read_bytes() == look.read_bytes()
+        with open(look, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        kept = [each for each in answers if each["label"]]
+        decided = {each["id"]: strict.decide(each["outside"], each["confidence"]) for each in kept}
+        assert {row["id"]: row["decision"] for row in rows} == {
+            identity: decision for identity, decision in decided.items() if decision != "accept"
+        }
+        assert {row["decision"] for row in rows} == {"unsure", "outside"}
 
 
 def test_answers_are_those_of_the_model_in_process(faulty, model):
@@ -151,6 +175,7 @@ def test_all_formats_say_the_same(faulty, model, form):
     for left, right in zip(lines(folder / form, form), answers, strict=True):
         assert left == right | {
             "confidence": pytest.approx(right["confidence"], abs=1e-6),
+            "outside": right["outside"] and pytest.approx(right["outside"], rel=1e-6),
             "top": [each | {"confidence": pytest.approx(each["confidence"], abs=1e-6)} for each in right["top"]],
         }
 

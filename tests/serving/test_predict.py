@@ -23,7 +23,7 @@ def test_one_picture_is_answered_with_a_table(server):
     shown = asked("predict", "shop/000.jpg", *server)
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
-    assert lines[0] == "shop/000.jpg: class0, 75.0 %"
+    assert lines[0] == "shop/000.jpg: class0, 75.0 % · accept"
     assert lines[1].split() == ["class0", "75.0", "%", "━" * 22]
     assert [line.split()[0] for line in lines[1:]] == ["class0", "other"]
 
@@ -37,6 +37,9 @@ def test_json_gives_one_object_a_line(server):
             "model": "tiny/3",
             "label": "class0",
             "confidence": 0.75,
+            "decision": "accept",
+            "outside": -2.5,
+            "label_set": ["class0", "other"],
             "top": [{"label": "class0", "confidence": 0.75}],
             "reason": None,
             "error": None,
@@ -46,11 +49,39 @@ def test_json_gives_one_object_a_line(server):
             "model": "tiny/3",
             "label": "",
             "confidence": 0.0,
+            "decision": "",
+            "outside": None,
+            "label_set": [],
             "top": [],
             "reason": "refused by the model",
             "error": "this is not a picture",
         },
     ]
+
+
+@pytest.mark.parametrize(("limits", "decision"), [
+    ("confidence=0.8", "unsure"), ("clear=-3", "unsure"), ("outside=-3", "outside"),
+    ("outside=0, confidence=0.7", "accept"),
+])  # fmt: skip
+def test_own_thresholds_take_the_place_of_the_models(server, limits, decision):
+    [line] = asked("predict", *shop(1), *server, "--json", "--decide", limits).stdout.splitlines()
+    row = json.loads(line)
+    assert (row["decision"], row["label"], row["outside"]) == (decision, "class0", -2.5)
+    assert row["model"] == f"tiny/3 decide {limits}"
+
+
+@pytest.mark.parametrize("limits", ["0.9", "sure=1", "outside=high", "outside=1,outside", ""])
+def test_limits_that_are_none_are_refused(server, limits):
+    shown = asked("predict", *shop(1), *server, "--decide", limits)
+    assert shown.exit_code == 2
+    assert "give limits like outside=1.5,clear=0,confidence=0.9" in " ".join(shown.stderr.split())
+
+
+def test_a_model_of_an_earlier_release_answers_without_decisions(server, behaviour):
+    behaviour.faults = ["", "older model"]  # after the question which version answers
+    [line] = asked("predict", *shop(1), *server, "--json").stdout.splitlines()
+    row = json.loads(line)
+    assert (row["label"], row["decision"], row["outside"], row["label_set"]) == ("class0", "", None, [])
 
 
 def test_several_pictures_are_rows_on_the_screen_and_all_else_is_on_stderr(server):
@@ -59,10 +90,10 @@ def test_several_pictures_are_rows_on_the_screen_and_all_else_is_on_stderr(serve
     shown = asked("predict", "shop", *server, "--top", "2")
     assert shown.exit_code == 1
     assert shown.stdout.splitlines() == [
-        "picture,model,label,confidence,label_2,confidence_2,reason,error",
-        f"{names[0]},tiny/3,class0,0.750000,other,0.250000,,",
-        f"{names[1]},tiny/3,,,,,refused by the model,this is not a picture",
-        f"{names[2]},tiny/3,class2,0.750000,other,0.250000,,",
+        "picture,model,label,confidence,decision,outside,label_set,label_2,confidence_2,reason,error",
+        f"{names[0]},tiny/3,class0,0.750000,accept,-2.500000,class0 | other,other,0.250000,,",
+        f"{names[1]},tiny/3,,,,,,,,refused by the model,this is not a picture",
+        f"{names[2]},tiny/3,class2,0.750000,accept,-2.500000,class2 | other,other,0.250000,,",
     ]
     said = shown.stderr.splitlines()
     assert said[0].startswith("3 pictures in ")

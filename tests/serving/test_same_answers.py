@@ -30,7 +30,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = draw(size=(600, 800), seed=number)
         (folder / "shop" / "images" / f"{1000 + number}.{form.lower()}").write_bytes(encode(picture, form))
     assert len(NAMES) == len(LABELS)
-    write_model(folder / "models" / "tiny" / "7", labels=NAMES)
+    write_model(folder / "models" / "tiny" / "7", labels=NAMES, decides=True)
     return folder
 
 
@@ -39,10 +39,16 @@ def command(*arguments: object) -> None:
     assert done.exit_code == 0, done.output
 
 
-def read(file: Path) -> dict[str, tuple[str, float]]:
-    """Product to label and confidence."""
+def read(file: Path) -> dict[str, tuple[str, str, str]]:
+    """Product to label, decision and label set."""
     with file.open(encoding="utf-8", newline="") as lines:
-        return {row["id"]: (row["label"], round(float(row["confidence"]), 5)) for row in csv.DictReader(lines)}
+        return {row["id"]: (row["label"], row["decision"], row["label_set"]) for row in csv.DictReader(lines)}
+
+
+def numbers(file: Path) -> dict[str, tuple[float, float]]:
+    """Product to confidence, and how foreign it is, which here is its brightness."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {row["id"]: (float(row["confidence"]), float(row["outside"]) / 255) for row in csv.DictReader(lines)}
 
 
 def test_batch_predict_and_rest_answer_alike_for_every_format(shop: Path) -> None:
@@ -51,10 +57,12 @@ def test_batch_predict_and_rest_answer_alike_for_every_format(shop: Path) -> Non
     command("batch", "--data", data, "--model", model, "--out", shop / "batch")
     predicted = read(shop / "predicted.csv")
     assert len(predicted) == 2 * len(FORMS)
-    assert {label for label, _ in predicted.values()} <= set(NAMES)
-    assert len(set(predicted.values())) > len(FORMS), "the model tells the pictures apart"
+    assert {label for label, *_ in predicted.values()} <= set(NAMES)
+    scores = numbers(shop / "predicted.csv")
+    assert len(set(scores.values())) > len(FORMS), "the model tells the pictures apart"
     [file] = (shop / "batch").glob("*.csv")
     assert read(file) == predicted
+    assert numbers(file) == scores
 
     server = ServerProcess("--model-path", shop / "models" / "tiny", "--model-name", "tiny")
     paths = sorted((data / "images").iterdir())
@@ -62,10 +70,12 @@ def test_batch_predict_and_rest_answer_alike_for_every_format(shop: Path) -> Non
         for address in (server.rest, f"grpc://{server.grpc}"):
             with fashion_client.connect(address, "tiny") as client:
                 answers = client.predict(paths)
-            asked = {
-                path.stem: (each.label, round(each.confidence, 5)) for path, each in zip(paths, answers, strict=True)
+            asked = {path.stem: each for path, each in zip(paths, answers, strict=True)}
+            assert predicted == {
+                name: (each.label, each.decision, " | ".join(each.label_set)) for name, each in asked.items()
             }
-            assert asked == predicted
+            for name, pair in scores.items():
+                assert (asked[name].confidence, asked[name].outside / 255) == pytest.approx(pair, abs=1e-5)
     finally:
         server.end()
 
