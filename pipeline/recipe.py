@@ -74,6 +74,13 @@ class Recipe(Settings):
             check_space(self.model_copy(update={"tune": None}), self.tune)
         return self
 
+    @model_validator(mode="after")
+    def _has_outsiders_to_judge_by(self) -> "Recipe":
+        for key in ("outsiders", "unseen_outsiders"):
+            if self.outside is None and getattr(self.gate, key) is not None:
+                raise ValueError(f"gate.{key}: this recipe reads no product that is of no class; give outside as well")
+        return self
+
     def with_image(self, image: str) -> "Recipe":
         """The same, with the project's image for Beam workers that are containers of one."""
         return self.model_copy(update={"beam": self.beam.with_image(image)})

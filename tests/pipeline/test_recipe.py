@@ -47,6 +47,7 @@ def test_a_recipe_cannot_be_changed_once_read() -> None:
         ("model.backbone=resnet", "model.backbone: 'resnet' should be"),
         ("picture.size=400", "stored_side 300 is below size 400"),
         ("balance.oversample=1900", "oversample 1900 is above cap 1000"),
+        ("outside.kinds=usage", "six_class.yaml: outside.kinds: unknown key; did you mean 'kind'?"),
         ("labels=null", "six_class.yaml: labels: "),
         ("name=../up", "six_class.yaml: name: '../up' "),
         ("train.head.epochs", "--set train.head.epochs: give it as key=value"),
@@ -138,6 +139,13 @@ def test_a_wrong_layout_is_refused_by_name(tmp_path, layout: str, said: str) -> 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
     with pytest.raises(RecipeError, match=r"did you mean 'six_class'\? known: article_type, .*, six_class"):
         load_recipe("six_clas")
+
+
+def test_the_word_none_leaves_foreign_pictures_out_and_no_gate_may_ask_for_them() -> None:
+    assert load_recipe("six_class", ["outside=none"]) == load_recipe("six_class", ["outside=null"])
+    with pytest.raises(RecipeError, match=r"gate.unseen_outsiders: this recipe reads no product that is of no class"):
+        load_recipe("six_class", ["outside=none", "gate.unseen_outsiders=0.05"])
+    assert load_recipe("six_class", ["gate.unseen_outsiders=0.05"]).gate.unseen_outsiders == 0.05
 
 
 @pytest.mark.parametrize("setting", ["train.finetune.unfreeze_from=stem", "model.front=edgenet"])
