@@ -97,10 +97,10 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
 
 def _trainer_config(experiment: Experiment) -> TrainerConfig:
     recipe = experiment.recipe
-    weights = {str(name): tag.weight for name, tag in recipe.labels.columns.items()}
-    columns = tuple(
-        Column(name=tag.name, classes=tag.classes, weight=weights[str(tag.column)]) for tag in experiment.tags
-    )
+    settings = {
+        str(name): tag.model_dump(include={"weight", "accepted"}) for name, tag in recipe.labels.columns.items()
+    }
+    columns = tuple(Column(name=tag.name, classes=tag.classes, **settings[tag.name]) for tag in experiment.tags)
     return TrainerConfig(
         picture=recipe.picture,
         model=recipe.model,

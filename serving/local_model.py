@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class LocalModel(Client):
     def close(self) -> None:
         self._model = None
 
-    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+    def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         function = self._model.signatures.get(signature)
         if function is None or list(function.structured_input_signature[1]) != [INPUT]:
             raise ProtocolError(self.where, f"the model has no signature '{signature}' that takes {INPUT} alone")
@@ -64,7 +64,7 @@ class LocalModel(Client):
             outputs = function(**{INPUT: tf.constant(list(pictures), tf.string)})
         except (ValueError, tf.errors.OpError) as error:
             raise ModelError(self.where, f"'{signature}' failed: {_first_line(error)}") from error
-        return {name: _rows(value) for name, value in outputs.items() if name in wanted}
+        return {name: _rows(value) for name, value in outputs.items() if wants(name)}
 
 
 def _rows(tensor: tf.Tensor) -> list[Any]:

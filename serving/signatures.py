@@ -43,6 +43,7 @@ class Rules(Protocol):
     Attributes:
         thresholds: where decisions change.
         sets: the least probability, of each class, with which it is in a label set.
+        tags: of each further column, how sure an answer has to be to be accepted.
     """
 
     @property
@@ -50,6 +51,9 @@ class Rules(Protocol):
 
     @property
     def sets(self) -> Sequence[float]: ...
+
+    @property
+    def tags(self) -> Mapping[str, float]: ...
 
 
 class Classifier(tf.Module):
@@ -122,6 +126,7 @@ class Classifier(tf.Module):
         scores, indices = tf.math.top_k(inferred["probabilities"], k=min(TOP, self._width))
         fine = tf.equal(inferred["error"], "")
         names = tf.where(fine[:, tf.newaxis], tf.gather(self._labels, indices), "")
+        tagged = self._tagged(inferred)
         return {
             "label": names[:, 0],
             "confidence": scores[:, 0],
@@ -129,21 +134,26 @@ class Classifier(tf.Module):
             "top_labels": names,
             "top_scores": scores,
             "error": inferred["error"],
-            **self._tagged(inferred),
-            **(self._decided(self._rules, inferred, scores[:, 0]) if self._rules else {}),
+            **tagged,
+            **(self._decided(self._rules, inferred, scores[:, 0], tagged) if self._rules else {}),
         }
 
-    def _decided(self, rules: Rules, inferred: Tensors, confidence: tf.Tensor) -> Tensors:
+    def _decided(self, rules: Rules, inferred: Tensors, confidence: tf.Tensor, tagged: Tensors) -> Tensors:
         """As `Thresholds.decide` does, of many answers; and the labels that cannot be ruled out, each in a line."""
         thresholds, outside = rules.thresholds, inferred["outside"][:, 0]
         limit = math.inf if thresholds.outside is None else thresholds.outside
         clear = limit if thresholds.clear is None else thresholds.clear
-        unsure = (outside > clear) | (confidence < thresholds.confidence)
+
+        def decide(confidence: tf.Tensor, least: float) -> tf.Tensor:
+            unsure = (outside > clear) | (confidence < least)
+            return tf.where(outside > limit, OUTSIDE, tf.where(unsure, UNSURE, ACCEPT))
+
         scores, order = tf.math.top_k(inferred["probabilities"], k=self._width)
         further = (scores >= tf.gather(tf.constant(rules.sets), order))[:, 1:]
         names = tf.gather(self._labels, order)
         answers = {
-            "decision": tf.where(outside > limit, OUTSIDE, tf.where(unsure, UNSURE, ACCEPT)),
+            "decision": decide(confidence, thresholds.confidence),
+            **{f"{name}_decision": decide(tagged[f"{name}_confidence"], least) for name, least in rules.tags.items()},
             "label_set": names[:, 0] + tf.strings.reduce_join(tf.where(further, "\n" + names[:, 1:], ""), axis=1),
         }
         fine = tf.equal(inferred["error"], "")

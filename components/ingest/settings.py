@@ -113,6 +113,7 @@ class Tag(Values):
     weight: Annotated[float, Field(gt=0, le=10, description="of its loss, where the main column's is 1")] = 1.0
     accuracy: Share = Field(default=0.0, description="on the test split, at least")
     macro_f1: Share = Field(default=0.0, description="mean over the classes that occur in the test split, at least")
+    accepted: Share = Field(default=0.95, description="accuracy wanted among accepted answers; fitted on eval")
 
 
 class Labels(Values):

@@ -36,6 +36,7 @@ class Decisions(Settings):
         accepted: share of the examples.
         accuracy: among those that are accepted; None where there are none.
         outsiders_accepted: share of the pictures of no class; None where there are none.
+        tags: `confidence` of each further column.
     """
 
     outside: float | None
@@ -49,6 +50,7 @@ class Decisions(Settings):
     accepted: float
     accuracy: float | None
     outsiders_accepted: float | None
+    tags: dict[str, float] = Field(default={})
 
     @property
     def thresholds(self) -> Thresholds:
@@ -90,7 +92,7 @@ def fit_decisions(
         beyond = np.append(np.sort(foreign[0]), np.float32(math.inf))[kept]
         clear = min(outside, float(np.nextafter(beyond, np.float32(-math.inf), dtype=np.float32)))
     near = scores <= clear
-    sure = _sure_enough(confidence[near], right[near], asked.accuracy)
+    sure = sure_enough(confidence[near], right[near], asked.accuracy)
     accepted = near & (confidence >= sure)
     sets, classwise = set_thresholds(probabilities, labels, asked.coverage)
     return Decisions(
@@ -150,8 +152,8 @@ def label_sets(probabilities: Floats, sets: Floats) -> NDArray[np.bool_]:
     return (probabilities >= sets) | (probabilities == probabilities.max(axis=1, keepdims=True))
 
 
-def _sure_enough(confidence: Floats, right: NDArray[np.bool_], accuracy: float) -> float:
-    """The lowest confidence from which on answers are right as often as wanted; `NEVER` where none is."""
+def sure_enough(confidence: Floats, right: NDArray[np.bool_], accuracy: float) -> float:
+    """Returns the lowest confidence from which on answers are right as often as wanted; `NEVER` where none is."""
     order = np.argsort(-confidence, kind="stable")
     confidence, share = confidence[order], np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     last = np.append(np.diff(confidence) != 0, len(order) > 0)[: len(order)]  # equal ones are accepted together

@@ -9,7 +9,7 @@ import tensorflow as tf
 from components.networks.classifier import energy_head, kinds_head, tapped
 from components.outside.score import fit_score
 from components.outside.settings import Decide
-from components.outside.thresholds import Decisions, fit_decisions
+from components.outside.thresholds import Decisions, fit_decisions, sure_enough
 from components.train.data import Pictures
 from components.train.job import Job
 
@@ -53,4 +53,10 @@ def decisions_of(job: Job, network: keras.Model, asked: Decide) -> Decisions:
     if job.outside_eval is not None:
         confidences, _, outside = outputs_of(network, job.outside_eval)
         foreign = outside[:, 0], confidences[:, : job.classes].max(axis=1)
-    return fit_decisions(probabilities[:, : job.classes], job.eval_pictures.labels, scores[:, 0], foreign, asked)
+    main, *further = np.split(probabilities, np.cumsum(job.sizes)[:-1], axis=1)
+    decisions = fit_decisions(main, job.eval_pictures.labels, scores[:, 0], foreign, asked)
+    tags = {}
+    for column, answers, labels in zip(job.columns, further, job.eval_pictures.tags.T, strict=True):
+        answers, labels = answers[labels >= 0], labels[labels >= 0]
+        tags[column.name] = sure_enough(answers.max(axis=1), answers.argmax(axis=1) == labels, column.accepted)
+    return decisions.model_copy(update={"tags": tags})

@@ -68,11 +68,15 @@ class Finetune(Phase):
 
 
 class Column(Settings):
-    """A further column that the network answers, its classes in the order of their labels."""
+    """A further column that the network answers, its classes in the order of their labels.
+
+    `weight` is that of its loss, `accepted` the accuracy wanted among accepted answers.
+    """
 
     name: str
     classes: tuple[str, ...]
-    weight: float
+    weight: float = 1.0
+    accepted: float = 0.95
 
 
 class Train(Settings):

@@ -4,9 +4,19 @@ import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from fashion_client.errors import ProtocolError
+
+
+@dataclass(frozen=True)
+class Tag:
+    """What a picture shows in a further column: the most probable class, its probability 0..1, and a decision."""
+
+    label: str
+    confidence: float
+    decision: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class Prediction:
             that does not decide, as those of earlier releases.
         outside: how foreign the picture is, higher for more; None of such a model.
         label_set: the classes that the model cannot rule out, the most probable first; empty of such a model.
+        tags: answers in further columns by their names, e.g. `tags["baseColour"].label`; empty of a model without.
     """
 
     source: str
@@ -33,6 +44,7 @@ class Prediction:
     decision: str = ""
     outside: float | None = None
     label_set: tuple[str, ...] = ()
+    tags: Mapping[str, Tag] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ class Question(Generic[Answer]):
         further: those that not every model has.
         answer: makes the answer to one picture from its source and its row of each output.
         failed: makes it from the source and an error.
+        tagged: whether a model may answer further columns.
     """
 
     signature: str
@@ -110,6 +123,12 @@ class Question(Generic[Answer]):
     answer: Callable[..., Answer]
     failed: Callable[[str, str], Answer]
     further: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
+    tagged: bool = False
+
+    def wants(self, output: str) -> bool:
+        """Whether an output of the signature is of use."""
+        known = (*self.outputs, *self.further, "error")
+        return output in known or (self.tagged and output.endswith(tuple(_TAG)))
 
     def answers(self, where: str, sources: Sequence[str], outputs: Mapping[str, Any]) -> list[Answer]:
         """Turns a model's raw outputs into one answer for each picture asked about.
@@ -125,10 +144,20 @@ class Question(Generic[Answer]):
         wanted = {**self.outputs, **(self.further if self.further.keys() <= outputs.keys() else {})}
         columns = [self._column(where, name, outputs, len(sources), fits) for name, fits in wanted.items()]
         errors = self._column(where, "error", outputs, len(sources), _is_text)
+        tags = self._tags(where, outputs, len(sources)) if self.tagged else [{}] * len(sources)
         return [
-            self.failed(source, error) if error else self.answer(source, *row)
-            for source, error, *row in zip(sources, errors, *columns, strict=True)
+            self.failed(source, error) if error else self.answer(source, *row, **further)
+            for source, error, further, *row in zip(sources, errors, tags, *columns, strict=True)
         ]
+
+    def _tags(self, where: str, outputs: Mapping[str, Any], count: int) -> list[dict[str, dict[str, Tag]]]:
+        rows: list[dict[str, Tag]] = [{} for _ in range(count)]
+        for column in (name.removesuffix("_label") for name in outputs if name.endswith("_label")):
+            parts = {end: fits for end, fits in _TAG.items() if end != "_decision" or column + end in outputs}
+            answers = [self._column(where, column + end, outputs, count, fits) for end, fits in parts.items()]
+            for row, answer in zip(rows, zip(*answers, strict=True), strict=True):
+                row[column] = Tag(*answer)
+        return [{"tags": row} for row in rows]
 
     def _column(
         self,
@@ -164,18 +193,21 @@ def _are_numbers(value: Any) -> bool:
     return isinstance(value, array) or (isinstance(value, list) and all(map(_is_number, value)))
 
 
+_TAG = {"_label": _is_text, "_confidence": _is_number, "_decision": _is_text}  # what outputs of a tag end with
+
 _NO_NUMBER = "the model's answer is not a number"
 
 
 def _prediction(
     source: str, label: str, confidence: float, labels: Sequence[str], scores: Sequence[float],
     outside: float | None = None, decision: str = "", label_set: str = "",
+    tags: Mapping[str, Tag] = MappingProxyType({}),
 ) -> Prediction:  # fmt: skip
-    if not all(map(math.isfinite, (confidence, outside or 0.0))):
+    if not all(map(math.isfinite, (confidence, outside or 0.0, *(tag.confidence for tag in tags.values())))):
         return Prediction(source, error=_NO_NUMBER)
     top = tuple(zip(labels, map(float, scores), strict=False))
     members = tuple(label_set.split("\n")) if label_set else ()
-    return Prediction(source, label, float(confidence), top, None, decision, outside, members)
+    return Prediction(source, label, float(confidence), top, None, decision, outside, members, tags)
 
 
 def _embedding(source: str, vector: Sequence[float]) -> Embedding:
@@ -190,5 +222,6 @@ PREDICT = Question(
     _prediction,
     lambda source, error: Prediction(source, error=error),
     {"outside": _is_number, "decision": _is_text, "label_set": _is_text},
+    tagged=True,
 )
 EMBED = Question("embed", {"embedding": _are_numbers}, _embedding, lambda source, error: Embedding(source, error=error))

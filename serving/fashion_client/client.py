@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -117,8 +117,8 @@ class Client(ABC):
         """Gives connections and threads back."""
 
     @abstractmethod
-    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
-        """Runs a signature; name to rows, each a str, a float or a sequence of either, of the outputs that it has."""
+    def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+        """Runs a signature; name to rows, each a str, a float or a sequence of either, of its outputs of use."""
 
     def _each(self, question: Question[Answer], pictures: Iterable[Picture]) -> Iterator[Answer]:
         under_way: deque[Future[list[Answer]]] = deque()
@@ -165,11 +165,7 @@ class Client(ABC):
 
     def _ask_server(self, question: Question[Answer], batch: Sequence[Encoded]) -> list[Answer]:
         try:
-            outputs = self._outputs(
-                question.signature,
-                [*question.outputs, *question.further, "error"],
-                [picture.data for picture in batch],
-            )
+            outputs = self._outputs(question.signature, question.wants, [picture.data for picture in batch])
         except InvalidRequest as refused:
             # One picture beyond a limit of the server fails a request: halves are tried until it stands alone.
             if len(batch) == 1:

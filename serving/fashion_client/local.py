@@ -119,7 +119,7 @@ class Bundle(Client):
         best = max(probabilities, key=lambda label: probabilities[label])
         return {"label": best, "probabilities": probabilities, "embedding": embedding}
 
-    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+    def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         if signature not in _OUTPUTS:
             raise ProtocolError(self.where, f"a bundle has no signature '{signature}'")
         decoded, errors = [], []
@@ -141,7 +141,7 @@ class Bundle(Client):
             "embedding": [array("f", row.tobytes()) for row in answer["embedding"]],
             "error": errors,
         }
-        return {name: outputs[name] for name in wanted if name in outputs}
+        return {name: rows for name, rows in outputs.items() if wants(name)}
 
 
 def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bundle:

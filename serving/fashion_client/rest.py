@@ -5,7 +5,7 @@ import math
 import random
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.client import BadStatusLine, RemoteDisconnected
 from types import TracebackType
 from typing import Any, TypeGuard
@@ -83,7 +83,7 @@ class RestClient(Client):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._unexpected(answer) from error
 
-    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+    def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         rows = [{"b64": b64encode(picture).decode()} for picture in pictures]
         body = json.dumps({"signature_name": signature, "inputs": {INPUT: rows}}).encode()
         outputs = self._request("POST", f"{self._path}:predict", body).get("outputs")

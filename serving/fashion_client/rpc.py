@@ -1,7 +1,7 @@
 """The client over TensorFlow Serving's gRPC API."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -94,7 +94,7 @@ class GrpcClient(Client):
             },
         )
 
-    def _outputs(self, signature: str, wanted: Sequence[str], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+    def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         answer = self._call(
             wire.PREDICT,
             "Predict",
@@ -103,7 +103,7 @@ class GrpcClient(Client):
         )
         try:
             # Not sent as `output_filter`: a server refuses that where a model lacks one of them.
-            return {entry.key: wire.rows(entry.value) for entry in answer.outputs if entry.key in wanted}
+            return {entry.key: wire.rows(entry.value) for entry in answer.outputs if wants(entry.key)}
         except ValueError as error:
             raise ProtocolError(self.where, f"the answer holds {error}") from error
 

@@ -30,6 +30,7 @@ class Behaviour:
         most_running: the highest of that.
         delay: seconds that each answer takes.
         signatures: that the model has.
+        tags: whether it answers a further column.
         connections: addresses of the clients seen (REST).
     """
 
@@ -38,6 +39,7 @@ class Behaviour:
         self.asked: list[tuple[str, list[bytes]]] = []
         self.requests = self.running = self.most_running = 0
         self.delay = 0.0
+        self.tags = False
         self.signatures = ["serving_default", "embed"]
         self.connections: set[Any] = set()
         self._lock = threading.Lock()
@@ -58,7 +60,11 @@ class Behaviour:
             self.running -= 1
         if any(picture.startswith(b"refuse") for picture in pictures):
             return None
-        return _broken(_outputs(signature, pictures), fault)
+        outputs = _outputs(signature, pictures)
+        if self.tags:
+            outputs |= {"baseColour_label": [label and "Red" for label in outputs["label"]]}
+            outputs |= {"baseColour_confidence": [0.5 * bool(label) for label in outputs["label"]]}
+        return _broken(outputs, fault)
 
 
 def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:

@@ -30,6 +30,14 @@ def test_embeddings_are_float32_that_numpy_takes_without_a_copy(address):
     assert (len(bad.vector), bad.error) == (0, "this is not a picture")
 
 
+def test_answers_in_further_columns_come_by_their_names(address, behaviour):
+    behaviour.tags = True
+    with connect(address, "tiny") as client:
+        good, bad = client.predict([b"four", b"bad"])
+    assert good.tags == {"baseColour": fashion_client.Tag("Red", 0.5)}
+    assert (good.label, bad.tags, bad.error) == ("four", {}, "this is not a picture")
+
+
 def test_status_and_metadata_are_told_alike(address):
     with connect(address, "tiny") as client:
         assert client.status() == [fashion_client.VersionStatus(3, "AVAILABLE")]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,8 +35,9 @@ pytestmark = pytest.mark.slow
 
 SIZE = 32
 RULES = SimpleNamespace(
-    thresholds=Thresholds(outside=40.0, clear=24.0, confidence=0.25), sets=(0.1, 0.15, 0.2, 0.1, 0.15, 0.2)
-)
+    thresholds=Thresholds(outside=40.0, clear=24.0, confidence=0.25), sets=(0.1, 0.15, 0.2, 0.1, 0.15, 0.2),
+    tags={"gender": 0.9},
+)  # fmt: skip
 BAD = 2  # row of the picture that is none
 TEXTS = (
     {"subCategory": b"Sandal", "gender": b"Women"},
@@ -219,6 +221,9 @@ def test_decision_follows_from_outside_and_confidence(answers, expected):
     decisions = [RULES.thresholds.decide(*answer).encode() for answer in zip(outside, confidences, strict=True)]
     assert len(set(decisions)) > 1
     assert good_rows(answers["bytes/decision"]).tolist() == decisions
+    confidences, thresholds = good_rows(answers["bytes/gender_confidence"]), replace(RULES.thresholds, confidence=0.9)
+    decisions = [thresholds.decide(*answer).encode() for answer in zip(outside, confidences, strict=True)]
+    assert good_rows(answers["bytes/gender_decision"]).tolist() == decisions
 
 
 def test_label_set_holds_what_is_probable_enough_the_best_first(answers):

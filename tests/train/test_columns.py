@@ -11,6 +11,8 @@ import tensorflow as tf
 from components.errors import RecipeError
 from components.networks.classifier import serving_network, soften, softmax_head
 from components.networks.settings import Model
+from components.outside.settings import Decide
+from components.outside.thresholds import NEVER, read_decisions
 from components.train.calibration import read_calibration
 from components.train.columns import check_values, shift_of, tags_of
 from components.train.data import Pictures, open_pictures
@@ -99,10 +101,13 @@ def test_a_network_learns_both_columns_and_is_scaled_in_each(data: Path, tmp_pat
     batches = [targets for _, targets in held_out.batches(4)]
     assert np.array_equal(np.concatenate(batches), held_out.targets)
     job = job_of(data, tmp_path, TRAIN.model_copy(update={"finetune": None, "calibrate": True}))
-    job = replace(job, shift=np.zeros(CLASSES + 2), columns=(TWO,), train_pictures=train, eval_pictures=held_out)
+    job = replace(
+        job, shift=np.zeros(CLASSES + 2), columns=(TWO,), train_pictures=train, eval_pictures=held_out, decide=Decide()
+    )
     main, gender = np.split(answers(fit(job), held_out), [CLASSES], axis=1)
     known = held_out.labels < 2
     assert (main.argmax(1) == held_out.labels).mean() > 0.7
     assert (gender.argmax(1) == held_out.labels)[known].mean() > 0.7
+    assert 0 < read_decisions(job.work).tags["gender"] <= NEVER
     scaled = read_calibration(job.work)
     assert (scaled.examples, scaled.tags["gender"].examples) == (len(held_out), known.sum())
