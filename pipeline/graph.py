@@ -80,7 +80,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     baseline = baseline_node(model, quarantine, recipe.validation.seen)
     evaluate = evaluate_node(examples, model, baseline.outputs["model"], classes, recipe.gate)
     outside = outside_node(
-        taxonomy, recipe.gate, recipe.decide.coverage,
+        taxonomy, experiment.tags, recipe.labels, recipe.gate, recipe.decide.coverage,
         examples=examples, quarantine=quarantine, model=model, evaluated=evaluate.outputs["blessing"],
     )  # fmt: skip
     blessing = outside.outputs["blessing"]

@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,20 @@ from scipy.stats import mannwhitneyu, norm  # type: ignore[import-untyped]
 
 from components.evaluate.evidence import wilson
 from components.evaluate.settings import Gate
+from components.ingest.settings import Tag
+from components.outside.shares import (
+    ACCEPT,
+    OUTSIDE,
+    Column,
+    Proportion,
+    TagFigures,
+    proportion,
+    tag_failures,
+    tag_figures,
+)
 from components.settings import Settings
 
 ASSESSMENT_FILE = "outside.json"
-ACCEPT, OUTSIDE = "accept", "outside"
 _POINTS, _SHOWN = 60, 12
 
 
@@ -32,6 +43,7 @@ class Answers:
         scores: float32 [n], how foreign each is.
         decisions: str [n].
         sets: str [n], the labels that cannot be ruled out, each in a line.
+        tags: what is answered in further columns, by their names.
     """
 
     ids: NDArray[np.str_]
@@ -41,16 +53,7 @@ class Answers:
     scores: NDArray[np.float32]
     decisions: NDArray[np.str_]
     sets: NDArray[np.str_]
-
-
-class Proportion(Settings):
-    """A share of `total`, with its Wilson 95 % interval."""
-
-    count: int
-    total: int
-    share: float
-    low: float
-    high: float
+    tags: Mapping[str, Column] = field(default_factory=dict)
 
 
 class Outsiders(Settings):
@@ -106,6 +109,7 @@ class Assessment(Settings):
         curve: from all that may be accepted to none.
         slipped: pictures of no class that were accepted with most confidence; unseen kinds among them.
         refused: pictures of the classes that were taken for foreign, the most foreign first.
+        tags: how right its answers in further columns are.
         failures: why the gate refuses the model.
     """
 
@@ -121,6 +125,7 @@ class Assessment(Settings):
     curve: tuple[Point, ...] = Field(default=(), repr=False)
     slipped: tuple[Example, ...] = Field(default=(), repr=False)
     refused: tuple[Example, ...] = Field(default=(), repr=False)
+    tags: tuple[TagFigures, ...] = ()
     failures: tuple[str, ...] = ()
 
 
@@ -160,20 +165,18 @@ def assess(
         curve=_curve(inside, right, foreign, max([-np.inf, *inside.scores[accepted], *foreign.scores[slipped]])),
         slipped=_examples(foreign, slipped, foreign.probabilities.max(axis=1, initial=0), names),
         refused=_examples(inside, refused, inside.scores, names),
+        tags=tuple(filter(None, (tag_figures(*column) for column in inside.tags.items()))),
     )
 
 
-def proportion(chosen: NDArray[np.bool_]) -> Proportion | None:
-    """Sums up bool [n]; None where there is nothing."""
-    count, total = int(chosen.sum()), len(chosen)
-    if not total:
-        return None
-    low, high = map(float, wilson(count, total))
-    return Proportion(count=count, total=total, share=count / total, low=low, high=high)
+def failures_of(assessment: Assessment, gate: Gate, tags: Mapping[str, Tag] = MappingProxyType({})) -> tuple[str, ...]:
+    """Says what of a gate a model does not reach, beyond what chance explains; a figure it lacks fails as well.
 
-
-def failures_of(assessment: Assessment, gate: Gate) -> tuple[str, ...]:
-    """Says what of a gate a model does not reach, beyond what chance explains; a figure it lacks fails as well."""
+    Args:
+        assessment: the figures.
+        gate: what they must reach.
+        tags: likewise those of further columns.
+    """
     shown, unseen = (part.accepted if part else None for part in (assessment.shown, assessment.unseen))
     least = (
         ("accuracy among accepted pictures", assessment.accuracy, gate.accepted_accuracy),
@@ -184,7 +187,11 @@ def failures_of(assessment: Assessment, gate: Gate) -> tuple[str, ...]:
         ("share of accepted outsiders of known kinds", shown, gate.outsiders),
         ("share of accepted outsiders of kinds never shown", unseen, gate.unseen_outsiders),
     )
-    return (*_breaches(least, gate, "below"), *_breaches(most, gate, "above"))
+    return (
+        *_breaches(least, gate, "below"),
+        *_breaches(most, gate, "above"),
+        *tag_failures(assessment.tags, tags, gate.significance),
+    )
 
 
 def _breaches(limits: Sequence[tuple[str, Proportion | None, float | None]], gate: Gate, side: str) -> Iterator[str]:
@@ -212,6 +219,7 @@ def in_words(assessment: Assessment) -> str:
             parts.append(_of(part.accepted, f"outsiders{name}"))
     if not assessment.kinds:
         parts.append("foreign pictures were not tested")
+    parts += [f"{tag.column} {100 * tag.right.share:.1f} % of {tag.right.total:,}" for tag in assessment.tags]
     return ", ".join(parts)
 
 

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from pydantic import TypeAdapter
 from tfx.components.evaluator import constants
 from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
@@ -22,7 +23,9 @@ from components.artifacts import OutsideAssessment, Quarantine
 from components.digest import code_digest
 from components.evaluate.settings import Gate
 from components.features import ID, IMAGE_BYTES, NAME
+from components.ingest.settings import Labels
 from components.outside.assessment import ASSESSMENT_FILE, Answers, Assessment, assess, failures_of
+from components.outside.shares import Column
 from components.progress import report
 from components.settings import OUTSIDE_SPLITS
 from components.transform.taxonomy import Taxonomy
@@ -31,10 +34,14 @@ _ASKED = ("probabilities", "outside", "decision", "label_set")
 _BATCH = 64
 
 
-def outside_node(taxonomy: Taxonomy, gate: Gate, coverage: float, **channels: BaseChannel) -> BaseNode:
+def outside_node(
+    taxonomy: Taxonomy, tags: Sequence[Taxonomy], labels: Labels, gate: Gate, coverage: float, **channels: BaseChannel
+) -> BaseNode:
     """Makes the graph's node `outside`, see `OutsideGate`; `channels` are its input artifacts."""
     return OutsideGate(
         taxonomy=taxonomy.as_json(),
+        tags=json.dumps([tag.model_dump(mode="json") for tag in tags]),
+        labels=labels.as_json(),
         gate=gate.model_dump_json(),
         coverage=coverage,
         code=code_digest(__name__),
@@ -51,6 +58,8 @@ def OutsideGate(
     assessment: OutputArtifact[OutsideAssessment],
     blessing: OutputArtifact[ModelBlessing],
     taxonomy: Parameter[str],
+    tags: Parameter[str],
+    labels: Parameter[str],
     gate: Parameter[str],
     coverage: Parameter[float],
     code: Parameter[str] = "",
@@ -65,13 +74,17 @@ def OutsideGate(
         assessment: receives `outside.json`, an `Assessment`.
         blessing: whether both did, in the words of TFX's own.
         taxonomy: JSON of the taxonomy.
+        tags: JSON of those of further columns.
+        labels: JSON of `Labels`, with the gates of these.
         gate: JSON of `Gate`.
         coverage: how often a label set shall hold the true class.
         code: digest of the sources, for the cache to notice their change.
     """
-    rules = Taxonomy.model_validate_json(taxonomy)
+    rules = [Taxonomy.model_validate_json(taxonomy), *TypeAdapter(list[Taxonomy]).validate_json(tags)]
     result = _assessment(examples, quarantine, serving_model_path(model.uri), rules, coverage)
-    result = result.model_copy(update={"failures": failures_of(result, Gate.model_validate_json(gate))})
+    gates = {str(column): tag for column, tag in Labels.model_validate_json(labels).columns.items()}
+    failures = failures_of(result, Gate.model_validate_json(gate), gates)
+    result = result.model_copy(update={"failures": failures})
     io_utils.write_string_file(os.path.join(assessment.uri, ASSESSMENT_FILE), result.model_dump_json(indent=1))
     blessed = is_model_blessed(evaluated) and not result.failures
     io_utils.write_string_file(os.path.join(blessing.uri, "BLESSED" if blessed else "NOT_BLESSED"), "")
@@ -81,7 +94,7 @@ def OutsideGate(
 
 
 def _assessment(
-    examples: Examples, quarantine: Quarantine, folder: str, taxonomy: Taxonomy, coverage: float
+    examples: Examples, quarantine: Quarantine, folder: str, taxonomies: Sequence[Taxonomy], coverage: float
 ) -> Assessment:
     loaded = tf.saved_model.load(folder)
     signature = loaded.signatures["examples"]
@@ -91,28 +104,34 @@ def _assessment(
         outside = json.load(file).get("outside", {"column": "", "unseen": []})
     there = artifact_utils.decode_split_names(examples.split_names)
     inside, foreign = (
-        _answers(signature, artifact_utils.get_split_uri([examples], split) if split in there else None, taxonomy,
+        _answers(signature, artifact_utils.get_split_uri([examples], split) if split in there else None, taxonomies,
                  outside["column"])
         for split in ("test", OUTSIDE_SPLITS[-1])
     )  # fmt: skip
-    return assess(taxonomy.classes, inside, foreign, outside["unseen"], coverage)
+    return assess(taxonomies[0].classes, inside, foreign, outside["unseen"], coverage)
 
 
-def _answers(signature: Any, folder: str | None, taxonomy: Taxonomy, kind: str) -> Answers:
+def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy], kind: str) -> Answers:
     """Asks about one split, a few pictures at a time."""
-    products: list[tuple[str, str, str]] = []
-    parts = [[np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.float32), *2 * [np.zeros(0, object)]]]
+    taxonomy, *tags = taxonomies
+    asked = [*_ASKED, *(f"{tag.name}_{what}" for what in ("label", "decision") for tag in tags)]
+    products: list[tuple[str, ...]] = []
+    nothing = [np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.float32)]
+    parts = [[*nothing, *[np.zeros(0, object)] * (len(asked) - len(nothing))]]
     for records in _batches(folder):
         for record in records:
             fields = _texts(record)
-            products.append((fields[ID], fields.get(NAME, ""), taxonomy.class_of(fields) or fields.get(kind, "")))
+            truth = taxonomy.class_of(fields) or fields.get(kind, "")
+            products.append((fields[ID], fields.get(NAME, ""), truth, *(tag.class_of(fields) or "" for tag in tags)))
         answer = signature(examples=tf.constant(records))
-        parts.append([answer[name].numpy() for name in _ASKED])
+        parts.append([answer[name].numpy() for name in asked])
         report("pictures asked about", len(products))
     probabilities, scores, *texts = map(np.concatenate, zip(*parts, strict=True))
-    decisions, sets = (np.array([text.decode() for text in column], np.str_) for column in texts)
-    ids, names, truth = np.array(products, np.str_).reshape(-1, 3).T
-    return Answers(ids, names, truth, probabilities, scores, decisions, sets)
+    decisions, sets, *tagged = (np.array([text.decode() for text in column], np.str_) for column in texts)
+    ids, names, truths, *values = np.array(products, np.str_).reshape(-1, 3 + len(tags)).T
+    columns = map(Column, values, tagged[: len(tags)], tagged[len(tags) :])
+    further = dict(zip((tag.name for tag in tags), columns, strict=True))
+    return Answers(ids, names, truths, probabilities, scores, decisions, sets, further)
 
 
 def _batches(folder: str | None) -> Iterator[Any]:

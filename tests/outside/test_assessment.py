@@ -1,10 +1,14 @@
 """How a model's decisions are judged: on pictures of the classes and of none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from components.evaluate.settings import Gate
+from components.ingest.settings import Tag
 from components.outside.assessment import Answers, Assessment, assess, failures_of, in_words
+from components.outside.shares import Column
 
 CLASSES = ("shoes", "tops")
 NOBODY = ((), (), (), (), ())
@@ -140,3 +144,29 @@ def test_a_small_test_is_not_refused_for_one_picture():
 
 def test_a_gate_on_decisions_refuses_a_model_that_makes_none():
     assert len(failures_of(Assessment(), Gate(accepted=0.5))) == 1
+
+
+def test_further_columns_are_judged_by_the_products_that_have_a_value(assessment):
+    truth, labels = ["Men", "Men", "Women", "", "Men"], ["Men", "Women", "Women", "Men", "Men"]
+    column = Column(*map(np.array, (truth, labels, ["accept", "unsure", "accept", "accept", "outside"])))
+    nobody = Column(*map(np.array, ([""] * 5, labels, ["accept"] * 5)))
+    [gender] = assess(CLASSES, replace(INSIDE, tags={"gender": column, "season": nobody}), FOREIGN, [], 0.9).tags
+    assert (gender.column, gender.classes, gender.right.count, gender.right.total) == ("gender", 2, 3, 4)
+    assert (gender.frequent, gender.accepted.count, gender.accuracy.count) == (0.75, 2, 2)
+    assert gender.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
+
+
+def test_a_gate_of_a_further_column_refuses_by_name_and_not_by_chance(assessment):
+    def judged(right: int, **gate: float) -> tuple[str, ...]:
+        column = Column(*map(np.array, (["Men", "Women"] * 50, ["Men"] * 50 + ["Women"] * 50, ["accept"] * 100)))
+        column.answers[:right] = column.truth[:right]
+        column.answers[right:] = np.where(column.truth[right:] == "Men", "Women", "Men")
+        result = assess(CLASSES, replace(INSIDE, tags={"gender": column}), FOREIGN, [], 0.9)
+        return failures_of(result, Gate(), {"gender": Tag(**gate)})
+
+    assert judged(85, accuracy=0.9) == ()
+    assert judged(70, accuracy=0.9) == ("gender: accuracy 70.00 % of 100 is below 90 %",)
+    assert judged(70, macro_f1=0.9) == ("gender: macro-F1 70.00 % is below 90 %",)
+    assert failures_of(assessment, Gate(), {"season": Tag()}) == (
+        "season could not be judged: no test picture has a value",
+    )

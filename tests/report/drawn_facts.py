@@ -8,7 +8,8 @@ from PIL import Image
 
 from components.evaluate.verdict import ClassFigures
 from components.networks.profiles import PROFILES
-from components.outside.assessment import Assessment, Kind, Outsiders, Point, Proportion
+from components.outside.assessment import Assessment, Kind, Outsiders, Point
+from components.outside.shares import Proportion
 from components.report.facts import Gap, RunFacts
 from components.report.facts.data import (
     AnomalyFacts,

@@ -1,0 +1,106 @@
+"""Shares of test pictures with their intervals, and how right the answers in further columns are by them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.evaluate.evidence import wilson
+from components.ingest.settings import Tag
+from components.settings import Settings
+
+ACCEPT, OUTSIDE = "accept", "outside"
+
+
+class Proportion(Settings):
+    """A share of `total`, with its Wilson 95 % interval."""
+
+    count: int
+    total: int
+    share: float
+    low: float
+    high: float
+
+
+def proportion(chosen: NDArray[np.bool_]) -> Proportion | None:
+    """Sums up bool [n]; None where there is nothing."""
+    count, total = int(chosen.sum()), len(chosen)
+    if not total:
+        return None
+    low, high = map(float, wilson(count, total))
+    return Proportion(count=count, total=total, share=count / total, low=low, high=high)
+
+
+class Column(NamedTuple):
+    """What a model answers in a further column of n test pictures.
+
+    Attributes:
+        truth: class names, str [n]; "" where a product has none.
+        answers: likewise, the model's.
+        decisions: str [n].
+    """
+
+    truth: NDArray[np.str_]
+    answers: NDArray[np.str_]
+    decisions: NDArray[np.str_]
+
+
+class TagFigures(Settings):
+    """How right the answers in a further column are, about products that have a value.
+
+    Attributes:
+        column: its name.
+        classes: how many of its classes occur.
+        right: accuracy.
+        macro_f1: mean over these classes.
+        frequent: accuracy of always answering the most frequent one.
+        accepted: share of accepted answers.
+        accuracy: among those.
+    """
+
+    column: str
+    classes: int
+    right: Proportion
+    macro_f1: float
+    frequent: float
+    accepted: Proportion
+    accuracy: Proportion | None
+
+
+def tag_figures(name: str, column: Column) -> TagFigures | None:
+    """Computes the figures of a column; None where no product has a value."""
+    from sklearn.metrics import f1_score  # which takes a second to import
+
+    known = column.truth != ""
+    truth, answers, accepted = column.truth[known], column.answers[known], column.decisions[known] == ACCEPT
+    right, share = proportion(truth == answers), proportion(accepted)
+    if right is None or share is None:
+        return None
+    classes, counts = np.unique(truth, return_counts=True)
+    return TagFigures(
+        column=name,
+        classes=len(classes),
+        right=right,
+        macro_f1=float(f1_score(truth, answers, labels=classes, average="macro", zero_division=0)),
+        frequent=float(counts.max() / len(truth)),
+        accepted=share,
+        accuracy=proportion((truth == answers)[accepted]),
+    )
+
+
+def tag_failures(figures: Sequence[TagFigures], gates: Mapping[str, Tag], significance: float) -> Iterator[str]:
+    """Yields what of its gates a model does not reach; accuracy may be lower by chance."""
+    by_column = {each.column: each for each in figures}
+    for column, gate in gates.items():
+        reached = by_column.get(column)
+        if reached is None:
+            yield f"{column} could not be judged: no test picture has a value"
+            continue
+        right = reached.right
+        if float(wilson(right.count, right.total, significance)[1]) < gate.accuracy:
+            yield (
+                f"{column}: accuracy {100 * right.share:.2f} % of {right.total:,} is below {100 * gate.accuracy:.10g} %"
+            )
+        if reached.macro_f1 < gate.macro_f1:
+            yield f"{column}: macro-F1 {100 * reached.macro_f1:.2f} % is below {100 * gate.macro_f1:.10g} %"
