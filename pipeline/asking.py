@@ -24,6 +24,7 @@ from components.answers.rows import TOP, Format, Row
 from components.errors import AnswerError
 from components.ingest.settings import load_layout
 from components.publish.store import serving_version, versions
+from pipeline.view import quiet
 
 SERVING = Path("runs/serving")
 
@@ -133,17 +134,10 @@ def _loaded(folder: Path, batches: Batches) -> Client:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it complains of every bad picture
     if sys.stderr.isatty():
         click.echo(f"loading {folder}", err=True)
-    # Some lines of TensorFlow's come before it heeds that setting.
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
+    with quiet(Path(os.devnull)):  # some lines of TensorFlow's come before it heeds that setting
         from serving.local_model import LocalModel
 
         return LocalModel(folder, batches)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def identify(choice: Choice) -> tuple[Choice, str]:

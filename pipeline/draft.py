@@ -47,16 +47,11 @@ def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool =
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(_marked(text), encoding="utf-8")
+            mark = f"# Draft {_digest(text)} by `fashion inspect`, which replaces it only while nobody has changed it."
+            (folder / name).write_text(f"{mark}\n#\n{text}", encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{folder}: cannot be written ({error.strerror}). Name another folder.") from error
     return [folder / name for name in texts]
-
-
-def _marked(text: str) -> str:
-    return (
-        f"# Draft {_digest(text)} by `fashion inspect`, which replaces it only while nobody has changed it.\n#\n{text}"
-    )
 
 
 def _digest(text: str) -> str:

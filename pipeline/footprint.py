@@ -55,8 +55,9 @@ def begin() -> None:
 def taken() -> Footprint:
     """What this process took since `begin`."""
     commit, modified = _checkout()
+    processor = _field(Path("/proc/cpuinfo"), "model name") or platform.machine()
     return Footprint(
-        peak_memory=_peak_memory(), processor=_processor(), cores=len(os.sched_getaffinity(0)),
+        peak_memory=_peak_memory(), processor=processor, cores=len(os.sched_getaffinity(0)),
         accelerators=machine()["accelerators"] if "tensorflow" in sys.modules else "none", commit=commit,
         modified=modified,
     )  # fmt: skip
@@ -71,10 +72,6 @@ def _checkout() -> tuple[str | None, bool]:
 def _peak_memory() -> int | None:
     kilobytes = _field(_PROCESS / "status", "VmHWM")
     return int(kilobytes.split()[0]) * 1024 if kilobytes else None
-
-
-def _processor() -> str:
-    return _field(Path("/proc/cpuinfo"), "model name") or platform.machine()
 
 
 def _field(file: Path, name: str) -> str:

@@ -102,7 +102,8 @@ def launch(run: CompiledRun, name: str) -> StageRun:
         FashionError: raised by the stage, unwrapped from what TFX and Beam put around it.
     """
     node, began = run.nodes()[name], time.monotonic()
-    if _publishes(node):
+    # What a node makes may lie elsewhere: the cache would not see that it is gone.
+    if any(spec.artifact_spec.type.name == "PushedModel" for spec in node.outputs.outputs.values()):
         node.execution_options.caching_options.enable_cache = False
     with metadata.Metadata(run.connection) as handle:
         context_lib.prepare_contexts(handle, node.contexts)
@@ -120,11 +121,6 @@ def launch(run: CompiledRun, name: str) -> StageRun:
     if not stage.succeeded:
         raise RuntimeError(f"TFX left execution {execution_id} in state {stage.state}: the log says why")
     return dataclasses.replace(stage, seconds=time.monotonic() - began)
-
-
-def _publishes(node: pipeline_pb2.PipelineNode) -> bool:
-    """Whether what a node makes lies elsewhere: the cache would not see that it is gone."""
-    return any(spec.artifact_spec.type.name == "PushedModel" for spec in node.outputs.outputs.values())
 
 
 def _take_from_latest_run(run: CompiledRun, first: str) -> None:

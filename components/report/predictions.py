@@ -1,6 +1,5 @@
 """What the model answers for the test split, kept in a file so that it is asked once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +46,6 @@ def predict(network: "ExportedNetwork", examples: Path, split: str, count: int) 
         ids += products
         answers.append(network.answer(pictures))
         report("answers", len(ids), count)
-    probabilities, embeddings = (_joined([answer[i] for answer in answers]) for i in range(2))
+    nothing = np.zeros((0, 0), np.float32)
+    probabilities, embeddings = map(np.concatenate, zip(*answers, strict=True)) if answers else (nothing, nothing)
     return Predictions(np.array(ids, str), probabilities, embeddings)
-
-
-def _joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)

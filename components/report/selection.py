@@ -61,13 +61,15 @@ def select(
     for true, taken, count in frequent_mistakes(confusion, _PAIRS):
         rows = by_confidence[((labels == true) & (predicted == taken))[by_confidence]]
         pairs.append((true, taken, count, _rows(rows[:_EXAMPLES_OF_PAIR])))
+    # Of different classes, picked by the hash of their picture: neither the best nor the worst.
+    queries = _in_turns(np.argsort(hashes, kind="stable"), labels, _QUERIES)
     sure = _in_turns(by_confidence[right[by_confidence]], labels, _SHOWN)
     return Selection(
         sure=sure,
         edge=_rows(np.argsort(margin, kind="stable")[:_SHOWN]),
         worst=_rows(by_confidence[~right[by_confidence]][:_SHOWN]),
         pairs=tuple(pairs),
-        similar=tuple(_neighbours(row, embeddings, hashes) for row in _queries(labels, hashes)),
+        similar=tuple(_neighbours(row, embeddings, hashes) for row in queries),
     )
 
 
@@ -95,11 +97,6 @@ def _in_turns(rows: NDArray[np.intp], labels: NDArray[np.int64], most: int) -> t
         counts[label] = counts.get(label, 0) + 1
         turns.append((counts[label], place, row))
     return tuple(row for *_, row in sorted(turns)[:most])
-
-
-def _queries(labels: NDArray[np.int64], hashes: NDArray[np.str_]) -> tuple[int, ...]:
-    """Products of different classes, picked by the hash of their picture: neither the best nor the worst."""
-    return _in_turns(np.argsort(hashes, kind="stable"), labels, _QUERIES)
 
 
 def _neighbours(

@@ -97,7 +97,9 @@ def follow(server: Server, run_id: str, tasks: Sequence[str], say: Say) -> None:
         for task in known:
             if task.state in ("RUNNING", *ENDED) and (task.task_id, task.state) not in states:
                 states.add((task.task_id, task.state))
-                say(f"  {task.display_name:<{max(map(len, tasks))}}  {task.state.lower()}{_took(task)}")
+                ended = task.end_time and task.start_time
+                took = f"  {(task.end_time - task.start_time).total_seconds():.0f} s" if ended else ""
+                say(f"  {task.display_name:<{max(map(len, tasks))}}  {task.state.lower()}{took}")
         if run.state in ENDED:
             break
         pause()
@@ -109,7 +111,3 @@ def follow(server: Server, run_id: str, tasks: Sequence[str], say: Say) -> None:
             f"{server.link(f'runs/details/{run_id}')}"
         )
     say(f"succeeded {run.display_name}")
-
-
-def _took(task: Any) -> str:
-    return f"  {(task.end_time - task.start_time).total_seconds():.0f} s" if task.end_time and task.start_time else ""

@@ -3,19 +3,18 @@
 ML Metadata itself hardly says: of MySQL that `mysql_real_connect failed`, of PostgreSQL on the standard error only.
 """
 
-import os
 import re
 import socket
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import MetadataError
 from pipeline.metadata.url import PASSWORD_VARIABLE, Database, connection, parse_url
+from pipeline.view import quiet
 
 if TYPE_CHECKING:
     from ml_metadata.proto.metadata_store_pb2 import ConnectionConfig
@@ -94,19 +93,23 @@ def _open(database: Database, config: "ConnectionConfig") -> None:
     from ml_metadata.metadata_store import metadata_store
 
     for attempt in range(1, _ATTEMPTS + 1):
-        with _native_errors() as errors:
-            try:
-                metadata_store.MetadataStore(config).get_context_types()
-            except (RuntimeError, StatusError) as error:
-                said = str(error)
-            else:
-                return
-        refused = _refusal(database, said, errors[0])
+        # In what C++ writes to the standard error alone does ML Metadata give PostgreSQL's reasons.
+        with tempfile.TemporaryDirectory() as folder:
+            log = Path(folder) / "log"
+            with quiet(log):
+                try:
+                    metadata_store.MetadataStore(config).get_context_types()
+                except (RuntimeError, StatusError) as error:
+                    said = str(error)
+                else:
+                    return
+            native = log.read_text(encoding="utf-8", errors="replace")
+        refused = _refusal(database, said, native)
         if refused:
             raise refused
         if attempt < _ATTEMPTS:  # two runs that start at once on an empty database get into each other's way
             time.sleep(attempt)
-    raise MetadataError(f"{database}: {_one_line(said + ' ' + errors[0], database.password)}; fix that and try again")
+    raise MetadataError(f"{database}: {_one_line(f'{said} {native}', database.password)}; fix that and try again")
 
 
 def _refusal(database: Database, said: str, native: str) -> MetadataError | None:
@@ -128,22 +131,6 @@ def _refusal(database: Database, said: str, native: str) -> MetadataError | None
         if line := re.search(rf"[^\n]*(?:{pattern})[^\n]*", f"{native}\n{said}"):
             return _server_error(database, re.sub(r".*(?:PostgreSQL error|FATAL): ", "", line[0]), kind)
     return None
-
-
-@contextmanager
-def _native_errors() -> Iterator[list[str]]:
-    """Catches what C++ writes to the standard error, where alone ML Metadata gives PostgreSQL's reasons."""
-    caught: list[str] = []
-    kept = os.dup(2)
-    with tempfile.TemporaryFile("w+", errors="replace") as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield caught
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            file.seek(0)
-            caught.append(file.read())
 
 
 def _one_line(text: str, password: str) -> str:

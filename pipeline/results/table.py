@@ -53,7 +53,9 @@ def write_between_marks(text: str, file: Path) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    name = "<br>".join([f"`{row.recipe}`", *(f"`{path}={_value(value)}`" for path, value in row.changes.items())])
+    name = "<br>".join(
+        [f"`{row.recipe}`", *(f"`{path}={'null' if value is None else value}`" for path, value in row.changes.items())]
+    )
     results = row.results
     if not results:
         return (name, f"not run here: {row.reason or 'no run of it has come to its end'}", *("" for _ in _COLUMNS[2:]))
@@ -66,7 +68,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         ", ".join(str(result.seed) for result in results),
         f"{_percent(result.accuracy for result in results)} of {_joined(f'{result.examples:,}' for result in results)}",
         _percent(result.macro_f1 for result in results),
-        _number(result.macro_auprc for result in results),
+        _spread([result.macro_auprc for result in results], 4, ""),
         f"{_percent(result.worst for result in results)} {_joined(result.worst_class for result in results)}",
         _time([result.seconds for result in results]),
         _memory([result.peak_memory for result in results]),
@@ -84,10 +86,6 @@ def _split(result: Result) -> str:
 
 def _percent(shares: Iterable[float | None]) -> str:
     return _spread([None if share is None else 100 * share for share in shares], 1, " %")
-
-
-def _number(values: Iterable[float | None]) -> str:
-    return _spread(list(values), 4, "")
 
 
 def _spread(values: Sequence[float | None], decimals: int, unit: str) -> str:
@@ -127,7 +125,3 @@ def _commit(result: Result) -> str:
 
 def _joined(texts: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(texts))
-
-
-def _value(value: object) -> str:
-    return "null" if value is None else str(value)

@@ -47,7 +47,10 @@ def _curve(
             )  # fmt: skip
         if phase.epochs:
             traces.append(_chosen(phase, start, validation or train, first=phase is phases[0]))
-            notes.append(_name_of(phase, (epochs[0] + epochs[-1]) / 2))
+            notes.append({
+                "x": (epochs[0] + epochs[-1]) / 2, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False,
+                "text": plain(phase.name), "font": {"size": 11, "color": TEXT},
+            })  # fmt: skip
         if start:
             shapes.append(across(start + 0.5, color=LINE))
         start += len(phase.epochs)
@@ -83,11 +86,6 @@ def _chosen(phase: Phase, start: int, figure: Callable[[Epoch], float | None], *
         marker={"size": 12, "symbol": "diamond", "color": WARN, "line": {"color": PANEL, "width": 2}},
         name="chosen epoch", legendgroup="chosen", showlegend=first, hoverinfo="skip",
     )  # fmt: skip
-
-
-def _name_of(phase: Phase, x: float) -> dict[str, object]:
-    return {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False, "text": plain(phase.name),
-            "font": {"size": 11, "color": TEXT}}  # fmt: skip
 
 
 def _chosen_words(
