@@ -16,6 +16,12 @@ class Quarantine(Artifact):
     TYPE_NAME = "Quarantine"
 
 
+class ProductIndex(Artifact):
+    """Where an index of the catalogue was published; its folder is empty."""
+
+    TYPE_NAME = "ProductIndex"
+
+
 class DataVerdict(Artifact):
     """`verdict.json`: that the data passed validation, with the figures it was judged by."""
 

@@ -14,7 +14,7 @@ from pipeline.commands.report import report, runs
 from pipeline.commands.results import results
 from pipeline.commands.retrain import retrain
 from pipeline.commands.schedule import schedule, submit
-from pipeline.commands.search import index
+from pipeline.commands.search import index, similar
 from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
@@ -22,7 +22,7 @@ COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, audit, results, monitor, feedback),
     "Serve": (serve, models, export),
-    "Ask": (predict, embed, batch, index),
+    "Ask": (predict, embed, batch, index, similar),
     "Kubeflow": (compile_, submit, schedule, node, verdict),
 }
 

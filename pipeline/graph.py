@@ -10,6 +10,7 @@ from tfx.orchestration.pipeline import Pipeline
 
 from components.evaluate.component import baseline_node, evaluate_node
 from components.features import YEAR
+from components.index.component import index_node
 from components.infra.component import infra_node
 from components.ingest.component import ingest_node
 from components.ingest.judge import IngestSettings
@@ -92,7 +93,11 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         history=train.outputs["model_run"], quarantine=quarantine,
     )  # fmt: skip
     before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
-    return [*before, train, baseline, evaluate, outside, infra, publish]
+    after = []
+    if recipe.index:
+        pushed, beam = publish.outputs["pushed_model"], beam_args(recipe.beam)
+        after = [index_node(paths.data, experiment.catalogue, experiment.store, recipe.index, beam, pushed)]
+    return [*before, train, baseline, evaluate, outside, infra, publish, *after]
 
 
 def _trainer_config(experiment: Experiment) -> TrainerConfig:

@@ -12,6 +12,7 @@ from pydantic import StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
 from components.evaluate.settings import Gate
+from components.index.settings import Index
 from components.infra.settings import Serving
 from components.ingest.settings import Labels, Layout, Picture, Split, load_layout
 from components.networks.profiles import PROFILES, check_size, read_unfreeze
@@ -51,6 +52,7 @@ class Recipe(Settings):
     gate: Gate = Gate()
     serving: Serving = Serving()
     publish: Publish = Publish()
+    index: Index | None = None
     drift: Drift = Drift()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()

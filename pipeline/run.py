@@ -70,7 +70,7 @@ def run_recipe(
         with RunView(console) as view:
             run = _begin(experiment, recipe, paths, run_id, stages, view)
             _run(run, stages, view)
-            page = _report(run, view) if stages[-1] == "publish" else None
+            page = _report(run, view) if "publish" in stages else None
         from pipeline.summary import conclude
 
         refused = conclude(console, run.read(), run.experiment, held)

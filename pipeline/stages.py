@@ -14,10 +14,8 @@ STAGES = (
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
     """The stages of a run, in order; those that only some recipes ask for are not among `STAGES`."""
-    if recipe.tune is None:
-        return STAGES
     at = STAGES.index("train")
-    return (*STAGES[:at], "tune", *STAGES[at:])
+    return (*STAGES[:at], *(["tune"] * bool(recipe.tune)), *STAGES[at:], *(["index"] * bool(recipe.index)))
 
 
 def stages_between(first: str | None, last: str | None, stages: Sequence[str]) -> Sequence[str]:

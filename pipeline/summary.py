@@ -49,10 +49,15 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
             return in_words(read_assessment(folders["assessment"]))
         case "infra":
             return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
-        case "publish":
-            pushed = stage.outputs["pushed_model"][0].properties
-            return f"version {pushed['pushed_version']}" if pushed["pushed"] else "nothing published"
+        case "publish" | "index":
+            return _placed(next(iter(stage.outputs.values()))[0].properties)
     return ""
+
+
+def _placed(properties: Mapping[str, Any]) -> str:
+    if "products" in properties:
+        return f"version {properties['version']}, {properties['products']:,} products"
+    return f"version {properties['pushed_version']}" if properties.get("pushed") else "nothing published"
 
 
 def conclude(console: Console, run: Run, experiment: Experiment, held: Collection[int]) -> FashionError | None:

@@ -31,7 +31,7 @@ from components.ingest.catalogue import open_catalogue
 
 BENCHMARKS = (
     "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_noise", "learning_curve", "monitoring", "pareto",
-    "scale", "serving", "time_to_accuracy", "training",
+    "scale", "search", "serving", "time_to_accuracy", "training",
 )  # fmt: skip
 GB = 10**9
 

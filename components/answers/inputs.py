@@ -120,6 +120,12 @@ class Products:
         content = item if isinstance(item, Fault) else read_checked(item, self._catalogue, self._limits)
         return content if isinstance(content, Fault) else content[0]
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """What opens the same catalogue again, as JSON has it: its path and how it is read."""
+        layout = self._catalogue.layout.model_dump(mode="json", exclude_defaults=True)
+        return {"path": str(self._data.absolute()), "layout": layout}
+
     def digest(self) -> str:
         """Returns hex digits that change when the catalogue does, or how it is read."""
         return combined_digest([self._catalogue.digest().encode(), self._catalogue.layout.model_dump_json().encode()])

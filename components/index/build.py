@@ -5,8 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.answers.inputs import Products
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, PublishError
 from components.index.content import Change, Content, gather, make_searchable
+from components.index.figures import Judges, measure, shortfalls
 from components.index.settings import Index as Settings
 from components.index.vectors import Vectors
 from components.publish.store import place
@@ -93,7 +95,7 @@ def build_index(
         if latest and latest.facts["job"] == job:
             return Outcome(latest, 0, already=True)
         count = sum(1 for _ in data)
-        earlier = _reusable(latest, settings, count)
+        earlier = _reusable(latest, job, count)
         if change.update and not earlier:
             raise AnswerError(
                 f"{store}: there is no index of this model with these settings to be changed. Give the whole "
@@ -105,26 +107,39 @@ def build_index(
         run_shards(shards, beam_args)
         if data.digest() != job["inputs"]:
             raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
-        content = gather(shards, earlier, settings, change)
-        about = {"name": model.parent.name, "version": int(model.name), "digest": digest}
-        write_index(folder / "index", content, settings, {"model": about, "data": str(data), "job": job})
+        judges, ids = Judges(model), [str(each.name[1]) for each in data]
+        content = gather(shards, earlier, settings, change, list(compress(ids, judges.tested(ids))))
+        about = {
+            "model": {"name": model.parent.name, "version": int(model.name), "digest": digest},
+            "figures": _judged(content, judges, settings, store),
+            "data": data.reading,
+            "job": job,
+        }
+        write_index(folder / "index", content, settings, about)
         _verify(folder / "index", digest)
         published = place(store, settings.keep, lambda _: False, lambda staging: os.rename(folder / "index", staging))
         shutil.rmtree(folder)
     return Outcome(Index(published.path, digest), content.embedded, already=False)
 
 
-def _reusable(latest: Index | None, settings: Settings, count: int) -> Index | None:
+def _reusable(latest: Index | None, job: Mapping[str, Any], count: int) -> Index | None:
     """The index before, if its vectors are as new ones would be; its projection serves until products have doubled."""
     if latest is None:
         return None
     before = latest.facts["job"]
-    same = all(before["settings"][key] == getattr(settings, key) for key in ("dimensions", "colour"))
-    return latest if same and before["vectors"] == _vector_code() and 2 * latest.facts["fitted"] >= count else None
+    same = all(before["settings"][key] == job["settings"][key] for key in ("dimensions", "colour", "alike"))
+    return latest if same and before["vectors"] == job["vectors"] and 2 * latest.facts["fitted"] >= count else None
 
 
 def _vector_code() -> str:
-    return code_digest("serving.search.colour")
+    return code_digest("serving.search.colour", "components.index.projection")
+
+
+def _judged(content: Content, judges: Judges, settings: Settings, store: Path) -> dict[str, dict[str, float]]:
+    figures = measure(content.vectors, content.table, judges, {*settings.relevance, *settings.least})
+    if said := shortfalls(figures, settings.least):
+        raise PublishError(f"{store}: {'; '.join(said)}. Nothing was published; the index before goes on.")
+    return figures
 
 
 def write_index(folder: Path, content: Content, settings: Settings, about: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import faiss
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from components.errors import CatalogueError
 from components.features import ID
+from components.index.projection import fit
 from components.index.settings import Index as Settings
 from components.index.vectors import COLOUR, DETAIL, EARLIER, EMBEDDING, REASON, Vectors, numbers_of
 from serving.search.colour import WIDTH, join
@@ -58,13 +59,22 @@ class Content:
         return dict(Counter(self.left_out[REASON].to_pylist()).most_common())
 
 
-def gather(shards: Vectors, earlier: Index | None, settings: Settings, change: Change) -> Content:
+def gather(
+    shards: Vectors, earlier: Index | None, settings: Settings, change: Change, unseen: Collection[str] = ()
+) -> Content:
     """Puts the shards together, and the earlier index's products that stay behind them.
+
+    Args:
+        shards: of the catalogue, all written.
+        earlier: the index whose projection and vectors serve on; None fits a new projection.
+        settings: of the recipe.
+        change: what stays and goes.
+        unseen: ids of products that a projection is not fitted to, so that it can be judged by them.
 
     Raises:
         CatalogueError: no product is left.
     """
-    transforms, fitted = (earlier.transforms, earlier.facts["fitted"]) if earlier else _fit(shards, settings)
+    transforms, fitted = (earlier.transforms, earlier.facts["fitted"]) if earlier else _fit(shards, settings, unseen)
     tables, vectors, failed, embedded = list[pa.Table](), list[Floats](), list[pa.Table](), 0
     for file in shards.files:
         shard = pq.read_table(file)
@@ -121,21 +131,21 @@ def make_searchable(content: Content, settings: Settings) -> tuple[faiss.Index, 
     return whole, probes, recall
 
 
-def _fit(shards: Vectors, settings: Settings) -> tuple[list[faiss.VectorTransform], int]:
-    """The projection of embeddings to `settings.dimensions`, by PCA; none where there are no more, or few products."""
+def _fit(shards: Vectors, settings: Settings, unseen: Collection[str]) -> tuple[list[faiss.VectorTransform], int]:
+    """Fits the projection to all products but the unseen, or to some of many."""
     step, sample, count = max(shards.count // _SAMPLE, 1), list[Floats](), 0
+    values: dict[str, list[str | None]] = {column: [] for column in settings.alike}
     for file in shards.files:
-        shard = pq.read_table(file, columns=[EMBEDDING, COLOUR])
-        shard = shard.filter(pc.is_valid(shard[EMBEDDING]))
+        shard = pq.read_table(file)
+        shard = shard.filter(pc.and_(pc.is_valid(shard[EMBEDDING]), pc.invert(_among(shard[ID], unseen))))
         count += len(shard)
         if len(shard):
-            sample.append(_raw(shard.take(np.arange(0, len(shard), step)), settings))
-    if not sample or settings.dimensions >= min(sample[0].shape[1], count):
-        return [], count
-    taken, width = np.concatenate(sample), settings.dimensions
-    reduce = faiss.PCAMatrix(taken.shape[1], width)
-    reduce.train(taken)
-    return [reduce, faiss.NormalizationTransform(width, 2.0)], count
+            shard = shard.take(np.arange(0, len(shard), step))
+            sample.append(_raw(shard, settings))
+            for column, gathered in values.items():
+                there = column in shard.column_names
+                gathered += shard[column].to_pylist() if there else [None] * len(shard)
+    return (fit(np.concatenate(sample), values, settings.alike, settings.dimensions) if sample else []), count
 
 
 def _raw(shard: pa.Table, settings: Settings) -> Floats:
@@ -172,7 +182,7 @@ def _probes(inner: faiss.IndexIVFFlat, exact: faiss.IndexFlatIP, vectors: Floats
         probes *= 2
 
 
-def _among(column: pa.ChunkedArray, values: frozenset[str] | set[str]) -> pa.ChunkedArray:
+def _among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
     return pc.is_in(column, pa.array(sorted(values), pa.string()))
 
 

@@ -19,7 +19,11 @@ class GoesWith(Settings):
 class Index(Settings):
     """The index that similar products are found in."""
 
-    dimensions: Count = Field(default=256, description="numbers of a vector, by PCA; embeddings of fewer are kept")
+    dimensions: Count = Field(default=256, description="numbers of a vector, at most")
+    alike: dict[str, Share] = Field(
+        default={"articleType": 1.0, "baseColour": 0.5},
+        description="columns in which similar products agree, and their weights; {} leaves it to the pictures",
+    )
     colour: Share = Field(default=0.2, description="weight of the colours in the middle of the picture; 0 leaves out")
     duplicate: Share = Field(default=0.99, description="similarity from which two products look the same")
     columns: Annotated[tuple[str, ...], Field(strict=False)] = Field(
@@ -29,6 +33,13 @@ class Index(Settings):
         default=None, description="column whose value variants of a product share, to name at most n of a family"
     )
     goes_with: GoesWith = GoesWith()
+    relevance: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=("articleType", "articleType+baseColour", "articleType+baseColour+gender"),
+        description="what an index is judged by: columns that have to agree, joined by +",
+    )
+    least: dict[str, Share] = Field(
+        default={}, description="precision@10 by relevance, below which an index is not published"
+    )
     approximate_from: Count = Field(default=1_000_000, description="products from which the search is approximate")
     recall: Share = Field(default=0.99, description="share of the ten nearest that an approximate search has to find")
     keep: Count = Field(default=5, description="newest versions kept; older ones go, unless labelled")

@@ -1,5 +1,6 @@
 """`fashion index` and `fashion similar`: products that look like others."""
 
+import json
 import logging
 import os
 import time
@@ -88,4 +89,55 @@ def index(
             left_out = [f"{count:,} {reason}" for reason, count in facts["left_out"].items()]
             said = [f"{len(done.index):,} products", "as before" if done.already else f"{done.embedded:,} embedded now"]
             view.finished("index", ", ".join([*said, *left_out]), time.monotonic() - began)
+        for name, figures in facts["figures"].items():
+            console.print(
+                Text(f"  precision@10 of the same {name}: {figures['precision']:.3f} of {figures['queries']:,}")
+            )
         console.print(Text(f"\nindex       {short(done.index.folder)}"))
+
+
+@click.command(cls=Command)
+@click.argument("images", nargs=-1, metavar="[IMAGE...]")
+@click.option("--id", "ids", multiple=True, metavar="ID", help="A product of the index. Repeatable.")
+@click.option("--where", default="", metavar="FILTER", help="Only products for which this is true, as SQL has it.")
+@click.option("--k", type=click.IntRange(1, 1000), default=12, show_default=True, help="How many.")
+@click.option("--per-family", type=click.IntRange(0), default=0, help="Most variants of one product; 0 (default): any.")
+@click.option("--diversity", type=click.FloatRange(0, 0.99), default=0.0, help="Towards 1 they differ from each other.")
+@click.option("--goes-with", is_flag=True, help="Of other categories, for the same person and occasion; with --id.")
+@click.option("--model-name", metavar="NAME", help="Which model, if several are published.")
+@ROOT
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page with the pictures.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+def similar(
+    images: tuple[str, ...], ids: tuple[str, ...], model_name: str | None, root: Path, html: Path | None,
+    as_json: bool, **query: Any,
+) -> None:  # fmt: skip
+    """Find products that look like a picture, or like products of the index. Several are asked about together.
+
+    Products asked about are left out, and those that look the same are named together. The index is the one of the
+    version that serves; `fashion index` makes it.
+
+    \b
+      fashion similar shoe.jpg
+      fashion similar --id 15970 --where "gender = 'Women' and baseColour != 'Black'" --html similar.html
+      fashion similar --id 15970 --id 39386 --diversity 0.3        more like these
+      fashion similar --id 15970 --goes-with
+    """
+    if not images and not ids:
+        raise click.UsageError("Give pictures, or products with --id.")
+    from components.index.asking import describe, open_index, similar_to
+    from pipeline.asking import Choice, asking, find_model
+
+    folder = find_model(root / "serving", model_name, None)
+    index = open_index(folder)
+    matches = similar_to(index, images, ids, lambda: asking(Choice(model=folder)), **query)
+    if html:
+        from components.index.gallery import write_gallery
+
+        click.echo(write_gallery(html, index, images, ids, query, matches), err=True)
+    if as_json:
+        click.echo(json.dumps(describe(index, matches), ensure_ascii=False, indent=2))
+    elif not html:
+        for match in matches:
+            same = f"  (looks the same: {', '.join(match.same)})" if match.same else ""
+            click.echo(f"{match.score:.3f}  {match.id:<12}  {' · '.join(map(str, match.attributes.values()))}{same}")

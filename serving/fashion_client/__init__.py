@@ -13,7 +13,7 @@ that differ in nothing else. A picture that is none has an `error` in its answer
 `ClientError`.
 """
 
-from fashion_client.answers import Embedding, Metadata, Prediction, Signature, Tag, TensorInfo, VersionStatus
+from fashion_client.answers import Embedding, Match, Metadata, Prediction, Signature, Tag, TensorInfo, VersionStatus
 from fashion_client.client import Client, connect
 from fashion_client.decisions import Thresholds
 from fashion_client.errors import (
@@ -40,6 +40,7 @@ __all__ = [
     "Embedding",
     "Forbidden",
     "InvalidRequest",
+    "Match",
     "Metadata",
     "NotFound",
     "Overloaded",

@@ -63,6 +63,23 @@ class Embedding:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A product that looks like what was asked about.
+
+    Attributes:
+        id: of the product.
+        score: its similarity, at most 1.
+        attributes: column of the catalogue to value, without missing ones.
+        same: ids of products that look the same.
+    """
+
+    id: str
+    score: float
+    attributes: Mapping[str, Any]
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class VersionStatus:
     """One version of the model on the server.
 

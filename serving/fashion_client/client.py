@@ -10,7 +10,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fashion_client.answers import EMBED, PREDICT, Answer, Embedding, Metadata, Prediction, Question, VersionStatus
+from fashion_client.answers import (
+    EMBED,
+    PREDICT,
+    Answer,
+    Embedding,
+    Match,
+    Metadata,
+    Prediction,
+    Question,
+    VersionStatus,
+)
 from fashion_client.decisions import Thresholds, with_thresholds
 from fashion_client.errors import ClientError, InvalidRequest, ProtocolError
 from fashion_client.options import Batches, Retries, Timeouts
@@ -103,6 +113,20 @@ class Client(ABC):
     def embed_each(self, pictures: Iterable[Picture]) -> Iterator[Embedding]:
         """Like `embed` for any number of pictures: yields in their order, with several requests under way."""
         return self._each(EMBED, pictures)
+
+    def similar(self, pictures: Iterable[Picture] = (), ids: Iterable[str] = (), **query: Any) -> list[Match]:
+        """Finds products that look like pictures, or like products of the model's index; several are asked together.
+
+        Args:
+            pictures: as for `predict`.
+            ids: of products.
+            query: `k` how many, `where` a filter such as `gender = 'Women'`, `per_family`, `fold`, `diversity` and
+                `goes_with`, as docs/search.md says.
+
+        Raises:
+            ClientError: the request failed; of a server that cannot search, or over gRPC, an `InvalidRequest`.
+        """
+        raise InvalidRequest(self.where, "similar products are asked for over REST, of the project's own server")
 
     @abstractmethod
     def status(self) -> list[VersionStatus]:

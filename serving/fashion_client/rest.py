@@ -5,14 +5,14 @@ import math
 import random
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.client import BadStatusLine, RemoteDisconnected
 from types import TracebackType
 from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import urllib3
-from fashion_client.answers import Metadata, Signature, TensorInfo, VersionStatus
+from fashion_client.answers import Match, Metadata, Signature, TensorInfo, VersionStatus
 from fashion_client.client import INPUT, Client, Model
 from fashion_client.errors import (
     ClientError,
@@ -26,6 +26,8 @@ from fashion_client.errors import (
     Unavailable,
 )
 from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.pictures import Picture
+from fashion_client.similar import read_matches, search_body
 from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.exceptions import ProtocolError as Broken
 
@@ -82,6 +84,10 @@ class RestClient(Client):
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._unexpected(answer) from error
+
+    def similar(self, pictures: Iterable[Picture] = (), ids: Iterable[str] = (), **query: Any) -> list[Match]:
+        body = search_body(self.where, pictures, ids, query)
+        return read_matches(self.where, self._request("POST", f"{self._path}:search", body))
 
     def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         rows = [{"b64": b64encode(picture).decode()} for picture in pictures]

@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from serving.search.colour import colours, join
+
 VECTORS, PRODUCTS, FACTS = "vectors.faiss", "products.parquet", "index.json"
 FORMAT = 1
 ID, PICTURE = "id", "_picture"  # columns of the table; what begins with _ is no attribute
@@ -112,6 +114,17 @@ class Index:
         if embeddings.shape[1] != self._whole.d:
             raise ValueError(f"{embeddings.shape[1]} numbers were given, and the index takes {self._whole.d}")
         return transformed(self.transforms, embeddings)
+
+    def of_pictures(self, embeddings: Vectors, pictures: Sequence[bytes]) -> Vectors:
+        """Makes vectors of a model's embeddings float32 [m, e] of m encoded pictures: float32 [m, d].
+
+        Raises:
+            ValueError: a picture's colours cannot be read, or the embeddings are not of the index's model.
+        """
+        weight = self.facts["colour"]
+        return self.project(
+            join(embeddings, np.stack([colours(each) for each in pictures]) if weight else None, weight)
+        )
 
     def nearest(
         self, vector: Vectors, count: int, allowed: NDArray[np.bool_] | None = None

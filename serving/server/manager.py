@@ -14,6 +14,7 @@ from serving.server.lifecycle import Version, VersionStatus
 from serving.server.metrics import Metrics
 from serving.server.rows import Arrays
 from serving.server.runner import Runner
+from serving.server.searching import INPUT, SIGNATURE, Question, answer
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.served_models import ServedModels, require_available
 from serving.server.watch import Watch
@@ -174,6 +175,25 @@ class ModelManager:
         self._watch.answered(about, inputs, outputs, began)
         wanted = output_filter or outputs
         return Answer(version.number, signature, {name: outputs[name] for name in wanted})
+
+    async def search(self, spec: Spec, question: Question) -> dict[str, Any]:
+        """Finds similar products by the index of the version that a request is for, or of the newest that has one.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, it has none; INVALID_ARGUMENT, the question makes no sense.
+        """
+        self._refuse_if_stopped()
+        number = self._number(spec)
+        if spec.name not in self._models.configured:
+            raise not_found(f"Servable not found for request: Latest({spec.name})")
+        pair = self._models.searches.find(self._models.get(spec.name), number)
+
+        async def embed(version: Version, pictures: np.ndarray) -> dict[str, np.ndarray]:
+            inputs = {INPUT: pictures}
+            version.servable.check(SIGNATURE, inputs)
+            return await self._run(version, SIGNATURE, inputs)
+
+        return await answer(pair, question, embed)
 
     async def _run(self, version: Version, signature: str, inputs: Arrays) -> dict[str, np.ndarray]:
         call = asyncio.get_running_loop().create_task(self._runner.run(version, signature, inputs))

@@ -20,11 +20,12 @@ from serving.server.metrics import Metrics
 from serving.server.rest_answer import write_outputs
 from serving.server.rest_request import parse_request, read_inputs, signature_of
 from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
+from serving.server.searching import Question, read_question
 
 _log = logging.getLogger(__name__)
 
 _CHOICE = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict)", re.IGNORECASE)
+_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|regress|predict|search)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
 _MAX_VERSION, _VERSION_DIGITS = 2**63 - 1, 100
 
@@ -111,24 +112,32 @@ class RestApi:
         return _json(json.dumps(fields_of(status_message(self._manager, spec))), request)
 
     async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
-        if verb != "predict":
+        if verb not in ("predict", "search"):
             raise unserved(f":{verb}", ":predict")
         with self._metrics.request(self._manager.known(spec.name), "REST"):
             if self._closing.is_set():
                 raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is shutting down")
             try:
                 async with asyncio.timeout(self._timeout):
-                    return await self._predict(request, spec)
+                    return await self._predict(request, spec, verb)
             except TimeoutError as error:
                 raise ServingError(
                     grpc.StatusCode.DEADLINE_EXCEEDED, f"No answer within {self._timeout:g} s (--rest-timeout)"
                 ) from error
 
-    async def _predict(self, request: web.Request, spec: Spec) -> web.Response:
+    async def _predict(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
         with self._waiting.place() as hold:
             body = await self._body(request, hold)
             with self._connections.answer(request.protocol):
-                return await self._answered(request, spec, body)
+                answer = self._searched if verb == "search" else self._answered
+                return await answer(request, spec, body)
+
+    async def _searched(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
+        def read() -> Question:
+            return read_question(parse_request(body, self._limits), self._limits)
+
+        question = await maybe_off_loop(len(body) > OFF_LOOP_FROM, read)
+        return _json(json.dumps(await self._manager.search(spec, question)), request)
 
     async def _answered(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
         large = len(body) > OFF_LOOP_FROM

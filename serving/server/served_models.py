@@ -14,6 +14,7 @@ from serving.server.config import Model, Options, check_labels, check_on_disk
 from serving.server.errors import ServingError, shutting_down
 from serving.server.lifecycle import ServedModel
 from serving.server.metrics import Metrics
+from serving.server.searching import Searches
 
 _log = logging.getLogger(__name__)
 
@@ -27,12 +28,14 @@ class ServedModels:
 
     Attributes:
         configured: what is to serve, by name.
+        searches: their indexes.
     """
 
     def __init__(self, configured: Mapping[str, Model], options: Options, metrics: Metrics) -> None:
         self.configured = dict(configured)
         self._options, self._metrics = options, metrics
         self._loader = ThreadPoolExecutor(1, "model-loader")
+        self.searches = Searches(self._loader)
         self._models: dict[str, ServedModel] = {}
         self._successors: dict[str, ServedModel] = {}  # from another folder; each waits for its first version
         self._changing = asyncio.Lock()
@@ -108,6 +111,7 @@ class ServedModels:
         name = served.model.name
         try:
             await served.refresh()
+            await self.searches.look(served)
         except Exception:  # noqa: BLE001 - a bug met with one model is not to leave the others unwatched
             _log.exception("model %s: looking for versions failed", name)
         if served.available and self._successors.get(name) is served:
@@ -155,6 +159,7 @@ class ServedModels:
 
     def _retire(self, served: ServedModel) -> None:
         served.leave()
+        self.searches.drop(served)
         self._kept(served.retire())
 
     def _moved_labels(self, model: Model) -> dict[str, int]:
