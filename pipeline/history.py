@@ -81,9 +81,7 @@ class History:
     def read(self, run_id: str, pipeline: str | None = None) -> Run:
         """Reads all that is remembered of a run; of one that never began, nothing.
 
-        Args:
-            run_id: names it.
-            pipeline: leaves out the stages of other pipelines that were given the same id.
+        `pipeline` leaves out the stages of other pipelines that were given the same id.
         """
         context = self._context(run_id)
         if context is None:

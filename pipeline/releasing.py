@@ -53,13 +53,8 @@ class Servers:
 def move(folder: Path, model: str, change: Move, servers: Servers, say: Callable[[str], None], dry_run: bool) -> None:
     """Moves a label; where servers have to load the version first, has them do that, and with `servers.urls` waits.
 
-    Args:
-        folder: the serving folder.
-        model: one of its models.
-        change: what is wanted; if it is so already, nothing is written.
-        servers: who serves the folder.
-        say: is given each line for the operator.
-        dry_run: only says how the config would change.
+    If what is wanted is so already, nothing is written. `say` is given each line for the operator; `dry_run` only says
+    how the config would change.
 
     Raises:
         FashionError: no such model or version, a config that cannot be read or written, or a server that cannot load.

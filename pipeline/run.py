@@ -35,18 +35,10 @@ def run_recipe(
     recipe: Recipe, data: Path | None, root: Path, first: str | None = None, last: str | None = None,
     database: str | None = None,
 ) -> str:  # fmt: skip
-    """Runs a recipe on a catalogue, with progress, and says what it came to.
+    """Runs a recipe on a catalogue, with progress, and says what it came to; returns the id of the run.
 
-    Args:
-        recipe: the settings.
-        data: folder or zip; None draws the embedded catalogue.
-        root: everything that is written lies below it.
-        first: stage to begin with; what lies before is taken from the latest run.
-        last: stage to end with.
-        database: URL of the metadata; None is a SQLite file below the root.
-
-    Returns:
-        The id of the run.
+    Without `data` the embedded catalogue is drawn. Everything that is written lies below `root`, but for the metadata
+    of a `database`. What lies before the stage `first` is taken from the latest run.
 
     Raises:
         ModelRefused: the model was trained and is not good enough; nothing was published.

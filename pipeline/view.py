@@ -24,8 +24,7 @@ _WAITING = "·"
 def quiet(log: Path) -> Iterator[Console]:
     """Sends all that libraries print, from Python or C++, to a log file; yields a console that still reaches people.
 
-    Args:
-        log: is appended to; made if it is missing, with its folder.
+    The log is appended to; it is made if it is missing, with its folder.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     for stream in (sys.stdout, sys.stderr):

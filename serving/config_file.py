@@ -45,9 +45,7 @@ class ConfigFile:
     def add(self, model: str, mount: PurePosixPath | None) -> None:
         """Enters a model, to be served in its highest version, unless it is there already.
 
-        Args:
-            model: its folder.
-            mount: where the server sees the serving folder; None for where the other entries are, or else for here.
+        `mount` is where the server sees the serving folder; None for where the other entries are, or else for here.
         """
         if model not in self:
             others = (PurePosixPath(entry.base_path).parent for entry in self._entries)

@@ -57,12 +57,7 @@ def decode_pictures(
 def decode_trusted(encoded: tf.Tensor, size: int) -> tf.Tensor:
     """Decodes and resizes one picture that ingest has checked: the same pixels as `decode_pictures`, bit for bit.
 
-    Args:
-        encoded: string scalar, JPEG or PNG.
-        size: side of the result, pixels.
-
-    Returns:
-        uint8 [size, size, 3], RGB.
+    Of a JPEG or PNG, a string scalar, it makes uint8 [size, size, 3], RGB.
 
     Raises:
         tf.errors.InvalidArgumentError: when run, if the picture cannot be decoded.

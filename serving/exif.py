@@ -18,12 +18,7 @@ _SHORT = 3  # the type it should have; some writers give it the longer one
 def orientation(encoded: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
     """Finds the Exif orientation: in a JPEG's APP1 segment or a PNG's eXIf chunk, wherever that stands.
 
-    Args:
-        encoded: string scalar, JPEG or PNG.
-        is_png: bool scalar.
-
-    Returns:
-        int64 scalar, 1 to 8; 1 where the picture has none, or none that can be read.
+    Of a picture, a string scalar, it is int64, 1 to 8; 1 where the picture has none, or none that can be read.
     """
     upright = lambda: tf.constant(UPRIGHT, tf.int64)  # noqa: E731
     is_plain = (tf.strings.substr(encoded, 0, 6) == _JFIF) & (tf.strings.substr(encoded, 20, 2) == _TABLES)

@@ -21,13 +21,10 @@ _HELD_BYTES = 2  # a pixel and colour of a JPEG whose coefficients are all held 
 
 
 def refusal(encoded: tf.Tensor, size: int, max_pixels: int, max_bytes: int) -> tf.Tensor:
-    """Tells why a picture is not even decoded; "" if there is no reason. Fails itself where a header is damaged.
+    """Tells why a picture, a string scalar, is not even decoded; "" if there is no reason.
 
-    Args:
-        encoded: string scalar.
-        size: side that a JPEG is shrunk to as far as possible while it is decoded, pixels.
-        max_pixels: a picture of more is refused.
-        max_bytes: likewise one whose decoding takes more memory.
+    It has more than `max_pixels`, or takes more memory than `max_bytes` to decode, where a JPEG is shrunk as far as
+    possible to a side of `size` pixels meanwhile. Fails itself where a header is damaged.
     """
     head = tf.strings.substr(encoded, 0, _HEAD) + tf.constant(b"\0" * _HEAD)
     is_png, is_jpeg = starts_with(encoded, PNG), starts_with(encoded, JPEG)

@@ -30,11 +30,7 @@ class LocalRunner(BaseModelServerRunner):
     """The local model server in a process of its own, on the CPU; it ends with this process, however that ends."""
 
     def __init__(self, model_path: Path) -> None:
-        """Starts nothing.
-
-        Args:
-            model_path: a SavedModel in `<model>/<version>/`.
-        """
+        """Takes a SavedModel in `<model>/<version>/`, and starts nothing."""
         self._base = model_path.parent
         self._process: subprocess.Popen[str] | None = None
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long-lived as the process

@@ -109,13 +109,7 @@ def read_outcomes(file: Path) -> list[tuple[Correction, str]]:
 
 
 def settle(corrections: Sequence[Correction], rows: Iterable[Row | Fault], taxonomy: Taxonomy) -> Corrections:
-    """Decides what becomes of each decision, in their order: a later one finds what an earlier one made.
-
-    Args:
-        corrections: the decisions.
-        rows: of the catalogue as it is.
-        taxonomy: assigns the classes.
-    """
+    """Decides what becomes of each decision, in their order: a later one finds what an earlier one made of the rows."""
     if not corrections:
         return Corrections()
     columns = [name for name in taxonomy.fields if name != NAME]

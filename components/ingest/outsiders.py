@@ -56,10 +56,8 @@ class Draw:
     ) -> dict[str, Any]:
         """The counts as JSON holds them.
 
-        Args:
-            kinds: [n], from 1; of the products that were read.
-            splits: [n], as `divide_outsiders` gives them.
-            unreadable: rows whose pictures cannot be read, by reason.
+        Of the products that were read, kinds are [n], from 1, and splits [n], as `divide_outsiders` gives them. Rows
+        whose pictures are `unreadable` are counted by reason.
         """
         counts = np.zeros((len(self.kinds), len(SPLITS) + 1), int)
         np.add.at(counts, (kinds - 1, splits), 1)

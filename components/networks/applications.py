@@ -117,7 +117,7 @@ _NAMED = _SERVER + "{0}/{1}_weights_tf_dim_ordering_tf_kernels_notop.h5"  # as m
 
 APPLICATIONS = {
     "efficientnet_v2m": Application(
-        "EfficientNetV2M", scaling.unscaled, _by_first(r"(stem|block\d|top)"),  # its first layer scales
+        "EfficientNetV2M", lambda pictures: pictures, _by_first(r"(stem|block\d|top)"),  # its first layer scales
         Published(_SERVER + "efficientnet_v2/efficientnetv2-m_notop.h5", "1b8dc055df72dde80d614482840fe342"),
     ),
     "nasnet_large": Application(

@@ -25,11 +25,6 @@ def centred_bgr(pictures: keras.KerasTensor) -> keras.KerasTensor:
     return keras.ops.flip(_rescaled(pictures, 1.0, [-mean for mean in _CAFFE_MEAN]), axis=-1)
 
 
-def unscaled(pictures: keras.KerasTensor) -> keras.KerasTensor:
-    """As they are, for a network that begins with its scaling."""
-    return pictures
-
-
 def _rescaled(
     pictures: keras.KerasTensor, scale: float | list[float], offset: float | list[float]
 ) -> keras.KerasTensor:

@@ -131,11 +131,7 @@ def divergence(before: Shares, now: Shares) -> Shares:
 def noise_between(before: Mapping[str, int], now: Mapping[str, int], distance: Distance, chance: float) -> float:
     """The distance that two samples of the same size exceed by chance, if both are of one and the same catalogue.
 
-    Args:
-        before: value to count in one sample.
-        now: value to count in the other.
-        distance: how far two distributions are apart.
-        chance: how often it may be exceeded.
+    Each is value to count. `chance` is how often the distance between their distributions may be exceeded.
     """
     values = sorted({*before, *now})
     together = np.array([before.get(value, 0) + now.get(value, 0) for value in values])

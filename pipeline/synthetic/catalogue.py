@@ -57,22 +57,16 @@ def write_catalogue(
 ) -> Summary:  # fmt: skip
     """Draws a catalogue, as a rule `styles.csv` and `images/<id>.jpg` in the layout of *Fashion Product Images*.
 
-    Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry,
-    fragrances, eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six. In the
-    shape of a German shop there are seven classes, and nothing outside them.
-    The same arguments give the same bytes on the same versions of Pillow and NumPy, and the first products of a
-    large catalogue are those of a small one with the same seed. From 100 products up every fault occurs. More than 100
-    are drawn in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
+    Pictures are 120 × 160 pixels, drawn on a white ground. Six classes (topwear, shoes, underwear, jewelry, fragrances,
+    eyewear) make up 85 of each hundred products, none less than 12; the others are outside all six. In the shape of a
+    German shop there are seven classes, and nothing outside them. `shape` is a key of `shops.SHOPS`.
 
-    Args:
-        out: folder to create; it may exist if it is empty. It appears only when it is complete.
-        products: how many to draw.
-        seed: any whole number.
-        report: called now and then with how many are done and how many there will be.
-        shape: a key of `shops.SHOPS`.
+    The same arguments give the same bytes on the same versions of Pillow and NumPy, and the first products of a large
+    catalogue are those of a small one with the same seed. From 100 products up every fault occurs. More than 100 are
+    drawn in processes of their own: a script that calls this needs `if __name__ == "__main__":`.
 
-    Returns:
-        What was written.
+    The folder may exist if it is empty; it appears only when it is complete. `report` is called now and then with how
+    many are done and how many there will be.
 
     Raises:
         CatalogueError: `products` is below 1, `out` is a file or not empty, or it cannot be written.

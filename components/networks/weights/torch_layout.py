@@ -36,18 +36,14 @@ def load_torch_layout(
     network: keras.Model, path: Path, module_of: Callable[[str], str | None], name: str, remedy: str,
     arrays_of: Callable[[layers.Layer, str, State], list[np.ndarray]] = keras_arrays,
 ) -> None:  # fmt: skip
-    """Copies a checkpoint into a network.
+    """Copies a state dict that `torch.save` wrote into a network; layers that have no counterpart stay as they are.
 
-    Args:
-        network: its layers that have no counterpart stay as they are.
-        path: a state dict that `torch.save` wrote.
-        module_of: name of a layer to that of the PyTorch module with its weights; None for one without.
-        name: what errors call the network.
-        remedy: which file would do, as a sentence without its full stop.
-        arrays_of: layer, module and state dict to what `layer.set_weights` takes.
+    `module_of` gives the PyTorch module with a layer's weights by their names, None for a layer without; `arrays_of`
+    what `layer.set_weights` takes, from layer, module and state dict.
 
     Raises:
-        WeightsError: the file is not a checkpoint, or not one of this network.
+        WeightsError: the file is not a checkpoint, or not one of this network. It calls that `name`, and ends with the
+            remedy.
     """
     state = read_torch_checkpoint(path)
     for layer in network.layers:
