@@ -24,10 +24,12 @@ from pipeline.recipe import Recipe
 class Experiment:
     """A recipe on a catalogue, with all that they name.
 
-    Attributes: taxonomy: what assigns the classes; `tags` assign those of further columns, in the order of
-    `taxonomies_of`. catalogue: digest of the catalogue. schema: the reviewed schema's file; `schema_digest` is that of
-    its content. weights: digest of the file or folder that `model.weights` names; "" where it names none. corrections:
-    likewise, of the file that `labels.corrections` names.
+    Attributes:
+        taxonomy: what assigns the classes; `tags` assign those of further columns, in the order of `taxonomies_of`.
+        catalogue: digest of the catalogue.
+        schema: the reviewed schema's file; `schema_digest` is that of its content.
+        weights: digest of the file or folder that `model.weights` names; "" where it names none.
+        corrections: likewise, of the file that `labels.corrections` names.
     """
 
     recipe: Recipe

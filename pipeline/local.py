@@ -30,8 +30,10 @@ from serving.disk import locked
 class CompiledRun:
     """A pipeline as TFX's launcher takes it, with the id of one run filled in.
 
-    Attributes: ir: all nodes; their inputs are those that the same run has made. deployment: how each node is executed.
-    connection: to the metadata; holds the password, as the IR and the deployment do.
+    Attributes:
+        ir: all nodes; their inputs are those that the same run has made.
+        deployment: how each node is executed.
+        connection: to the metadata; holds the password, as the IR and the deployment do.
     """
 
     experiment: Experiment

@@ -26,11 +26,16 @@ class Artifact:
 class StageRun:
     """What became of one stage in one run.
 
-    Attributes: state: "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting",
-    or "skipped" where --from and --to leave it out. began: seconds since 1970. seconds: how long it took; None where it
-    did not end. parameters: its execution properties. inputs: artifacts by the names of the inputs. outputs: likewise;
-    a cached stage has those of an earlier run. error: its message when it failed, where that was recorded; `exit_code`
-    is that of the command then. execution: its number in the database.
+    Attributes:
+        state: "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting", or
+            "skipped" where --from and --to leave it out.
+        began: seconds since 1970.
+        seconds: how long it took; None where it did not end.
+        parameters: its execution properties.
+        inputs: artifacts by the names of the inputs.
+        outputs: likewise; a cached stage has those of an earlier run.
+        error: its message when it failed, where that was recorded; `exit_code` is that of the command then.
+        execution: its number in the database.
     """
 
     name: str
@@ -64,8 +69,10 @@ class StageRun:
 class Run:
     """One run of one pipeline, which is called by its recipe and a digest of its classes.
 
-    Attributes: began: seconds since 1970. stages: by name, in the order in which they ran; the last try of each.
-    experiment: as `Experiment.record` gives it, parsed; empty where it was not recorded.
+    Attributes:
+        began: seconds since 1970.
+        stages: by name, in the order in which they ran; the last try of each.
+        experiment: as `Experiment.record` gives it, parsed; empty where it was not recorded.
     """
 
     id: str

@@ -28,8 +28,10 @@ _FIRST_ROWS, _MOST_LABELS, _HALF = 1_000, 1_000, 0.5
 class Inspection:
     """What was found out about a catalogue, which is opened as `layout` says.
 
-    Attributes: table: name of its table, or of several that are parts of one. dialect: encoding, separator and the
-    like, in words. contents: what each column holds; `uses` say what it is for, in the same order.
+    Attributes:
+        table: name of its table, or of several that are parts of one.
+        dialect: encoding, separator and the like, in words.
+        contents: what each column holds; `uses` say what it is for, in the same order.
     """
 
     data: str

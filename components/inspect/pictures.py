@@ -15,10 +15,11 @@ _IDS = 50
 class PictureCounts:
     """The catalogue's pictures.
 
-    Attributes: files: how many lie there; `matched` rows have one, and there are `further` ones of other sides of their
-    products. without: id and what is there instead, of the first rows that have none. formats: of a sample, as Pillow
-    calls them; "unreadable" where the header cannot be read. sizes: width and height of the sample's pictures, the
-    smallest first.
+    Attributes:
+        files: how many lie there; `matched` rows have one, and there are `further` ones of other sides of them.
+        without: id and what is there instead, of the first rows that have none.
+        formats: of a sample, as Pillow calls them; "unreadable" where the header cannot be read.
+        sizes: width and height of the sample's pictures, the smallest first.
     """
 
     files: int = 0

@@ -19,8 +19,10 @@ _MOST = 0.5
 class Plan:
     """What a draft says of the classes, which are the values of the role `column` with `minimum` products or more.
 
-    Attributes: classes: those that can be trained and tested, with their products. others: those that are too small.
-    certain: whether chance leaves no class without products in a split.
+    Attributes:
+        classes: those that can be trained and tested, with their products.
+        others: those that are too small.
+        certain: whether chance leaves no class without products in a split.
     """
 
     column: str

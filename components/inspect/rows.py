@@ -24,11 +24,14 @@ _EXAMPLES = 3
 class Rows:
     """What became of the rows, as ingest reads them.
 
-    Attributes: products: how many can be used, as far as the table says. faults: how many cannot, by reason; `examples`
-    are the first rows of each, a sentence each. repaired: how many repairs by kind. variants: rows that only tell of a
-    product's variants. labels: role to how many products have each value. classes: taxonomy to how many products are in
-    each of its classes; of taxonomies whose columns there are. contradictory: ids of rows that stand twice and differ
-    in a label.
+    Attributes:
+        products: how many can be used, as far as the table says.
+        faults: how many cannot, by reason; `examples` are the first rows of each, a sentence each.
+        repaired: how many repairs by kind.
+        variants: rows that only tell of a product's variants.
+        labels: role to how many products have each value.
+        classes: taxonomy to how many products are in each of its classes; of taxonomies whose columns there are.
+        contradictory: ids of rows that stand twice and differ in a label.
     """
 
     products: int = 0

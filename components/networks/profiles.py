@@ -12,10 +12,12 @@ from components.reading import choices
 class Profile:
     """What a backbone takes and what it is made of.
 
-    Attributes: own_size: side of the square pictures it was published for, pixels. smallest: smallest side it can take,
-    pixels; a multiple of `step`. parts: names of its parts in the order a picture passes them; its layers are named
-    after them. starts: names of the pretrained weights that it can start from. reference: who published it, and where;
-    "" where nobody did.
+    Attributes:
+        own_size: side of the square pictures it was published for, pixels.
+        smallest: smallest side it can take, pixels; a multiple of `step`.
+        parts: names of its parts in the order a picture passes them; its layers are named after them.
+        starts: names of the pretrained weights that it can start from.
+        reference: who published it, and where; "" where nobody did.
     """
 
     own_size: int

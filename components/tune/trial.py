@@ -48,8 +48,11 @@ class Outcome:
 class Trials:
     """The trials of one search. Each outcome is kept in a file: what has ended is never done again.
 
-    Attributes: config: what the Trainer is told, but for what is searched. train_files: patterns of files with
-    transformed examples; likewise `eval_files`. strategy: from `make_strategy`. work: folder that survives a kill.
+    Attributes:
+        config: what the Trainer is told, but for what is searched.
+        train_files: patterns of files with transformed examples; likewise `eval_files`.
+        strategy: from `make_strategy`.
+        work: folder that survives a kill.
     """
 
     config: TrainerConfig

@@ -17,9 +17,11 @@ _CHANCE, _DEVIATIONS = 0.01, 2.33
 class Summary(BaseModel):
     """What the gate reads of the quarantine's `summary.json`; counts that are zero may be left out.
 
-    Attributes: examples: by split; in `classes` by class and split. quarantined: rows left out, by reason; in
-    `class_quarantined` those whose class is known, by class. unmapped: rows outside the classes, by article type.
-    shared: pictures that are in both of two splits, by the names of the two.
+    Attributes:
+        examples: by split; in `classes` by class and split.
+        quarantined: rows left out, by reason; in `class_quarantined` those whose class is known, by class.
+        unmapped: rows outside the classes, by article type.
+        shared: pictures that are in both of two splits, by the names of the two.
     """
 
     rows: int

@@ -26,8 +26,9 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 class Package:
     """A compiled pipeline; its `tasks` are those that run a container.
 
-    Attributes: version: names this content: the same for the same bytes, on any machine. parameters: what a run of it
-    takes, by name, as the package describes them.
+    Attributes:
+        version: names this content: the same for the same bytes, on any machine.
+        parameters: what a run of it takes, by name, as the package describes them.
     """
 
     path: Path

@@ -27,11 +27,15 @@ Settings = Mapping[str, Any]  # path of a setting to its value
 class Result:
     """What one run has reached on the test split; shares in 0 … 1, None where a figure could not be computed.
 
-    Attributes: began: seconds since 1970. settings: the recipe's that results depend on, by path. data: name of the
-    catalogue, of which `digest` is. refused: whether the recipe's gate refused the model. worst: the lowest recall of
-    all classes, which is that of `worst_class`. seconds: of all its stages; of one taken from the cache, what it took
-    when it ran. None where that is unknown. peak_memory: of the stage that took most, bytes; None where it was not
-    recorded. footprint: where the model was trained; None likewise.
+    Attributes:
+        began: seconds since 1970.
+        settings: the recipe's that results depend on, by path.
+        data: name of the catalogue, of which `digest` is.
+        refused: whether the recipe's gate refused the model.
+        worst: the lowest recall of all classes, which is that of `worst_class`.
+        seconds: of all its stages; of one taken from the cache, what it took when it ran. None where that is unknown.
+        peak_memory: of the stage that took most, bytes; None where it was not recorded.
+        footprint: where the model was trained; None likewise.
     """
 
     run: str

@@ -42,8 +42,12 @@ _OFFICE, _PARTY, _FESTIVE = ("Casual", "Formal"), ("Casual", "Party"), ("Casual"
 class Article:
     """A type of article; a value that stands twice among its choices is twice as common.
 
-    Attributes: category: masterCategory/subCategory/articleType. quota: how many of each hundred products. draw: draws
-    one on the brush's layer. noun: what a product's name calls it. colours: names in `COLOURS` it comes in.
+    Attributes:
+        category: masterCategory/subCategory/articleType.
+        quota: how many of each hundred products.
+        draw: draws one on the brush's layer.
+        noun: what a product's name calls it.
+        colours: names in `COLOURS` it comes in.
     """
 
     category: str

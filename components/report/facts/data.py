@@ -112,9 +112,12 @@ class DuplicateGroup:
 class Duplicates:
     """Products with the picture of another.
 
-    Attributes: groups: pictures that several products share; `products` are how many these are. contradictory: groups
-    whose products are of different classes. across: groups whose products are in different splits. tested: products of
-    the test split whose picture is in another split too. samples: contradictory groups first, then the largest.
+    Attributes:
+        groups: pictures that several products share; `products` are how many these are.
+        contradictory: groups whose products are of different classes.
+        across: groups whose products are in different splits.
+        tested: products of the test split whose picture is in another split too.
+        samples: contradictory groups first, then the largest.
     """
 
     groups: int
@@ -139,8 +142,9 @@ class AnomalyFacts:
 class Drift:
     """How far a column moved since another run's data.
 
-    Attributes: distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
-    value: the value that changed most; empty if it is a missing one. Its shares are those `before` and `now`.
+    Attributes:
+        distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
+        value: the value that changed most; empty if it is a missing one. Its shares are those `before` and `now`.
     """
 
     column: str

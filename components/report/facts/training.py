@@ -22,10 +22,12 @@ class Epoch:
 class Phase:
     """One phase of training, "head" or "finetune".
 
-    Attributes: planned: epochs that the recipe allows; None where it is not known. chosen: number of the epoch with the
-    lowest validation loss; None where every loss was NaN. kept: whether its weights are the model's: a later phase that
-    does no better is dropped. seconds: all epochs together, if recorded. images_per_second: training pictures in an
-    epoch, by its mean time; None if not recorded.
+    Attributes:
+        planned: epochs that the recipe allows; None where it is not known.
+        chosen: number of the epoch with the lowest validation loss; None where every loss was NaN.
+        kept: whether its weights are the model's: a later phase that does no better is dropped.
+        seconds: all epochs together, if recorded.
+        images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
     """
 
     name: str
@@ -53,9 +55,12 @@ class Block:
 class Network:
     """The network, its parts and the width of an embedding.
 
-    Attributes: weights: what it was started from; "none" for random numbers. size: side of its square input, pixels.
-    front: what stands before the backbone; "none" for nothing. reference: who published the backbone, and where; ""
-    where nobody did. layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
+    Attributes:
+        weights: what it was started from; "none" for random numbers.
+        size: side of its square input, pixels.
+        front: what stands before the backbone; "none" for nothing.
+        reference: who published the backbone, and where; "" where nobody did.
+        layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
     """
 
     backbone: str
@@ -77,9 +82,10 @@ class Network:
 class TrainingFacts:
     """How training went: the phases that ran, and the network, None where it could not be read.
 
-    Attributes: seconds: the whole of it; None where it is not known, or an earlier run did it. calibrated: whether
-    confidences were scaled on the eval split; None where that is not known. scaling: how, and what that rests on; None
-    where they were not, or that was not recorded.
+    Attributes:
+        seconds: the whole of it; None where it is not known, or an earlier run did it.
+        calibrated: whether confidences were scaled on the eval split; None where that is not known.
+        scaling: how, and what that rests on; None where they were not, or that was not recorded.
     """
 
     phases: tuple[Phase, ...]

@@ -17,8 +17,11 @@ SERIES = ((ACCENT, "solid"), (WARN, "dash"), (GOOD, "dot"), (BAD, "dashdot"))
 class Plot:
     """One plot, with the table that says the same; `height` is in pixels.
 
-    Attributes: id: unique on the page. summary: what it shows in one sentence with its main figure, for those who do
-    not see it. figure: Plotly's `data` and `layout`. rows: of the table, as they are shown.
+    Attributes:
+        id: unique on the page.
+        summary: what it shows in one sentence with its main figure, for those who do not see it.
+        figure: Plotly's `data` and `layout`.
+        rows: of the table, as they are shown.
     """
 
     id: str
