@@ -95,6 +95,7 @@ setup(
         "export": EXPORT,
         "heic": HEIC,
         "dev": [
+            "cleanlab>=2.9",  # a benchmark only
             "grpcio-tools>=1.80,<2",
             "import-linter>=2",
             "kubernetes-validate>=1.33",

@@ -30,8 +30,8 @@ from benchmarks.pareto import Choice
 from components.ingest.catalogue import open_catalogue
 
 BENCHMARKS = (
-    "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_noise", "learning_curve", "monitoring", "pareto",
-    "scale", "search", "serving", "time_to_accuracy", "training",
+    "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_audit", "label_noise", "learning_curve", "monitoring",
+    "pareto", "scale", "search", "serving", "time_to_accuracy", "training",
 )  # fmt: skip
 GB = 10**9
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.audit.evidence import gather
 from components.audit.suspects import Products, Suspect, rank
@@ -56,38 +57,53 @@ def audit(reading: Reading, cache: Path, most: int) -> Audit:
         most: how many suspects to keep.
 
     Raises:
-        FashionError: the run has not ingested, or its artifacts are gone, or too few.
+        FashionError: there are too few products, or they are gone.
+    """
+    products, features, odd = look(reading, cache)
+    labels, classes, folders = products.labels, reading.classes, reading.folders
+    evidence = gather(features, products.names, labels, len(classes))
+    outcomes = read_outcomes(folders.quarantine / CORRECTIONS_FILE) if folders.quarantine else ()
+    kept = {given.id for given, outcome in outcomes if outcome == KEPT}
+    suspects = rank(products, evidence, classes, odd, kept)
+    order = np.argsort(-evidence.probabilities[np.arange(len(labels)), labels], kind="stable")
+    typical = {
+        name: tuple(products.ids[row] for row in order[labels[order] == label][:_TYPICAL])
+        for label, name in enumerate(classes)
+    }
+    shown = tuple(suspects[:most])
+    wanted = {suspect.id for suspect in shown}.union(*typical.values())
+    small = {each: thumbnail(picture) for each, picture in pictures_of(folders.examples or Path(), wanted).items()}
+    return Audit(
+        reading.sources.run, reading.sources.recipe, classes, len(labels), len(suspects), shown, typical,
+        {each: picture for each, picture in small.items() if picture}, evidence.weights,
+    )  # fmt: skip
+
+
+def look(reading: Reading, cache: Path) -> tuple[Products, NDArray[np.float32], dict[int, str]]:
+    """Reads the products of a run and looks at their pictures.
+
+    Returns:
+        The n products, features float32 [n, d] of their pictures, and row to what is wrong with a picture that shows
+        nothing.
+
+    Raises:
+        FashionError: see `audit`.
     """
     from components.audit.looks import looks_of
 
-    table, members, folder, lists = reading.table, reading.members, reading.folders.examples, reading.folders.quarantine
-    if table is None or members is None or folder is None or lists is None:
+    table, members, folder = reading.table, reading.members, reading.folders.examples
+    if table is None or members is None or folder is None:
         reasons = (
-            " ".join(gap.reason for gap in reading.gaps) or "It did not come through ingest, or its artifacts are gone."
+            " ".join(gap.reason for gap in reading.gaps) or "It ended before ingest did, or what that made is gone."
         )
         raise FashionError(f"run {reading.sources.run}: there is nothing to audit. {reasons} Run it again")
-    features, oddities = looks_of(folder, cache, len(table))
     # A product's further pictures have its label too, but it is decided by the main one.
     rows = np.array([row for row, product in enumerate(table.ids.tolist()) if "/" not in product], np.intp)
     if len(rows) < _FEWEST:
         raise FashionError(f"run {reading.sources.run}: {len(rows)} products are too few to compare with one another")
-    labels, ids = table.labels[rows], table.ids[rows].tolist()
+    features, oddities = looks_of(folder, cache, len(table))
     names = [str(name) for name in table.texts[NAME][rows]]
-    products = Products(ids, names, table.splits[rows].tolist(), labels, same_picture(members.signatures[rows]))
-    evidence = gather(features[rows].astype(np.float32), names, labels, len(reading.classes))
+    pictures = same_picture(members.signatures[rows])
+    products = Products(table.ids[rows].tolist(), names, table.splits[rows].tolist(), table.labels[rows], pictures)
     odd = {place: oddities[row] for place, row in enumerate(rows.tolist()) if oddities[row]}
-    kept = {given.id for given, outcome in read_outcomes(lists / CORRECTIONS_FILE) if outcome == KEPT}
-    suspects = rank(products, evidence, reading.classes, odd, kept)
-    own = evidence.probabilities[np.arange(len(labels)), labels]
-    order = np.argsort(-own, kind="stable")
-    typical = {
-        name: tuple(ids[row] for row in order[labels[order] == label][:_TYPICAL])
-        for label, name in enumerate(reading.classes)
-    }
-    shown = tuple(suspects[:most])
-    wanted = {suspect.id for suspect in shown}.union(*typical.values())
-    pictures = {product: thumbnail(picture) for product, picture in pictures_of(folder, wanted).items()}
-    return Audit(
-        reading.sources.run, reading.sources.recipe, reading.classes, len(rows), len(suspects), shown, typical,
-        {product: picture for product, picture in pictures.items() if picture}, evidence.weights,
-    )  # fmt: skip
+    return products, features[rows].astype(np.float32), odd
