@@ -42,15 +42,18 @@ def write_report(history: History, run: Run, paths: Paths) -> tuple[Path, bool]:
     Returns:
         The page, and whether it was written now.
     """
-    code = code_digest("components.report.collect", "components.report.page") + content_digest(_TEMPLATES)
+    code = code_digest(
+        "components.report.collect", "components.report.page", "components.audit.doubts"
+    ) + content_digest(_TEMPLATES)
     folder = report_folder(history, run, paths)
     if folder and (folder / _CODE).exists() and (folder / _CODE).read_text(encoding="utf-8") == code:
         return folder / _PAGE, False
+    from components.audit.doubts import doubts
     from components.report.page import write_page
 
     folder = _reports(paths) / run.id
     earlier = history.earlier(run, "statistics", "statistics")
-    facts = collect(sources_of(run, paths.root, earlier), folder)
+    facts = collect(sources_of(run, paths.root, earlier), folder, doubts)
     page = write_page(facts, folder)
     (folder / FACTS_FILE).write_bytes(to_json(facts))
     (folder / _INPUTS).write_text(inputs_digest(run), encoding="utf-8")

@@ -86,6 +86,7 @@ def full_facts(classes: int = 6, *, pictures: int = 12, side: int = 160, name: s
         outside=making.outside(),
         pictures=making.gallery(),
         provenance=provenance(),
+        doubts=making.gallery().worst[:3],
     )
 
 
@@ -110,6 +111,7 @@ def refused_facts() -> RunFacts:
         quality=None,
         outside=None,
         pictures=None,
+        doubts=(),
         provenance=dataclasses.replace(full.provenance, stages=stages),
         gaps=(
             Gap("training", "everything", "The run ended before train did."),

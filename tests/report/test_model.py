@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from components.audit.doubts import doubts
 from components.evaluate.figures import figures
 from components.evaluate.settings import Gate
 from components.evaluate.verdict import read_verdict
@@ -128,7 +129,7 @@ def reported(tmp_path_factory):
         plan=Plan(taxonomy=taxonomy, gate=gate),
         pushed={"pushed": 0, "version": ""},
     )
-    facts = collect(of, folder / "report")
+    facts = collect(of, folder / "report", doubts)
     return SimpleNamespace(facts=facts, folder=folder, sources=of, classes=taxonomy.classes, gate=gate)
 
 
@@ -173,6 +174,8 @@ def test_a_refused_model_is_reported_with_every_part_that_it_has(reported):
     assert facts.data.duplicates.contradictory > 0
     assert all(shown.overlay for shown in facts.pictures.worst)
     assert all(pair.examples for pair in facts.quality.pairs)
+    assert facts.doubts
+    assert all(shown.class_name != shown.answers[0].class_name for shown in facts.doubts)
 
 
 @pytest.mark.slow

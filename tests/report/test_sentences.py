@@ -109,6 +109,14 @@ RUNS: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
         ("12 of the test labels were corrected; by the labels as they stand in the catalogue, 95.0",
          "12 of their labels were corrected"), (),
     ),
+    "labels to look at": (
+        _as_is,
+        ("the words of the products’ names together say another class", "fashion audit 2026-11-21T04-57-51 --open"),
+        ("No label of the test split is contradicted",),
+    ),
+    "no labels to look at": (
+        lambda facts: dataclasses.replace(facts, doubts=()), ("No label of the test split is contradicted",), (),
+    ),
     "no corrections": (_as_is, (), ("corrected", "Corrections")),
     "no notes": (_with("data", notes=()), (), ("The data gate noted", "Note of the data gate")),
     "outside the classes but none unusable": (

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from components.report.facts.data import DataFacts
-from components.report.facts.quality import OutsideFacts, PictureFacts, QualityFacts
+from components.report.facts.quality import OutsideFacts, PictureFacts, ProductAnswers, QualityFacts
 from components.report.facts.training import TrainingFacts
 from components.report.facts.verdict import ProvenanceFacts, VerdictFacts
 
@@ -43,6 +43,7 @@ class RunFacts:
         began: seconds since 1970.
         seconds: from the first stage's begin to the last one's end; None while that is not known.
         classes: in the order of their labels; empty where not even these are known.
+        doubts: test products whose labels are to be looked at, the surest first.
         gaps: what is missing, and why.
     """
 
@@ -58,6 +59,7 @@ class RunFacts:
     outside: OutsideFacts | None = None
     pictures: PictureFacts | None = None
     provenance: ProvenanceFacts | None = None
+    doubts: tuple[ProductAnswers, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 
