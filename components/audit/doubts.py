@@ -1,8 +1,11 @@
 """The part of a report on labels to look at: the first few of the test split, which its model has not learnt from."""
 
-import numpy as np
+from collections.abc import Sequence
 
-from components.audit.evidence import fit, joined, margins
+import numpy as np
+from numpy.typing import NDArray
+
+from components.audit.evidence import Scores, fit, joined, margins
 from components.audit.words import Words
 from components.features import NAME
 from components.report.examples import pictures_of
@@ -14,29 +17,44 @@ _SHOWN, _ANSWERS = 12, 3
 
 
 def doubts(reading: Reading) -> tuple[ProductAnswers, ...]:
-    """Finds them by the model's answers and the words of the names; none where there is no model.
+    """Shows them with the classes that are most probable by the model and the name; none where there is no model.
 
-    Their answers are by both. `fashion audit` looks at all splits, and takes minutes.
+    `fashion audit` looks at all splits, and takes minutes.
     """
-    table, answers, folder = reading.table, reading.predictions, reading.folders.examples
+    table, answers, folder, classes = reading.table, reading.predictions, reading.folders.examples, reading.classes
     if table is None or answers is None or folder is None:
         return ()
-    rows = table.rows_of(TEST)
+    rows, names = table.rows_of(TEST), [str(name) for name in table.texts[NAME]]
     if not np.array_equal(table.ids[rows], answers.ids):
         return ()
-    labels, classes = table.labels[rows], reading.classes
-    words = Words([str(name) for name in table.texts[NAME]], table.labels, len(classes)).scores[rows]
-    pictures = np.log(np.maximum(answers.probabilities, np.finfo(np.float32).tiny))
-    probabilities = joined(pictures, words, fit(pictures, words, labels))
-    margin, _ = margins(probabilities, labels)
-    first = [row for row in np.argsort(-margin, kind="stable")[:_SHOWN].tolist() if margin[row] > 0]
-    encoded = pictures_of(folder, {str(answers.ids[row]) for row in first}, (TEST,))
+    first, probabilities = doubted(answers.probabilities, rows, names, table.labels)
+    encoded = pictures_of(folder, {str(answers.ids[place]) for place in first[:_SHOWN]}, (TEST,))
     shown = []
-    for row in first:
-        product = str(answers.ids[row])
+    for place in first[:_SHOWN]:
+        row, product = rows[place], str(answers.ids[place])
         if picture := thumbnail(encoded[product]):
-            best = np.argsort(-probabilities[row], kind="stable")[:_ANSWERS]
-            named = tuple(Answer(classes[label], float(probabilities[row, label])) for label in best)
-            name = str(table.texts[NAME][rows[row]])
-            shown.append(ProductAnswers(product, name, classes[labels[row]], picture, named, None))
+            best = np.argsort(-probabilities[place], kind="stable")[:_ANSWERS]
+            likely = tuple(Answer(classes[label], float(probabilities[place, label])) for label in best)
+            shown.append(ProductAnswers(product, names[row], classes[table.labels[row]], picture, likely))
     return tuple(shown)
+
+
+def doubted(
+    answers: Scores, rows: NDArray[np.intp], names: Sequence[str], labels: NDArray[np.int64]
+) -> tuple[list[int], Scores]:
+    """Finds the test products for which another class is more probable than their own.
+
+    Args:
+        answers: float32 [t, k], the model's probabilities for t test products.
+        rows: intp [t], where these are among all.
+        names: of all n products.
+        labels: int64 [n].
+
+    Returns:
+        Their places among the t, the most doubtful first; float32 [t, k], the probabilities by model and name.
+    """
+    words = Words(names, labels, answers.shape[1]).scores[rows]
+    pictures = np.log(np.maximum(answers, np.finfo(np.float32).tiny))
+    probabilities = joined(pictures, words, fit(pictures, words, labels[rows]))
+    margin, _ = margins(probabilities, labels[rows])
+    return [place for place in np.argsort(-margin, kind="stable").tolist() if margin[place] > 0], probabilities

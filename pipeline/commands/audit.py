@@ -43,9 +43,9 @@ def audit(
         from components.ingest.corrections import CORRECTIONS_FILE
         from pipeline.textfile import replace_text
 
-        text = corrections_of(export)
-        replace_text("--out", (out or Path()).absolute() / CORRECTIONS_FILE, text)
-        click.echo(out or Path() / CORRECTIONS_FILE)
+        file = (out or Path()) / CORRECTIONS_FILE
+        replace_text("--out", file, corrections_of(export))
+        click.echo(file)
         return
     from components.progress import listen
     from pipeline.history import open_history

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from components.audit.doubts import doubted
 from components.audit.evidence import gather, margins
 from components.audit.words import Words
 
@@ -30,6 +31,18 @@ def test_labels_moved_to_the_next_class_are_among_the_first_five_in_a_hundred(na
     assert np.isin(wrong, first).mean() >= least
     hits = np.intersect1d(first, wrong)
     assert (best[hits] == (labels[hits] - 1) % CLASSES).mean() >= least
+
+
+def test_a_report_doubts_the_test_labels_that_model_and_name_contradict_and_no_others() -> None:
+    _, said, labels, wrong = drawn(names=True)
+    rows = np.arange(1, 800, 3)
+    truth = labels.copy()
+    truth[wrong] = (truth[wrong] - 1) % CLASSES
+    answers = np.full((len(rows), CLASSES), 0.02, np.float32)
+    answers[np.arange(len(rows)), truth[rows]] = 0.94
+    first, probabilities = doubted(answers, rows, said, labels)
+    assert {int(rows[place]) for place in first} == set(wrong.tolist()) & set(rows.tolist())
+    assert (probabilities[first].argmax(axis=1) == truth[rows[first]]).all()
 
 
 def test_words_that_say_nothing_get_less_weight_than_words_that_say_the_class() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageFilter
 
 from components.audit.evidence import gather
@@ -15,6 +16,7 @@ from components.audit.pictures import oddity
 from components.audit.suspects import Products, as_csv, contradictions, rank
 from components.errors import RecipeError
 from components.ingest.corrections import Correction, read_corrections
+from pipeline.cli import main
 from tests.audit.drawn_audit import CLASSES, drawn_audit
 from tests.audit.test_evidence import drawn
 from tests.data.faults import draw, encode
@@ -107,7 +109,8 @@ def test_decisions_of_label_studio_are_corrections(tmp_path: Path) -> None:
     for task in tasks[2:-1]:
         task["annotations"] = []
     (tmp_path / "export.json").write_text(json.dumps(tasks))
-    (tmp_path / "corrections.csv").write_text(corrections_of(tmp_path / "export.json"), encoding="utf-8")
+    asked = ["audit", "--from-label-studio", str(tmp_path / "export.json"), "--out", str(tmp_path)]
+    assert CliRunner().invoke(main, asked).output == f"{tmp_path / 'corrections.csv'}\n"
     assert read_corrections(tmp_path / "corrections.csv") == [
         Correction("100", "Flats", "Heels", "ann@shop.example", late, "Label Studio"),
         Correction("=1+1", "Flats", "none", "ann@shop.example", late, "Label Studio"),
