@@ -14,7 +14,8 @@ from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
 from components.ingest.faults import PASSED
-from components.outside.assessment import in_words, read_assessment
+from components.outside.assessment import read_assessment
+from components.outside.sentences import in_words
 from components.publish.store import serving_version
 from components.train.history import MONITOR, best_epoch, kept_phase, read_history
 from pipeline.experiment import Experiment

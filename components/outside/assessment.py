@@ -2,29 +2,16 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from scipy.stats import mannwhitneyu, norm  # type: ignore[import-untyped]
 
-from components.evaluate.evidence import wilson
-from components.evaluate.settings import Gate
-from components.ingest.settings import Tag
-from components.outside.shares import (
-    ACCEPT,
-    OUTSIDE,
-    Column,
-    Proportion,
-    TagFigures,
-    proportion,
-    tag_failures,
-    tag_figures,
-)
+from components.outside.shares import ACCEPT, OUTSIDE, Column, Proportion, TagFigures, proportion, tag_figures
 from components.settings import Settings
 
 ASSESSMENT_FILE = "outside.json"
@@ -167,64 +154,6 @@ def assess(
         refused=_examples(inside, refused, inside.scores, names),
         tags=tuple(filter(None, (tag_figures(*column) for column in inside.tags.items()))),
     )
-
-
-def failures_of(assessment: Assessment, gate: Gate, tags: Mapping[str, Tag] = MappingProxyType({})) -> tuple[str, ...]:
-    """Says what of a gate a model does not reach, beyond what chance explains; a figure it lacks fails as well.
-
-    Args:
-        assessment: the figures.
-        gate: what they must reach.
-        tags: likewise those of further columns.
-    """
-    shown, unseen = (part.accepted if part else None for part in (assessment.shown, assessment.unseen))
-    least = (
-        ("accuracy among accepted pictures", assessment.accuracy, gate.accepted_accuracy),
-        ("share of accepted pictures", assessment.accepted, gate.accepted),
-        ("coverage of label sets", assessment.coverage, gate.coverage),
-    )
-    most = (
-        ("share of accepted outsiders of known kinds", shown, gate.outsiders),
-        ("share of accepted outsiders of kinds never shown", unseen, gate.unseen_outsiders),
-    )
-    return (
-        *_breaches(least, gate, "below"),
-        *_breaches(most, gate, "above"),
-        *tag_failures(assessment.tags, tags, gate.significance),
-    )
-
-
-def _breaches(limits: Sequence[tuple[str, Proportion | None, float | None]], gate: Gate, side: str) -> Iterator[str]:
-    for name, value, limit in limits:
-        if limit is None:
-            continue
-        if value is None:
-            yield f"{name} could not be computed: the model does not decide, or there is nothing to ask it about"
-            continue
-        low, high = (float(end) for end in wilson(value.count, value.total, gate.significance))
-        if low > limit if side == "above" else high < limit:
-            between = f"{100 * low:.1f}–{100 * high:.1f} % of {value.total:,}"
-            yield f"{name} {100 * value.share:.2f} % ({between}) is {side} {100 * limit:.10g} %"
-
-
-def in_words(assessment: Assessment) -> str:
-    """Tells the shares of accepted pictures in a line."""
-    if assessment.accepted is None:
-        return "the model does not decide"
-    parts = [f"accepts {_of(assessment.accepted, 'test pictures')}"]
-    if assessment.accuracy:
-        parts.append(f"{100 * assessment.accuracy.share:.1f} % of these right")
-    for name, part in (("", assessment.shown), (" of kinds never shown", assessment.unseen)):
-        if part:
-            parts.append(_of(part.accepted, f"outsiders{name}"))
-    if not assessment.kinds:
-        parts.append("foreign pictures were not tested")
-    parts += [f"{tag.column} {100 * tag.right.share:.1f} % of {tag.right.total:,}" for tag in assessment.tags]
-    return ", ".join(parts)
-
-
-def _of(part: Proportion, what: str) -> str:
-    return f"{100 * part.share:.1f} % of {part.total:,} {what}"
 
 
 def _outsiders(

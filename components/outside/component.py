@@ -24,7 +24,8 @@ from components.digest import code_digest
 from components.evaluate.settings import Gate
 from components.features import ID, IMAGE_BYTES, NAME
 from components.ingest.settings import Labels
-from components.outside.assessment import ASSESSMENT_FILE, Answers, Assessment, assess, failures_of
+from components.outside.assessment import ASSESSMENT_FILE, Answers, Assessment, assess
+from components.outside.sentences import failures_of
 from components.outside.shares import Column
 from components.progress import report
 from components.settings import OUTSIDE_SPLITS

@@ -1,13 +1,11 @@
 """Shares of test pictures with their intervals, and how right the answers in further columns are by them."""
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.evaluate.evidence import wilson
-from components.ingest.settings import Tag
 from components.settings import Settings
 
 ACCEPT, OUTSIDE = "accept", "outside"
@@ -87,20 +85,3 @@ def tag_figures(name: str, column: Column) -> TagFigures | None:
         accepted=share,
         accuracy=proportion((truth == answers)[accepted]),
     )
-
-
-def tag_failures(figures: Sequence[TagFigures], gates: Mapping[str, Tag], significance: float) -> Iterator[str]:
-    """Yields what of its gates a model does not reach; accuracy may be lower by chance."""
-    by_column = {each.column: each for each in figures}
-    for column, gate in gates.items():
-        reached = by_column.get(column)
-        if reached is None:
-            yield f"{column} could not be judged: no test picture has a value"
-            continue
-        right = reached.right
-        if float(wilson(right.count, right.total, significance)[1]) < gate.accuracy:
-            yield (
-                f"{column}: accuracy {100 * right.share:.2f} % of {right.total:,} is below {100 * gate.accuracy:.10g} %"
-            )
-        if reached.macro_f1 < gate.macro_f1:
-            yield f"{column}: macro-F1 {100 * reached.macro_f1:.2f} % is below {100 * gate.macro_f1:.10g} %"

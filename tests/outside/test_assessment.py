@@ -7,7 +7,8 @@ import pytest
 
 from components.evaluate.settings import Gate
 from components.ingest.settings import Tag
-from components.outside.assessment import Answers, Assessment, assess, failures_of, in_words
+from components.outside.assessment import Answers, Assessment, assess
+from components.outside.sentences import failures_of, in_words
 from components.outside.shares import Column
 
 CLASSES = ("shoes", "tops")

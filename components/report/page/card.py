@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from components.outside.assessment import in_words
+from components.outside.sentences import in_words
 from components.report.facts import RunFacts
 from components.report.page import formats
 from components.report.page.findings import findings, suggested_threshold, weak_slices
