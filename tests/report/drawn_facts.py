@@ -9,7 +9,7 @@ from PIL import Image
 from components.evaluate.verdict import ClassFigures
 from components.networks.profiles import PROFILES
 from components.outside.assessment import Assessment, Kind, Outsiders, Point
-from components.outside.shares import Proportion
+from components.outside.shares import Proportion, TagFigures
 from components.report.facts import Gap, RunFacts
 from components.report.facts.data import (
     AnomalyFacts,
@@ -290,6 +290,8 @@ class _Maker:
             kinds=tuple(Kind(name=name, unseen=i == 1, tested=90, accepted=9 - i) for i, name in enumerate(names)),
             curve=tuple(Point(confidence=c / 20, accepted=1 - c / 40, accuracy=0.9 + c / 200, outsiders=0.1 - c / 200)
                         for c in range(20)),
+            tags=(TagFigures(column="baseColour", classes=44, right=share(690, 990), macro_f1=0.41, frequent=0.22,
+                             accepted=share(500, 990), accuracy=share(450, 500)),),
         )  # fmt: skip
         return OutsideFacts(assessment, (self.shown(0),), (self.shown(1),))
 
