@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,7 @@ def _columns(answer: Prediction | Embedding) -> dict[str, Any]:
     return {
         "label": answer.label, "confidence": round(answer.confidence, 6), "decision": answer.decision,
         "outside": outside, "label_set": list(answer.label_set), "top": classes,
+        **{f"{name}_{part}": value for name, tag in answer.tags.items() for part, value in asdict(tag).items()},
     }  # fmt: skip
 
 

@@ -71,7 +71,9 @@ class Pictures:
 
 
 class Products:
-    """The rows of a catalogue's table, in its order, with their pictures. Can be pickled. Attributes as of `Pictures`.
+    """The rows of a catalogue's table, in its order, with their pictures. Can be pickled.
+
+    Attributes as of `Pictures`, and `catalogue`, what is read.
 
     Pictures are checked as ingest does. The client then gets the bytes as they are, so that the model answers as it
     would to any other.
@@ -99,36 +101,36 @@ class Products:
 
         settings = read_settings(model)
         self._data, self._limits, self._kept = data, settings.picture, tuple(kept)
-        self._catalogue = open_catalogue(str(data), layout or settings.catalogue)
+        self.catalogue = open_catalogue(str(data), layout or settings.catalogue)
 
     def __str__(self) -> str:
         return str(self._data)
 
     def __iter__(self) -> Iterator[Input]:
         row = None
-        for row in read_rows(self._catalogue, (), self._kept):
+        for row in read_rows(self.catalogue, (), self._kept):
             yield Input((row.row if isinstance(row, Fault) else row.number, plain(row.id)), row)
         if row is None:
             raise CatalogueError(
-                f"{self}: {self._catalogue.tables()[0]} has a header and no rows. Add a row for each product."
+                f"{self}: {self.catalogue.tables()[0]} has a header and no rows. Add a row for each product."
             )
 
     def read(self, item: Any) -> bytes | Fault:
         """Returns the picture of a row, or what is wrong with the row or its picture."""
         from components.ingest.judge import read_checked
 
-        content = item if isinstance(item, Fault) else read_checked(item, self._catalogue, self._limits)
+        content = item if isinstance(item, Fault) else read_checked(item, self.catalogue, self._limits)
         return content if isinstance(content, Fault) else content[0]
 
     @property
     def reading(self) -> dict[str, Any]:
         """What opens the same catalogue again, as JSON has it: its path and how it is read."""
-        layout = self._catalogue.layout.model_dump(mode="json", exclude_defaults=True)
+        layout = self.catalogue.layout.model_dump(mode="json", exclude_defaults=True)
         return {"path": str(self._data.absolute()), "layout": layout}
 
     def digest(self) -> str:
         """Returns hex digits that change when the catalogue does, or how it is read."""
-        return combined_digest([self._catalogue.digest().encode(), self._catalogue.layout.model_dump_json().encode()])
+        return combined_digest([self.catalogue.digest().encode(), self.catalogue.layout.model_dump_json().encode()])
 
 
 Inputs = Pictures | Products

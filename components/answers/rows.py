@@ -80,6 +80,7 @@ class Format:
         candidate = pa.struct({"label": pa.string(), "confidence": pa.float32()})
         types = {"row": pa.int64(), "confidence": pa.float32(), "outside": pa.float32(), "top": pa.list_(candidate)}
         types["label_set"] = pa.list_(pa.string())
+        types |= {name: pa.float32() for name in self.columns if name.endswith("_confidence")}
         schema = pa.schema([(name, types.get(name, pa.string())) for name in self.columns])
         parquet.write_table(pa.Table.from_pylist([self._nested(row) for row in rows], schema), file)
 
@@ -95,7 +96,8 @@ class Format:
             yield from map(self.decode, file)
 
     def _nested(self, row: Row) -> dict[str, Any]:
-        return {name: row[name][: self._top] if name == "top" else row[name] for name in self.columns}
+        # Of what could not be answered further columns are not there.
+        return {name: row[name][: self._top] if name == "top" else row.get(name) for name in self.columns}
 
 
 def _csv_line(values: Iterable[object]) -> bytes:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from components.errors import AnswerError
 from components.index.settings import Index
 from components.infra.settings import Serving
-from components.ingest.settings import Layout, Picture
+from components.ingest.settings import Labels, Layout, Picture
 
 
 class ModelSettings(BaseModel):
@@ -18,6 +18,19 @@ class ModelSettings(BaseModel):
     catalogue: Layout = Layout()
     index: Index | None = None
     serving: Serving = Serving()
+    labels: Labels | None = None
+
+    @property
+    def answered(self) -> dict[str, str]:
+        """Columns of a catalogue that the model answers, each with what the keys of its answer begin with."""
+        main, further = (self.labels.column, self.labels.columns) if self.labels else (None, {})
+        return {**({main: ""} if main else {}), **{column: f"{column}_" for column in further}}
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of its answers in further columns."""
+        parts = ("label", "confidence", "decision")
+        return tuple(f"{prefix}{part}" for prefix in self.answered.values() if prefix for part in parts)
 
 
 def read_settings(model_dir: Path | None) -> ModelSettings:

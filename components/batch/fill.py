@@ -16,9 +16,7 @@ ADDED = ("confidence", "source", "decision")  # columns for each that is filled,
 _TABLE, _OUTSIDE = "table", "outside"
 
 
-def fill_table(
-    source: Source, answers: Iterable[Row], columns: Mapping[str, str], model: str, file: BinaryIO
-) -> Counter[str]:
+def fill_table(source: Source, answers: Iterable[Row], columns: Mapping[str, str], file: BinaryIO) -> Counter[str]:
     """Writes the rows of a catalogue's table as CSV, in UTF-8 with the table's own separator.
 
     Every cell that holds a value stays as it is, to the last space. A cell without one gets the model's answer, unless
@@ -28,7 +26,6 @@ def fill_table(
         source: the catalogue.
         answers: of `fashion batch` about it, in the order of its rows.
         columns: role of a column to what its answer's keys begin with, e.g. {"articleType": "", "gender": "gender_"}.
-        model: what `source` calls the model.
         file: what is written to.
 
     Returns:
@@ -58,7 +55,7 @@ def fill_table(
                 row += ["", "", decision]
                 continue
             row[at[role]] = label
-            row += [f"{float(answer[f'{prefix}confidence']):.6f}", model, decision]
+            row += [f"{float(answer[f'{prefix}confidence']):.6f}", str(answer["model"]), decision]
             filled[called[role]] += 1
         lines.writerow(row)
     text.flush()

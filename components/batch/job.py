@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from fashion_client import ClientError, Thresholds
 
 from components.answers.ask import model_name
 from components.answers.files import alone, explained
-from components.answers.inputs import Inputs
-from components.answers.rows import TOP, Format
+from components.answers.inputs import Inputs, Products
+from components.answers.rows import PREDICTION, TOP, Format, Row
+from components.answers.settings import read_settings
+from components.batch.fill import fill_table
 from components.batch.review import review
 from components.batch.shards import PER_SHARD, Batch, Shards, infer
 from components.digest import code_digest
@@ -55,6 +57,7 @@ def run_batch(
     log: Mapping[str, Any] | None = None,
     thresholds: Thresholds | None = None,
     look: Path | None = None,
+    fill: Path | None = None,
 ) -> Outcome:
     """Asks a model about every input.
 
@@ -73,11 +76,18 @@ def run_batch(
         log: arguments of an `AnswerLog` that gets a sample of the answers.
         thresholds: decide in place of the model's own.
         look: file that gets what a person should look at, see `components.batch.review`.
+        fill: file that gets the catalogue's table with its empty cells filled, see `components.batch.fill`.
 
     Raises:
         CatalogueError: the inputs cannot be read, there are none, or they changed meanwhile.
         AnswerError: the model cannot be used, or `out` cannot be written.
     """
+    settings = read_settings(model_dir)
+    if fill is not None and not (settings.answered and isinstance(inputs, Products)):
+        raise AnswerError(
+            f"--fill: {model_dir} and {inputs} have no column in common. Give --data, and a model whose recipe has "
+            "labels.column or labels.columns."
+        )
     job: dict[str, Any] = {
         "inputs": inputs.digest(),
         "model": model_name(model_dir),
@@ -88,9 +98,9 @@ def run_batch(
         **({"thresholds": asdict(thresholds)} if thresholds else {}),
     }
     with explained(out), alone(out):
-        rows = Format(form, inputs.columns, top=top)
+        rows = Format(form, inputs.columns, (*PREDICTION, *settings.keys), top)
         if out.exists() and _is_there(out, job, overwrite):
-            _review(out, rows, inputs, look)
+            _write_further(out, rows, inputs, look, fill, settings.answered)
             summary = json.loads((out / SUMMARY_FILE).read_bytes())
             counts = {name: summary[name] for name in ("labels", "reasons", "decisions")}
             return Outcome(summary["rows"], **counts, resumed=summary["rows"])
@@ -103,17 +113,24 @@ def run_batch(
         if outcome.rows != batch.count or inputs.digest() != job["inputs"]:
             raise CatalogueError(f"{inputs}: changed while it was read. Run again when nobody writes to it.")
         _finish(batch, out, job, outcome)
-        _review(out, rows, inputs, look)
+        _write_further(out, rows, inputs, look, fill, settings.answered)
     return outcome
 
 
-def _review(out: Path, form: Format, inputs: Inputs, path: Path | None) -> None:
-    """Writes what a person should look at."""
-    if path is None:
-        return
-    answers = (row for file in sorted(out.glob(f"predictions-*.{form.form}")) for row in form.read(file))
-    with explained(path), replacing(path) as file:
-        file.writelines(line.encode() for line in csv_lines(review(answers, inputs.columns)))
+def _write_further(
+    out: Path, form: Format, inputs: Inputs, look: Path | None, fill: Path | None, answered: Mapping[str, str]
+) -> None:
+    """Writes what a person should look at, and the table with its empty cells filled."""
+
+    def answers() -> Iterator[Row]:
+        return (row for file in sorted(out.glob(f"predictions-*.{form.form}")) for row in form.read(file))
+
+    if look is not None:
+        with explained(look), replacing(look) as file:
+            file.writelines(line.encode() for line in csv_lines(review(answers(), inputs.columns)))
+    if fill is not None and isinstance(inputs, Products):
+        with explained(fill), replacing(fill) as file:
+            fill_table(inputs.catalogue, answers(), answered, file)
 
 
 def _is_there(out: Path, job: dict[str, Any], overwrite: bool) -> bool:

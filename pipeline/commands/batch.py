@@ -33,19 +33,21 @@ BEAM = click.option(
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
 @DECIDE
 @click.option("--review", type=PATH, metavar="FILE", help="Write what a person should look at here, as CSV.")
+@click.option("--fill", type=PATH, metavar="FILE", help="Write the table with its empty cells filled here, as CSV.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @BEAM
 @logs_answers
 def batch(
     images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str,
-    decide: str | None, review: Path | None, log_answers: dict[str, Any] | None, **model: Any,
+    decide: str | None, review: Path | None, fill: Path | None, log_answers: dict[str, Any] | None, **model: Any,
 ) -> None:  # fmt: skip
     """Ask a model about every product of a catalogue, or about pictures.
 
     No server is needed. --out gets files of about a thousand lines, with the columns of `fashion predict`: one for each
     row of the table in its order, named by row and id; for a row that cannot be answered the reason. summary.json holds
     the counts. The folder appears when it is complete. A command that was stopped goes on where it was when it is given
-    again. --review lists what the model did not accept, first what a look is worth most at.
+    again. --review lists what the model did not accept, first what a look is worth most at. --fill writes the table
+    back: what is empty in the columns that the model answers is filled, and nothing else changes.
 
     \b
       fashion batch --data shop/ --out labels --review review.csv
@@ -82,7 +84,9 @@ def batch(
             began = time.monotonic()
             view.started("batch")
             with listen(view.progress):
-                done = run_batch(inputs, folder, out, form, beam_args, overwrite, top, log_answers, thresholds, review)
+                done = run_batch(
+                    inputs, folder, out, form, beam_args, overwrite, top, log_answers, thresholds, review, fill
+                )
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)
@@ -91,8 +95,9 @@ def batch(
             for name, number in counted.items():
                 console.print(Text(f"  {title:<10}{number:>10,}  {name}"))
         console.print(Text(f"\nanswers     {short(out.absolute())}"))
-        if review:
-            console.print(Text(f"to look at  {short(review.absolute())}"))
+        for title, file in (("to look at", review), ("filled", fill)):
+            if file:
+                console.print(Text(f"{title:<12}{short(file.absolute())}"))
     if not labelled:
         raise CatalogueError(f"{inputs}: none of its {done.rows:,} rows could be labelled; {out} says why of each.")
 

@@ -104,6 +104,7 @@ def predict(
     from fashion_client import Client
 
     from components.answers.rows import PREDICTION
+    from components.answers.settings import read_settings
     from pipeline.asking import answer_all, open_question, open_writer
 
     method = partial(Client.predict_each, thresholds=read_thresholds(decide))
@@ -112,7 +113,9 @@ def predict(
         question = replace(question, model=f"{question.model} decide {decide}")
     if data is None and out is None and form is None and [each.name for each in question.inputs] == [images]:
         sys.exit(0 if _show(question, method, top) else 1)
-    writer = open_writer(question, out, form or "csv", PREDICTION, top)
+    folder = None if question.choice.server else question.choice.model
+    answer = (*PREDICTION, *read_settings(folder).keys)
+    writer = open_writer(question, out, form or "csv", answer, top)
     sys.exit(0 if answer_all(question, method, writer) else 1)
 
 
