@@ -53,7 +53,7 @@ def test_a_client_logs_who_answered_what_about_which_picture(address, tmp_path):
     assert (bad["error"], good["error"]) == ("this is not a picture", None)
     assert good["picture"] is None
     assert 0 < good["latency_ms"] < 60_000
-    assert (good["outside"], good["decision"]) == (None, None)  # of a model that gives neither
+    assert (good["outside"], good["decision"]) == (-2.5, "accept")
 
 
 def test_a_request_that_fails_is_logged_with_its_error(address, behaviour, tmp_path):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from benchmarks.stages import train_once
 from components.ingest.settings import Picture
 from components.networks.settings import Model
+from components.outside.thresholds import read_decisions
 from components.train import strategy
 from components.train.calibration import best_temperature, read_calibration
 from components.train.features import FEATURES, open_split
@@ -189,7 +190,9 @@ def exported(config, data) -> Path:
 
 
 def test_trainer_exports_the_history_and_leaves_no_work_behind(config, exported):
-    assert sorted(file.name for file in (exported / "run").iterdir()) == ["calibration.json", "head.csv"]
+    assert sorted(file.name for file in (exported / "run").iterdir()) == [
+        "calibration.json", "decide.json", "head.csv",
+    ]  # fmt: skip
     assert list(Path(config.work).iterdir()) == []
 
 
@@ -203,6 +206,11 @@ def test_exported_model_names_the_classes_that_it_was_trained_on(config, exporte
     assert np.mean(answer["label"].numpy() == truth) > 0.6
     labels = exported / "model" / "Format-Serving" / "assets.extra" / "labels.txt"
     assert labels.read_text().splitlines() == list(config.classes)
+    decisions = read_decisions(labels.parent)
+    assert answer["decision"].numpy().tolist() == [
+        decisions.thresholds.decide(*each).encode()
+        for each in zip(answer["outside"].numpy(), answer["confidence"].numpy(), strict=True)
+    ]
 
 
 def test_exported_model_refuses_pictures_beyond_the_limits_of_the_recipe(exported):
