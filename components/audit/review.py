@@ -48,4 +48,4 @@ def write_review(audit: Audit, folder: Path) -> Path:
         "typical": {name: [pictures[each] for each in ids if each in pictures] for name, ids in audit.typical.items()},
         "suspects": suspects,
     }
-    return write_html(folder / REVIEW_FILE, "review.html.j2", [], data=data, audit=audit)
+    return write_html(folder / REVIEW_FILE, "review.html.j2", [], values=data, audit=audit)

@@ -80,14 +80,14 @@ def ranked(quality: QualityFacts) -> tuple[Any, ...]:
     return tuple(sorted(quality.classes, key=lambda row: (row.recall is None, row.recall or 0.0)))
 
 
-def write_html(file: Path, name: str, drawn: Sequence[Plot], data: Any = None, **context: Any) -> Path:
+def write_html(file: Path, name: str, drawn: Sequence[Plot], values: Any = None, **context: Any) -> Path:
     """Renders a template with the plots, the style and the scripts inside; every text of `context` is escaped.
 
-    `drawn` holds all plots that the page shows; `data` are plain values for a script and a style of the page's own,
+    `drawn` holds all plots that the page shows; `values` are plain values for a script and a style of the page's own,
     called like the template. Returns `file`, which is written.
     """
     plotly, style, script = _assets()
-    own_style, own_script = _own_assets(name.partition(".")[0]) if data is not None else ("", "")
+    own_style, own_script = _own_assets(name.partition(".")[0]) if values is not None else ("", "")
     figures = {"template": template(), "figures": {plot.id: plot.figure for plot in drawn}}
     page = _environment().get_template(name)
     text = page.render(
@@ -95,7 +95,7 @@ def write_html(file: Path, name: str, drawn: Sequence[Plot], data: Any = None, *
         style=style + own_style,
         script=script,
         own_script=own_script,
-        data_json=_json_for_html(data),
+        data_json=_json_for_html(values),
         plotly=plotly if drawn else "",
         # The browser runs these scripts and no other, whatever stands in the data.
         hashes=[_hash(code) for code in (script, plotly, *filter(None, [own_script]))],
