@@ -16,6 +16,7 @@ from components.publish.store import locked, read_extras, versions
 from components.publish.store import prune as remove_old
 from serving.config_file import ReleaseError
 from serving.releases import CANARY, STABLE, Releases, alone
+from serving.versions import recorded_digest
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _EARLIEST, _LATEST = 10**9, 2**32  # version numbers taken for seconds since 1970, which the publisher counts in
@@ -116,7 +117,8 @@ def describe(folder: Path, model: str) -> list[dict[str, Any]]:
     Returns:
         For each version: `version`, `published` (UTC, ISO 8601), `accuracy` and `macro_f1` on the test split (None
         where unknown), `labels`, `loaded` (by a server that follows the config), `default` (it answers requests that
-        name neither version nor label) and `missing` (it has a label, and its folder is gone).
+        name neither version nor label), `missing` (it has a label, and its folder is gone) and `index`, the version of
+        the index that answers for it (None for none).
 
     Raises:
         FashionError: no such model, or a config that cannot be read.
@@ -130,6 +132,7 @@ def describe(folder: Path, model: str) -> list[dict[str, Any]]:
             "version": version,
             "published": _published(version, on_disk.get(version)),
             **_measured(on_disk.get(version)),
+            "index": _index(folder / model, on_disk.get(version)),
             "labels": sorted(label for label, labelled in labels.items() if labelled == version),
             "loaded": version in loaded,
             "default": version == releases.default(model, on_disk),
@@ -206,6 +209,13 @@ def _measured(path: Path | None) -> dict[str, float | None]:
     except (OSError, ValueError, LookupError):  # a version somebody put there by hand
         metrics = {}
     return {name: metrics.get(name) for name in ("accuracy", "macro_f1")}
+
+
+def _index(store: Path, path: Path | None) -> str | None:
+    from serving.search.indexes import fitting, store_of  # faiss and pyarrow, which nothing else here takes
+
+    digest = recorded_digest(path) if path else None
+    return next((folder.name for folder in fitting(store_of(store), digest)), None) if digest else None
 
 
 def _difference(before: str, after: str) -> str:

@@ -21,6 +21,7 @@ from serving.search.index import Index, transformed
 
 _SAMPLE = 50_000  # vectors that a projection, and the cells of an approximate index, are fitted to
 _ROOTS = 4  # cells of an approximate index: the root of the number of products, times this
+_ROUNDS = 10  # of k-means; cells need not be the best ones
 _QUERIES, _NEAREST = 200, 10  # that its recall is measured by
 
 Floats = np.ndarray
@@ -162,7 +163,7 @@ def _raw(shard: pa.Table, settings: Settings) -> Floats:
 def _cells(vectors: Floats) -> faiss.IndexIVFFlat:
     width, cells = vectors.shape[1], max(_ROOTS * math.isqrt(len(vectors)), 1)
     inner = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    inner.cp.spherical, inner.cp.min_points_per_centroid = True, 1
+    inner.cp.spherical, inner.cp.min_points_per_centroid, inner.cp.niter = True, 1, _ROUNDS
     inner.train(vectors[:: max(len(vectors) // max(_SAMPLE, 40 * cells), 1)])
     inner.add(vectors)
     return inner

@@ -60,6 +60,8 @@ def fit(
 def _targets(values: Sequence[str | None]) -> Floats:
     """Whether each product has each value that is not rare, standardised: float32 [n, k]."""
     known = sorted(value for value, count in Counter(values).items() if value is not None and count >= _FEWEST)
+    if not known:
+        return np.empty((len(values), 0), np.float32)
     has = (np.array(values, object)[:, np.newaxis] == np.array(known, object)).astype(np.float32)
     share = has.mean(axis=0)
     return (has - share) / np.sqrt(np.maximum(share, 1e-9))

@@ -25,7 +25,7 @@ class Index(Settings):
         description="columns in which similar products agree, and their weights; {} leaves it to the pictures",
     )
     colour: Share = Field(default=0.2, description="weight of the colours in the middle of the picture; 0 leaves out")
-    duplicate: Share = Field(default=0.99, description="similarity from which two products look the same")
+    duplicate: Share = Field(default=0.98, description="similarity from which two products look the same")
     columns: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="further columns of the catalogue to filter by, e.g. price"
     )

@@ -172,7 +172,8 @@ def _line(row: dict[str, Any]) -> str:
     accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
     macro_f1 = "" if row["macro_f1"] is None else f"{row['macro_f1']:.4f}"
     role = "by default" if row["default"] else "loaded" if row["loaded"] else ""
-    serves = [*row["labels"], role, "MISSING: its folder is gone" if row["missing"] else ""]
+    index = f"index {row['index']}" if row["index"] else ""
+    serves = [*row["labels"], role, index, "MISSING: its folder is gone" if row["missing"] else ""]
     published = (row["published"] or "").replace("T", " ").rstrip("Z")
     return (
         f"{row['version']:<20}{published:<20}{accuracy:>9}{macro_f1:>10}  {' · '.join(filter(None, serves))}".rstrip()

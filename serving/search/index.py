@@ -149,6 +149,8 @@ class Index:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             parameters.sel = selector
+        # Of this thread: two share one question no faster, and wait for each other for ten times as long on busy cores.
+        faiss.omp_set_num_threads(1)
         scores, found = self._vectors.search(vector[np.newaxis], count, params=parameters)
         order = np.lexsort((found[0], -scores[0]))  # of those that are equally like it, the first in the catalogue
         order = order[found[0][order] >= 0]

@@ -15,14 +15,22 @@ DIGEST = "d1" * 32
 NOBODY = pa.table({name: pa.array([], pa.string()) for name in ("id", REASON, DETAIL)})
 
 
-def make(folder: Path, vectors: np.ndarray, settings: Settings | None = None, digest: str = DIGEST, **columns) -> Path:
+def make(
+    folder: Path, vectors: np.ndarray, settings: Settings | None = None, digest: str = DIGEST, data=None, **columns
+) -> Path:
     """Writes an index of products `p0`, `p1`, … with these attributes."""
     vectors = np.asarray(vectors, np.float32)
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = [f"p{number}" for number in range(len(vectors))]
-    table = pa.table({"id": ids, PICTURE: [f"{number:064d}" for number in range(len(ids))], **columns})
+    columns = {"id": ids, **columns}
+    table = pa.table({PICTURE: [f"{number:064d}" for number in range(len(ids))], **columns})
     content = Content(table, vectors, [], len(ids), len(ids), NOBODY)
-    about = {"model": {"name": "six", "version": 1, "digest": digest}, "data": "", "job": {"settings": {}}}
+    about = {
+        "model": {"name": "six", "version": 1, "digest": digest},
+        "data": data,
+        "figures": {},
+        "job": {"settings": {}},
+    }
     folder.parent.mkdir(parents=True, exist_ok=True)
     write_index(folder, content, settings or Settings(colour=0.0), about)
     return folder

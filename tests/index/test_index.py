@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -161,6 +162,37 @@ def test_command_says_what_it_made(model, tmp_path, capfd):
     [folder] = versions(root / "indexes" / "six").values()
     assert json.loads((folder / "index.json").read_text())["dimensions"] == 4
     assert len(pq.read_table(folder / "products.parquet")) > 5
+
+
+def run_node(store, version, data, settings=SETTINGS):
+    """Runs the component as an orchestrator does; returns its artifact."""
+    from tfx.types import standard_artifacts
+
+    from components.artifacts import ProductIndex
+    from components.index.component import Indexer
+
+    pushed, artifact = standard_artifacts.PushedModel(), ProductIndex()
+    pushed.set_string_custom_property("version", version)
+    parameters = {"data": str(data), "catalogue": "", "store": str(store), "settings": settings.as_json()}
+    parameters |= {"beam": '["--runner=FnApiRunner"]', "code": ""}
+    executor = Indexer.EXECUTOR_SPEC.executor_class()
+    executor.Do({"pushed_model": [pushed]}, {"index": [artifact]}, parameters)
+    return artifact
+
+
+def test_node_makes_the_index_of_the_version_that_serves(model, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(model.parent, root / "serving" / "six")
+    data = write_good_catalogue(tmp_path / "shop", 6)
+    artifact = run_node(root / "serving" / "six", model.name, data)
+    [folder] = versions(root / "indexes" / "six").values()
+    assert artifact.get_string_custom_property("path") == str(folder)
+    assert artifact.get_int_custom_property("products") == 6
+    assert not run_node(root / "serving" / "six", "", data).has_custom_property("path")
+    strict = SETTINGS.model_copy(update={"least": {"articleType": 0.5}})
+    with pytest.raises(PublishError, match="articleType cannot be measured"):
+        run_node(root / "serving" / "six", model.name, data, strict)
+    assert list(versions(root / "indexes" / "six").values()) == [folder]
 
 
 @pytest.mark.parametrize("order", ["faiss, tensorflow", "tensorflow, faiss"])

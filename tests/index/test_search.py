@@ -116,7 +116,7 @@ def test_products_that_look_the_same_are_folded(tmp_path):
 
 
 def test_folding_looks_further_until_there_are_enough(tmp_path):
-    index = Index(make(tmp_path / "six" / "1", np.concatenate([np.repeat(fan(2, 0.2)[1:], 500, axis=0), fan(9, 0.2)])))
+    index = Index(make(tmp_path / "six" / "1", np.concatenate([np.repeat(fan(2, 0.3)[1:], 500, axis=0), fan(9, 0.3)])))
     assert len(search(index, Query(k=8), vectors=fan(1))) == 8
 
 
