@@ -179,9 +179,10 @@ def main() -> None:
     test = [*records(given.examples / "Split-test")]
     random.Random(0).shuffle(test)
     changes = {"dark": darkened, "camera": another_camera, "exchanged": exchanged}
+    new = new_products(given.data, given.changed)
     asked = {
         "quiet": cached(given.cache, "quiet", lambda: answers(given.model, iter(test))),
-        "new": cached(given.cache, "new", lambda: answers(given.model, new_products(given.data, given.changed))),
+        "new": cached(given.cache, "new", lambda: answers(given.model, new, labelled=False)),
     }
     for name, change in changes.items():
         some = iter(test[: given.changed])

@@ -1,7 +1,7 @@
 """What the local model server costs beside calling the SavedModel in one's own process.
 
     python -m benchmarks.serving --model runs/serving/six_class/<version> [--seconds 5] [--rounds 3]
-                                 [--pictures "1.5 kB" "60 kB" "400 kB"]
+                                 [--pictures "1.5 kB" "60 kB" "400 kB"] [--log-answers]
 
 Bare calls and served requests take turns on the same machine, so that what else it does hits both. Requests carry
 one picture each, or four; the client runs on the same cores as the server. Pictures are JPEGs of 60 x 80 pixels and
@@ -18,6 +18,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -175,6 +176,11 @@ class Taken(NamedTuple):
     cpu: float
 
 
+_PICKS: tuple[Callable[[Taken], float], ...] = (
+    lambda taken: 1000 * float(np.median(taken.latencies)), lambda taken: taken.rate, lambda taken: taken.cpu,
+)  # fmt: skip
+
+
 def cpu_seconds(process: int | None = None) -> float:
     """What this process, or another, has had of the processors so far."""
     if process is None:
@@ -216,10 +222,14 @@ def main() -> None:
         "--batching-parameters", type=Path, help="as `fashion serve` takes it, for the server that batches"
     )
     parser.add_argument("--pictures", nargs="*", choices=LARGE, default=LARGE, help="also asked about [default: all]")
+    parser.add_argument("--log-answers", action="store_true", help="what logging a tenth, and all, costs beside none")
     parser.add_argument("--seconds", type=float, help="of each measurement [default: 5, quick: 1]")
     options = parser.parse_args()
     rounds, seconds = options.rounds or (1 if options.quick else 3), options.seconds or (1 if options.quick else 5)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if options.log_answers:
+        logging_costs(options.model, rounds, seconds)
+        return
     with ExitStack() as stack:
         plain = stack.enter_context(server(options.model, "--no-batching"))
         told = [f"--batching-parameters={options.batching_parameters}"] if options.batching_parameters else []
@@ -243,6 +253,30 @@ def main() -> None:
             cases[f"gRPC, {kind}"] = Case(over_grpc(plain.grpc, 1, kind), 1, 1, plain.process)
         results = run(cases, rounds, seconds)
     report(results, f"{network_of(options.model)}: {rounds} interleaved rounds of {seconds:g} s each")
+
+
+def logging_costs(model: Path, rounds: int, seconds: float) -> None:
+    """Prints what a server takes that logs none, a tenth or all of its answers."""
+    with ExitStack() as stack:
+        folder, cases = stack.enter_context(tempfile.TemporaryDirectory()), dict[str, Case]()
+        for name, sample in (("no log", None), ("a tenth", 0.1), ("all", 1.0)):
+            told = [] if sample is None else [f"--log-answers={folder}/{name}", f"--sample={sample}"]
+            logging = stack.enter_context(server(model, *told))
+            for clients in (1, CLIENTS):
+                cases[f"{name}, {clients} at once"] = Case(over_grpc(logging.grpc, 1), clients, 1, logging.process)
+        results = run(cases, rounds, seconds)
+    rows = []
+    for name, turns in results.items():
+        plain = results[f"no log,{name.partition(',')[2]}"]
+        p50, rate, cpu = ([pick(each) for each in turns] for pick in _PICKS)
+        before = [[pick(each) for each in plain] for pick in _PICKS]
+        ratios = [float(np.median(np.divide(now, then))) for now, then in zip((p50, rate, cpu), before, strict=True)]
+        rows.append([
+            name, f"{np.median(p50):.1f}", f"{np.median(np.subtract(p50, before[0])):+.2f}", f"{np.median(rate):.1f}",
+            f"{ratios[1]:.3f}", f"{1000 * np.median(cpu):.1f}", f"{ratios[2]:.3f}",
+        ])  # fmt: skip
+    columns = ("logged", "p50 ms", "more", "pictures/s", "to no log", "CPU ms/picture", "to no log")
+    show(f"A log of answers, {network_of(model)}: {rounds} interleaved rounds of {seconds:g} s", columns, rows)
 
 
 def run(cases: dict[str, Case], rounds: int, seconds: float) -> dict[str, list[Taken]]:

@@ -61,7 +61,10 @@ def records(examples: Path) -> Iterator[bytes]:
 
 
 def answers(
-    model: Path, examples: Iterator[bytes], change: Callable[[bytes], bytes] = lambda picture: picture
+    model: Path,
+    examples: Iterator[bytes],
+    change: Callable[[bytes], bytes] = lambda picture: picture,
+    labelled: bool = True,
 ) -> Iterator[dict[str, Any]]:
     """Asks a model about examples, as a server that logs every answer would.
 
@@ -69,6 +72,7 @@ def answers(
         model: a SavedModel with the serving contract.
         examples: serialized, of ingest's.
         change: makes of each picture the one that is asked about.
+        labelled: whether the examples have what the true class follows from.
 
     Yields:
         Rows of a log with the picture, and the true class, None where the product is of none.
@@ -84,7 +88,9 @@ def answers(
     while some := [*islice(examples, _PER_RUN)]:
         features = [tf.train.Example.FromString(example).features.feature for example in some]
         pictures = [change(feature["image_bytes"].bytes_list.value[0]) for feature in features]
-        truths = servable.run("transform_features", {"examples": np.array(some, object)})["label"]
+        truths = np.full(len(some), -1)
+        if labelled:
+            truths = servable.run("transform_features", {"examples": np.array(some, object)})["label"]
         outputs = servable.run("serving_default", {"image_bytes": np.array(pictures, object)})
         for number, (feature, picture, truth) in enumerate(zip(features, pictures, truths, strict=True)):
             row = {"sample": 1.0, "model": model.parent.name, "version": int(model.name), "picture": picture}

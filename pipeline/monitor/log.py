@@ -14,7 +14,7 @@ from pyarrow import parquet
 from components.errors import AnswerError
 from pipeline.monitor.tally import COLUMNS, TRUTH, Tally, days
 
-_BATCH = 1 << 16
+_BATCH = 1 << 15  # of which no more than two are in memory
 _FULL = SCHEMA.append(pa.field(TRUTH, pa.string()))
 
 
@@ -40,14 +40,16 @@ def read_tally(file: Path) -> Tally:
 
 
 def batches(log: Path, columns: Sequence[str], chosen: pads.Expression | None = None) -> Iterator[pa.RecordBatch]:
-    """Reads columns of a log's rows, 65,536 at a time.
+    """Reads columns of a log's rows, 32,768 at a time.
 
     Raises:
         AnswerError: it is no log.
     """
     try:
         data = pads.dataset(log, _FULL, format="parquet")
-        yield from data.to_batches(columns=list(columns), filter=chosen, batch_size=_BATCH)
+        yield from data.to_batches(
+            columns=list(columns), filter=chosen, batch_size=_BATCH, batch_readahead=1, fragment_readahead=1
+        )
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise AnswerError(f"{log}: cannot be read as a log of answers: {reason}") from None

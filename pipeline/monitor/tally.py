@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from fashion_client.answer_log import LOOKS
 from numpy.typing import NDArray
 
@@ -63,36 +64,37 @@ class Tally:
         self.latency += binned(_numbers(table, LATENCY), LATENCY)
         asked, table = len(table), table.filter(table["error"].is_null())
         self.errors += asked - len(table)
-        labels = np.array(table["label"].to_pylist(), object)
-        self.labels.update(Counter(labels.tolist()))
+        encoded = table["label"].fill_null("").combine_chunks().dictionary_encode()
+        names, codes = encoded.dictionary.to_pylist(), np.asarray(encoded.indices)
+        for name, count in zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True):
+            self.labels[name] += count
         self.decisions.update(each for each in table["decision"].to_pylist() if each)
         values = {name: _numbers(table, name) for name in MEASURES}
-        for label in set(labels.tolist()):
-            of_label = labels == label
-            for name, column in values.items():
-                counts = self.measures[name].setdefault(label, np.zeros(BINS, np.int64))
-                counts += binned(column[of_label], name)
+        for name, column in values.items():
+            fine = np.isfinite(column)
+            places = codes[fine] * BINS + np.searchsorted(EDGES[name], column[fine])
+            counted = np.bincount(places, minlength=len(names) * BINS).reshape(-1, BINS)
+            for label, counts in zip(names, counted, strict=True):
+                self.measures[name][label] = self.measures[name].get(label, 0) + counts
         if TRUTH in table.column_names:
-            known = np.array(table[TRUTH].to_pylist(), object)
-            self.right += binned(values[CONFIDENCE][labels == known], CONFIDENCE)
-            self.judged += binned(values[CONFIDENCE][known != None], CONFIDENCE)  # noqa: E711 - by element
-        self._keep(table, labels, values, random)
+            right = pa.compute.equal(table["label"], table[TRUTH]).to_numpy(zero_copy_only=False)
+            self.right += binned(values[CONFIDENCE][right == True], CONFIDENCE)  # noqa: E712 - None where not known
+            self.judged += binned(values[CONFIDENCE][np.asarray(table[TRUTH].is_valid())], CONFIDENCE)
+        self._keep(table, codes, names, values, random)
 
     def _keep(
-        self,
-        table: pa.Table,
-        labels: NDArray[Any],
-        values: Mapping[str, NDArray[np.float64]],
+        self, table: pa.Table, codes: NDArray[Any], names: list[str], values: Mapping[str, NDArray[Any]],
         random: np.random.Generator,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Keeps the rows with the lowest of random numbers, so that every row is as likely to stay."""
-        numbers = random.random(len(labels))
+        numbers = random.random(len(codes))
         worst = self.kept[-1][0] if len(self.kept) >= _KEPT else 1.0
-        rows = np.flatnonzero(numbers < worst)
+        rows = np.argsort(numbers)[:_KEPT]
+        rows = rows[numbers[rows] < worst]
         projections = table["projection"].take(pa.array(rows)).to_pylist()
         for row, projection in zip(rows, projections, strict=True):
             vector = [values[name][row] for name in MEASURES] + list(projection or ())
-            self.kept.append((float(numbers[row]), labels[row], np.array(vector, np.float32)))
+            self.kept.append((float(numbers[row]), names[codes[row]], np.array(vector, np.float32)))
         self.kept = sorted(self.kept, key=lambda each: each[0])[:_KEPT]
 
     def hist(self, name: str) -> Counts:
@@ -137,7 +139,7 @@ def days(batches: Iterable[pa.RecordBatch]) -> dict[str, Tally]:
     found: dict[str, Tally] = defaultdict(Tally)
     for batch in batches:
         table = pa.table(batch)
-        dates = table["time"].cast(pa.timestamp("s", "UTC")).cast(pa.date32())
+        dates = pa.compute.floor_temporal(table["time"], unit="day").cast(pa.date32())
         for date in dates.unique().to_pylist():
             found[str(date)].add(table.filter(pa.compute.equal(dates, date)), random)
     return dict(sorted(found.items()))

@@ -211,7 +211,7 @@ class Client(ABC):
                     "about": self._about, "product": answer.source, "latency_ms": latency, "error": answer.error,
                     "label": answer.label, "confidence": answer.confidence,
                     "top": [{"label": label, "confidence": score} for label, score in answer.top],
-                    "outside": getattr(answer, "outside", None), "decision": getattr(answer, "decision", None),
+                    "outside": answer.outside, "decision": answer.decision or None,
                     "picture": batch[number].data,
                 }
             )  # fmt: skip

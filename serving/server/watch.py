@@ -40,8 +40,9 @@ class Watch:
         for (label, decision), count in Counter(zip(outputs["label"], decisions, strict=True)).items():
             self._metrics.answers.labels(about["model"], _text(label), _text(decision)).inc(count)
         confidence = self._metrics.confidence.labels(about["model"])
-        for score in outputs["confidence"].tolist():
-            confidence.observe(score)
+        for score, error in zip(outputs["confidence"].tolist(), outputs["error"], strict=True):
+            if not error:
+                confidence.observe(score)
         self._offer(about, inputs, began, outputs)
 
     def failed(self, about: dict[str, Any], inputs: Arrays, began: float, message: str) -> None:

@@ -43,6 +43,8 @@ def rows(random, count, shares=SHARES, change=None, easy=0.9):
             "label": label,
             "confidence": sure,
             "latency_ms": random.gamma(9, 3),
+            "outside": random.normal(),
+            "decision": "accept" if sure > 0.5 else "unsure",
             TRUTH: truth,
             **look,
         }
@@ -51,10 +53,8 @@ def rows(random, count, shares=SHARES, change=None, easy=0.9):
 
 def write(folder, day, some, number=0):
     when = FIRST + day * DAY
-    some = [
-        {"time": when + datetime.timedelta(seconds=n), "model": "m", "version": 1, "product": f"p{day}-{n}", **row}
-        for n, row in enumerate(some)
-    ]
+    same, instant = {"model": "m", "version": 1}, datetime.timedelta(seconds=1, microseconds=7)
+    some = [same | {"time": when + n * instant, "product": f"p{day}-{n}"} | row for n, row in enumerate(some)]
     target = folder / f"day={when:%Y-%m-%d}" / f"answers-{number:06}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.Table.from_pylist(some, SCHEMA), target)
@@ -85,6 +85,10 @@ def new(row):
     return row | {"confidence": 0.3 + 0.4 * LUCK.random()} if LUCK.random() < 0.25 else row
 
 
+def foreign(row):
+    return row | {"outside": row["outside"] + 5, "decision": "outside"} if LUCK.random() < 0.1 else row
+
+
 def failing(row):
     return row | {"label": None, "error": "UNAVAILABLE"} if LUCK.random() < 0.1 else row
 
@@ -101,6 +105,7 @@ def slow(row):
         (SHARES, camera, "another camera or light: pictures are blurred and warmer"),
         (SHARES, exchanged, "red and blue are exchanged"),
         (SHARES, new, "something new among the pictures"),
+        (SHARES, foreign, "something new among the pictures"),
         (SHARES, failing, "requests fail"),
         (SHARES, slow, "answers take longer"),
     ],

@@ -54,6 +54,7 @@ def test_a_client_logs_who_answered_what_about_which_picture(address, tmp_path):
     assert good["picture"] is None
     assert 0 < good["latency_ms"] < 60_000
     assert (good["outside"], good["decision"]) == (-2.5, "accept")
+    assert bad["decision"] is None
 
 
 def test_a_request_that_fails_is_logged_with_its_error(address, behaviour, tmp_path):
@@ -92,7 +93,7 @@ def test_the_server_logs_the_callers_ids_and_looks_and_pictures_if_asked(tmp_pat
     assert bad["error"]
     text = metrics.exposition().decode()
     assert f'fashion_answers_total{{decision="",label="{good["label"]}",model_name="{NAME}"}} 1.0' in text
-    assert f'fashion_answer_confidence_count{{model_name="{NAME}"}} 2.0' in text
+    assert f'fashion_answer_confidence_count{{model_name="{NAME}"}} 1.0' in text
     assert 'fashion_answer_log_rows{outcome="written"} 2.0' in text
 
 

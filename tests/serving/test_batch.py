@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from click.testing import CliRunner
 from fashion_client import Thresholds
@@ -103,6 +104,16 @@ def test_every_row_has_its_line_in_the_tables_order(faulty):
     assert [answer["row"] for answer in answers] == list(range(2, 2 + outcome.rows))
     assert {answer["id"] for answer in answers} >= {identity for identity in identities.values() if identity.isdigit()}
     assert all(tuple(answer) == Format("jsonl", ("row", "id")).columns for answer in answers)
+
+
+def test_a_batch_logs_its_answers_by_product(tmp_path, model):
+    write_good_catalogue(tmp_path / "shop", 12)
+    outcome = run(tmp_path / "shop", model, tmp_path / "out", log={"folder": tmp_path / "log"})
+    rows = pyarrow.parquet.read_table(tmp_path / "log").to_pylist()
+    assert len(rows) == sum(outcome.labels.values())
+    answers = {answer["id"]: answer["label"] for answer in lines(tmp_path / "out") if not answer["reason"]}
+    assert {row["product"]: row["label"] for row in rows} == answers
+    assert {(row["model"], row["version"]) for row in rows} == {("six_class", 7)}
 
 
 @pytest.mark.parametrize("fault", [*pictures(), "unmapped", "empty label", *REASONS])
