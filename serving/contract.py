@@ -22,6 +22,7 @@ _ANSWER = {
 }
 # Of models that decide, which those of earlier releases do not: all of them or none.
 _DECISION = {"outside": (tf.float32, 1), "decision": (tf.string, 1), "label_set": (tf.string, 1)}
+_TAG = {"_label": (tf.string, 1), "_confidence": (tf.float32, 1)}  # of each further column that a model answers
 _EMBEDDING = {"embedding": (tf.float32, 2), "error": (tf.string, 1)}
 _SIGNATURES = {
     "serving_default": ("image_bytes", _ANSWER),
@@ -88,6 +89,10 @@ class _Signature:
         self._input, self._outputs = _SIGNATURES[name]
         if self._outputs is _ANSWER and _DECISION.keys() & model.signatures[name].outputs.keys():
             self._outputs = _ANSWER | _DECISION
+        for column in (
+            each.removesuffix("_label") for each in model.signatures[name].outputs if each.endswith("_label")
+        ):
+            self._outputs = self._outputs | {f"{column}{end}": expected for end, expected in _TAG.items()}
         top = min(TOP, len(labels))
         self._widths = {"probabilities": len(labels), "top_labels": top, "top_scores": top}
         self._check_declared(model.signatures[name])
@@ -191,12 +196,17 @@ def _check_answer(row: Row, labels: Sequence[str]) -> None:
         _require(len(set(members)) == len(members), "label_set repeats a class")
         _require(set(members) <= scored.keys(), "label_set names what is none of the classes")
 
+    for name in (each for each in row if each.endswith("_label")):
+        sure = float(row[f"{name.removesuffix('label')}confidence"])
+        _require(row[name] != b"" and 0 <= sure <= 1 + _ONE, f"{name} is '{row[name].decode()}' at {sure:.4f}")
+
 
 def _check_no_answer(row: Row) -> None:
-    for name in ("label", "decision", "label_set"):
+    tags = [name for name in row if name.endswith(tuple(_TAG))]
+    for name in ("label", "decision", "label_set", *tags[::2]):
         value = row.get(name, b"").decode(errors="replace")
         _require(value == "", f"has the {name.replace('_', ' ')} '{value}' beside its error")
-    for name in ("confidence", "probabilities", "top_scores", "outside"):
+    for name in ("confidence", "probabilities", "top_scores", "outside", *tags[1::2]):
         _require(not np.any(row.get(name)), f"has {name} beside its error")
 
 
