@@ -42,7 +42,9 @@ def export() -> None:
 @click.option("--out", type=PATH, help="Where copies go.  [default: `exports` beside the serving folder]")
 @metadata_option
 def copy(model: Path, to: str, data: Path | None, out: Path | None, database: str | None) -> None:
-    """Copy a model to other formats: a version's folder, or a folder that holds one model.
+    """Copy a published model to other formats.
+
+    MODEL is a version's folder, or a folder that holds one model.
 
     Each copy answers the whole test split and is held against the model. One that answers otherwise is refused; the
     others are published in OUT/<model>/<format>/<version>, each with what a program needs to ask it.

@@ -43,7 +43,9 @@ def index(
     overrides: tuple[str, ...],
     beam: str,
 ) -> None:
-    """Make a catalogue searchable by the looks of its products, with the published MODEL.
+    """Make a catalogue searchable by what products look like.
+
+    MODEL is the published one that looks at them.
 
     The index is a version of its own, <root>/indexes/MODEL/<version>/, and answers for that model alone. Pictures that
     were in the one before are not asked about again. A command that was stopped goes on where it was.
@@ -112,14 +114,14 @@ def similar(
     images: tuple[str, ...], ids: tuple[str, ...], model_name: str | None, root: Path, html: Path | None,
     as_json: bool, **query: Any,
 ) -> None:  # fmt: skip
-    """Find products that look like a picture, or like products of the index. Several are asked about together.
+    """Find products that look like a picture or another product. Several are asked about together.
 
     Products asked about are left out, and those that look the same are named together. The index is the one of the
     version that serves; `fashion index` makes it.
 
     \b
       fashion similar shoe.jpg
-      fashion similar --id 15970 --where "gender = 'Women' and baseColour != 'Black'" --html similar.html
+      fashion similar --id 15970 --where "gender = 'Women' and baseColour = 'Red'" --html page.html
       fashion similar --id 15970 --id 39386 --diversity 0.3        more like these
       fashion similar --id 15970 --goes-with
     """

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.evaluate.settings import Gate
+from components.ingest.settings import Labels
 from components.outside.assessment import read_assessment
 from components.transform.taxonomy import Taxonomy
 from tests.publish.infra import drawn, product
@@ -62,6 +63,7 @@ def judged(tmp_path):
         inputs = {"examples": [examples], "quarantine": [quarantine], "model": [model], "evaluated": [evaluated]}
         outputs = {"assessment": [assessment], "blessing": [blessing]}
         parameters = {"taxonomy": TAXONOMY.as_json(), "gate": gate.model_dump_json(), "coverage": 0.95}
+        parameters |= {"tags": "[]", "labels": Labels(column="articleType").as_json()}
         OutsideGate.EXECUTOR_SPEC.executor_class().Do(inputs, outputs, parameters)
         blessed = blessing.get_int_custom_property("blessed")
         assert (tmp_path / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).exists()

@@ -222,4 +222,4 @@ def test_only_decide_goes_with_if_drift(bare_catalogue: Path) -> None:
     done = CliRunner().invoke(
         main, ["retrain", "--recipe", "six_class", "--data", str(bare_catalogue), "--only-decide"]
     )
-    assert (done.exit_code, "--only-decide goes with --if-drift" in done.output) == (2, True)
+    assert (done.exit_code, "--only-decide and --production go with --if-drift" in done.output) == (2, True)

@@ -22,7 +22,10 @@ def test_pictures_of_every_kind_are_answered_in_their_order(address, behaviour, 
         answers = client.predict([path, str(path), b"bags", file, io.BytesIO(b"rings"), bytearray(b"hats")])
     assert [answer.label for answer in answers] == ["shoes", "shoes", "bags", "shoes", "rings", "hats"]
     assert [answer.source for answer in answers] == [str(path), str(path), "", str(path), "", ""]
-    assert answers[2] == fashion_client.Prediction("", "bags", 0.75, (("bags", 0.75), ("other", 0.25)))
+    scores = (("bags", 0.75), ("other", 0.25))
+    assert answers[2] == fashion_client.Prediction(
+        "", "bags", 0.75, scores, outside=-2.5, decision="accept", label_set=("bags", "other")
+    )
     assert behaviour.requests == 1
 
 

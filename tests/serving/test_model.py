@@ -102,12 +102,12 @@ def test_products_have_an_answer_or_the_reason_why_not(folder, tmp_path, recipe,
 
 
 def test_batch_of_another_model_begins_anew_and_one_of_the_same_goes_on(tmp_path) -> None:
-    from components.batch.job import _begin
+    from components.batch.job import begin
 
     folder, left = tmp_path / ".answers.unfinished", tmp_path / ".answers.unfinished" / "predictions-00000-of-00002.csv"
-    _begin(folder, {"model": "six_class/1"})
+    begin(folder, {"model": "six_class/1"})
     left.touch()
-    _begin(folder, {"model": "six_class/1"})
+    begin(folder, {"model": "six_class/1"})
     assert left.exists()
-    _begin(folder, {"model": "six_class/2"})
+    begin(folder, {"model": "six_class/2"})
     assert not left.exists()
