@@ -84,6 +84,7 @@ setup(
     package_dir={"fashion_client": "serving/fashion_client"},
     package_data={
         "pipeline": ["recipes/*.yaml"],
+        "components.export": ["page/*"],
         "components.report.page": ["templates/*.j2", "*.css", "*.js"],
         "schema": ["*.pbtxt", "taxonomies/*.yaml"],
         "fashion_client": ["py.typed"],

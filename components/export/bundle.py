@@ -18,7 +18,13 @@ from components.export.parity import QUANTISED, Parity
 
 # What answers to a golden picture may differ by from those in golden.json: cosine at least, probability at most.
 # Whole numbers are rounded in another way by each processor; their golden answers are the file's own.
-_NEAR = {"litert": (0.999, 1e-3), "litert-fp16": (0.999, 1e-2), "litert-int8": (0.99, 0.1), "onnx": (0.999, 1e-3)}
+_NEAR = {
+    "litert": (0.999, 1e-3),
+    "litert-fp16": (0.999, 1e-2),
+    "litert-int8": (0.99, 0.1),
+    "onnx": (0.999, 1e-3),
+    "web": (0.999, 1e-3),
+}
 _CARD = """# {model} {version}, {form}
 
 A copy of the image classifier `{model}`, version {version} (digest {digest}), for {runtime}: it takes pixels
@@ -55,7 +61,7 @@ class Original:
         size: side of its input, pixels.
         max_pixels: of a picture;
         max_bytes: that decoding one may take.
-        extras: further files of its `assets.extra` that a bundle has too.
+        decide: content of its `decide.json`; None of a model that does not decide.
     """
 
     name: str
@@ -65,7 +71,7 @@ class Original:
     size: int
     max_pixels: int
     max_bytes: int
-    extras: Mapping[str, bytes]
+    decide: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,19 +105,17 @@ def write_bundle(
     described = {
         "format": form, "file": target.name, "model": original.name, "version": original.version,
         "digest": original.digest, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "made": dict(made),
-        "parity": parity.as_dict(),
+        "parity": parity.as_dict(), "decide": original.decide,
     }  # fmt: skip
     road = {"size": original.size, **ROAD, "max_pixels": original.max_pixels, "max_bytes": original.max_bytes}
     documents = {DESCRIPTION: described, PREPROCESS: road, GOLDEN: _golden(form, original, golden)}
     for name, document in documents.items():
         (folder / name).write_text(json.dumps(document, indent=None if name == GOLDEN else 2) + "\n", encoding="utf-8")
     (folder / LABELS).write_text(labels, encoding="utf-8")
-    for name, content in original.extras.items():
-        (folder / name).write_bytes(content)
     for (name, content), pixels in zip(golden.files.items(), golden.pixels, strict=True):
         (folder / "golden" / name).write_bytes(content)
         Image.fromarray(pixels).save(folder / "golden" / f"{Path(name).stem}.pixels.png")
-    runtime = "ONNX Runtime" if form == "onnx" else "LiteRT"
+    runtime = "ONNX Runtime" if file.suffix == ".onnx" else "LiteRT"
     whole: dict[str, Any] = {**described, **parity.as_dict(), "size": original.size, "classes": len(original.labels)}
     (folder / "README.md").write_text(_CARD.format(form=form, runtime=runtime, **whole), encoding="utf-8")
 

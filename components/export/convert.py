@@ -8,7 +8,7 @@ from pathlib import Path
 import serving
 from components.errors import ExportError
 
-SUFFIXES = {"litert": ".tflite", "litert-fp16": ".tflite", "litert-int8": ".tflite", "onnx": ".onnx"}
+SUFFIXES = {"litert": ".tflite", "litert-fp16": ".tflite", "litert-int8": ".tflite", "onnx": ".onnx", "web": ".onnx"}
 _OPSET = "18"
 _HOUSE = Path(serving.__file__).parents[1]
 
@@ -25,7 +25,7 @@ def convert(model_dir: Path, form: str, file: Path, calibration: Path) -> None:
     Raises:
         ExportError: the converter failed.
     """
-    if form == "onnx":
+    if SUFFIXES[form] == ".onnx":
         arguments = ["tf2onnx.convert", "--saved-model", str(model_dir), "--signature_def", "pixels", "--opset", _OPSET]
         run_module(form, *arguments, "--output", str(file))
     else:

@@ -15,17 +15,18 @@ from fashion_client.local import DESCRIPTION, Arrays, Runtime, open_runtime
 from components.answers.settings import read_settings
 from components.digest import code_digest
 from components.errors import ExportError
+from components.export.browser import add_page
 from components.export.bundle import Golden, Original, write_bundle
 from components.export.convert import SUFFIXES, convert, run_module
 from components.export.golden import draw_pictures
 from components.export.parity import QUANTISED, Parity, compare
 from components.export.pictures import labelled_batches, some_of_each
 from components.export.settings import Export
+from components.outside.thresholds import DECIDE_FILE
 from components.publish.store import latest, model_digest, place, read_extras, versions
 from serving.decode import decode_trusted
 
 PIXELS = "pixels"
-_CARRIED = ("decide.json",)  # of `assets.extra`, what a copy needs too
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def _publish(
 
     def fill(staging: Path) -> None:
         write_bundle(staging, file, form, original, golden, parity, made)
+        if form == "web":
+            add_page(staging)
         run_module(form, "fashion_client.local", str(staging))  # in a process that has no TensorFlow
 
     published = place(store, keep, lambda version: _is_same(version, original.digest, made), fill)
@@ -139,7 +142,7 @@ def _original(model_dir: Path, model: Any, digest: str) -> Original:
         size=signature.structured_input_signature[1][PIXELS].shape[1],
         max_pixels=said.picture.max_pixels,
         max_bytes=said.serving.decode_bytes,
-        extras={name: extras[name] for name in _CARRIED if name in extras},
+        decide=json.loads(extras[DECIDE_FILE]) if DECIDE_FILE in extras else None,
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from components.settings import Count, Settings, Share
 
-Format = Literal["litert", "litert-fp16", "litert-int8", "onnx"]
+Format = Literal["litert", "litert-fp16", "litert-int8", "onnx", "web"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 

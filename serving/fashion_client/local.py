@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from fashion_client.answers import EMBED, PREDICT, Metadata, Signature, TensorInfo, VersionStatus
 from fashion_client.client import INPUT, Client
+from fashion_client.decisions import Thresholds
 from fashion_client.errors import ClientError, ProtocolError
 from fashion_client.formats import FormatError
 from fashion_client.golden import find_faults
@@ -65,8 +66,10 @@ class Bundle(Client):
         try:
             described, road = self._read(DESCRIPTION), self._read(PREPROCESS)
             self._name, self._version = str(described["model"]), int(described["version"])
+            self._decide = described.get("decide")
             self.labels = (self.folder / LABELS).read_text(encoding="utf-8").splitlines()
-            self._limits = int(road["size"]), int(road["max_pixels"]), int(road["max_bytes"])
+            self.size = int(road["size"])
+            self._limits = self.size, int(road["max_pixels"]), int(road["max_bytes"])
             other = [key for key, value in ROAD.items() if road.get(key) != value]
             if other:
                 raise ValueError(f"{PREPROCESS} has another {other[0]} than this client's: {road.get(other[0])}")
@@ -91,7 +94,8 @@ class Bundle(Client):
         """Asks about decoded pictures, uint8 [n, size, size, 3], n at least 1.
 
         Returns:
-            What the file gives: `probabilities` float32 [n, k] and `embedding` float32 [n, d], of length 1.
+            What the file gives: `probabilities` float32 [n, k], `embedding` float32 [n, d], of length 1, and of a
+            model that decides `outside` float32 [n, 1].
         """
         with self._lock:
             answer = self._run(pixels)
@@ -128,7 +132,7 @@ class Bundle(Client):
                 decoded.append(read_pixels(data, *self._limits))
                 errors.append("")
             except FormatError as error:
-                decoded.append(np.zeros((self._limits[0],) * 2 + (3,), np.uint8))
+                decoded.append(np.zeros((self.size, self.size, 3), np.uint8))
                 errors.append(str(error))
         answer = self.answer(np.stack(decoded))
         order = np.argsort(-answer["probabilities"], axis=1, kind="stable")[:, :TOP]
@@ -141,7 +145,26 @@ class Bundle(Client):
             "embedding": [array("f", row.tobytes()) for row in answer["embedding"]],
             "error": errors,
         }
+        if self._decide is not None:
+            outputs |= self._decisions(answer, errors)
         return {name: rows for name, rows in outputs.items() if wants(name)}
+
+    def _decisions(self, answer: Arrays, errors: Sequence[str]) -> dict[str, list[Any]]:
+        """As the model's own signature has them."""
+        limits = Thresholds(*(self._decide[name] for name in ("outside", "clear", "confidence")))
+        foreign, confidences = answer["outside"][:, 0].tolist(), answer["probabilities"].max(axis=1).tolist()
+        decisions = [limits.decide(*pair) for pair in zip(foreign, confidences, strict=True)]
+        sets = []
+        for row in answer["probabilities"]:
+            order = np.argsort(-row, kind="stable")
+            members = [place for place in order if place == order[0] or row[place] >= self._decide["sets"][place]]
+            sets.append("\n".join(self.labels[place] for place in members))
+        texts = {"decision": decisions, "label_set": sets}
+        fine = {
+            name: [text if not error else "" for text, error in zip(row, errors, strict=True)]
+            for name, row in texts.items()
+        }
+        return {"outside": foreign, **fine}
 
 
 def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bundle:

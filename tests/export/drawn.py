@@ -16,6 +16,7 @@ from components.export.parity import Parity
 SIZE, LABELS = 32, ("shirts", "shoes", "hats", "bags")
 PARITY = Parity(100, 1.0, 1.0, 1.0, 0.99, 0.99, 0, 0, "bags", 0.97)
 LIMITS = (SIZE, 40_000_000, 100_000_000)
+DECIDE = {"outside": 65.0, "clear": 55.0, "confidence": 0.4, "sets": [0.2, 0.2, 0.2, 0.3]}
 
 
 def weights() -> np.ndarray:
@@ -23,11 +24,12 @@ def weights() -> np.ndarray:
 
 
 def answer(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """What the network makes of pixels uint8 [n, s, s, 3]: themselves, of length 1, and classes by them."""
+    """What the network makes of pixels uint8 [n, s, s, 3]: themselves as embedding, and what follows."""
     flat = pixels.reshape(len(pixels), -1).astype(np.float32) - 128
     embedding = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     scores = np.exp(embedding @ weights())
-    return {"probabilities": scores / scores.sum(axis=1, keepdims=True), "embedding": embedding}
+    probabilities, outside = scores / scores.sum(axis=1, keepdims=True), flat.mean(axis=1, keepdims=True)
+    return {"probabilities": probabilities, "embedding": embedding, "outside": outside}
 
 
 def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
@@ -38,19 +40,22 @@ def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
         node("Gather", ["float", "channels"], ["ordered"], axis=3),
         node("Flatten", ["ordered"], ["flat"]),
         node("Sub", ["flat", "middle"], ["centred"]),
+        node("ReduceMean", ["centred", "axes"], ["outside"]),
         node("LpNormalization", ["centred"], ["embedding"], axis=1, p=2),
         node("MatMul", ["embedding", "weights"], ["logits"]),
         node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     constants = [
         constant(np.array(channels, np.int64), "channels"),
+        constant(np.array([1], np.int64), "axes"),
         constant(np.float32(128), "middle"),
         constant(weights(), "weights"),
     ]
     value, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
     graph = onnx.helper.make_graph(
         nodes, "network", [value("pixels", kinds.UINT8, ["n", SIZE, SIZE, 3])],
-        [value("probabilities", kinds.FLOAT, ["n", len(LABELS)]), value("embedding", kinds.FLOAT, ["n", None])],
+        [value("probabilities", kinds.FLOAT, ["n", len(LABELS)]), value("embedding", kinds.FLOAT, ["n", None]),
+         value("outside", kinds.FLOAT, ["n", 1])],
         constants,
     )  # fmt: skip
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
@@ -61,7 +66,7 @@ def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2)) -> Path:
     """Writes a bundle whose golden answers are the network's, whatever `channels` makes of its file."""
     file = folder.with_name("model.onnx")
     write_network(file, channels)
-    original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, extras={})
+    original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE)
     files = draw_pictures()
     pixels = np.stack([read_pixels(data, *LIMITS) for data in files.values()])
     write_bundle(folder, file, "onnx", original, Golden(files, pixels, answer(pixels)), PARITY, {})

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from fashion_client import Thresholds
 from fashion_client.golden import find_faults
 from fashion_client.local import BundleError, local
 from fashion_client.pixels import read_pixels
@@ -18,7 +19,7 @@ from PIL import Image, ImageOps
 
 from components.export.golden import COUNT, draw_pictures
 from pipeline.cli import main
-from tests.export.drawn import LABELS, LIMITS, SIZE, answer, results, write_drawn
+from tests.export.drawn import DECIDE, LABELS, LIMITS, SIZE, answer, results, write_drawn
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,21 @@ def test_a_bundle_answers_as_other_clients_do(bundle, tmp_path):
     assert [score for _, score in file.top] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-5)
     assert none.error == "this is not a picture in a known format: send JPEG or PNG"
     assert np.linalg.norm(embeddings[0].vector) == pytest.approx(1)
+
+
+def test_a_bundle_decides_by_the_model_s_own_thresholds(bundle):
+    pictures = list(draw_pictures().values())
+    scores = answer(np.stack([read_pixels(data, *LIMITS) for data in pictures]))
+    thresholds = Thresholds(DECIDE["outside"], DECIDE["clear"], DECIDE["confidence"])
+    [failed, *found] = local(bundle).predict([b"", *pictures])
+    assert (failed.decision, failed.label_set) == ("", ())
+    for own, outside, probabilities in zip(found, scores["outside"][:, 0], scores["probabilities"], strict=True):
+        assert own.outside == pytest.approx(outside, abs=1e-3)
+        assert own.decision == thresholds.decide(float(outside), own.confidence)
+        order = [place for place in np.argsort(-probabilities) if probabilities[place] >= DECIDE["sets"][place]]
+        assert own.label_set[0] == own.label
+        assert own.label_set == tuple(LABELS[place] for place in order) or len(own.label_set) == 1
+    assert {own.decision for own in found} == {"accept", "unsure", "outside"}
 
 
 def test_a_bundle_that_is_not_whole_or_goes_another_road_is_refused(bundle, tmp_path):
