@@ -1,5 +1,6 @@
 """The signatures of the published model: what a client of TensorFlow Serving can ask, and what TFMA needs."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, tf.Tensor]
 
-LABELS_FILE = "assets.extra/labels.txt"
+LABELS_FILE, TAGS_FILE = "assets.extra/labels.txt", "assets.extra/tags.json"
 TOP = 5
 
 
@@ -206,6 +207,10 @@ class Classifier(tf.Module):
         labels_file = Path(path) / LABELS_FILE
         labels_file.parent.mkdir(exist_ok=True)
         labels_file.write_text("".join(f"{name.decode()}\n" for name in self._labels.numpy()), encoding="utf-8")
+        if self._tags:
+            pairs = ((tag, None if tag.allowed is None else tag.allowed.tolist()) for tag in self._tags)
+            tags = [{**tag._asdict(), "labels": list(tag.labels), "allowed": allowed} for tag, allowed in pairs]
+            (Path(path) / TAGS_FILE).write_text(json.dumps(tags), encoding="utf-8")
 
 
 def _image_bytes(examples: tf.Tensor) -> tf.Tensor:

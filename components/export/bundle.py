@@ -5,13 +5,14 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD, Arrays
+from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD
+from fashion_client.reading import Arrays
 from PIL import Image
 
 from components.export.parity import QUANTISED, Parity
@@ -62,6 +63,7 @@ class Original:
         max_pixels: of a picture;
         max_bytes: that decoding one may take.
         decide: content of its `decide.json`; None of a model that does not decide.
+        tags: content of its `tags.json`.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Original:
     max_pixels: int
     max_bytes: int
     decide: Mapping[str, Any] | None = None
+    tags: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def write_bundle(
     described = {
         "format": form, "file": target.name, "model": original.name, "version": original.version,
         "digest": original.digest, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "made": dict(made),
-        "parity": parity.as_dict(), "decide": original.decide,
+        "parity": parity.as_dict(), "decide": original.decide, "tags": list(original.tags),
     }  # fmt: skip
     road = {"size": original.size, **ROAD, "max_pixels": original.max_pixels, "max_bytes": original.max_bytes}
     documents = {DESCRIPTION: described, PREPROCESS: road, GOLDEN: _golden(form, original, golden)}

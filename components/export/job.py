@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from fashion_client.local import DESCRIPTION, Arrays, Runtime, open_runtime
+from fashion_client.local import DESCRIPTION, Runtime, open_runtime
+from fashion_client.reading import Arrays
 
 from components.answers.settings import read_settings
 from components.digest import code_digest
@@ -142,6 +143,7 @@ def _original(model_dir: Path, model: Any, digest: str) -> Original:
         size=signature.structured_input_signature[1][PIXELS].shape[1],
         max_pixels=said.picture.max_pixels,
         max_bytes=said.serving.decode_bytes,
+        tags=json.loads(extras.get("tags.json", "[]")),
         decide=json.loads(extras[DECIDE_FILE]) if DECIDE_FILE in extras else None,
     )
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import sys
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
@@ -13,18 +12,15 @@ from typing import Any
 import numpy as np
 from fashion_client.answers import EMBED, PREDICT, Metadata, Signature, TensorInfo, VersionStatus
 from fashion_client.client import INPUT, Client
-from fashion_client.decisions import Thresholds
 from fashion_client.errors import ClientError, ProtocolError
 from fashion_client.formats import FormatError
 from fashion_client.golden import find_faults
 from fashion_client.options import Batches
 from fashion_client.pixels import Pixels, read_pixels
-from numpy.typing import NDArray
+from fashion_client.reading import Arrays, Reading
 
-Arrays = dict[str, NDArray[np.float32]]
 Runtime = Callable[[Pixels], Arrays]
 
-TOP = 5
 DESCRIPTION, LABELS, PREPROCESS, GOLDEN = "bundle.json", "labels.txt", "preprocess.json", "golden.json"
 _STRINGS = TensorInfo("string", (-1,))
 _OUTPUTS = {
@@ -66,8 +62,8 @@ class Bundle(Client):
         try:
             described, road = self._read(DESCRIPTION), self._read(PREPROCESS)
             self._name, self._version = str(described["model"]), int(described["version"])
-            self._decide = described.get("decide")
             self.labels = (self.folder / LABELS).read_text(encoding="utf-8").splitlines()
+            self._reading = Reading(self.labels, described["decide"], described["tags"])
             self.size = int(road["size"])
             self._limits = self.size, int(road["max_pixels"]), int(road["max_bytes"])
             other = [key for key, value in ROAD.items() if road.get(key) != value]
@@ -95,12 +91,12 @@ class Bundle(Client):
 
         Returns:
             What the file gives: `probabilities` float32 [n, k], `embedding` float32 [n, d], of length 1, and of a
-            model that decides `outside` float32 [n, 1].
+            model that decides `outside` float32 [n, 1]; probabilities of tags are `<column>_probabilities`.
         """
         with self._lock:
             answer = self._run(pixels)
         # Whole numbers round its length too.
-        return answer | {"embedding": answer["embedding"] / np.linalg.norm(answer["embedding"], axis=1, keepdims=True)}
+        return {**answer, "embedding": answer["embedding"] / np.linalg.norm(answer["embedding"], axis=1, keepdims=True)}
 
     def check(self) -> list[str]:
         """Answers the golden pictures; returns a sentence for each that is answered otherwise than by the model."""
@@ -134,37 +130,8 @@ class Bundle(Client):
             except FormatError as error:
                 decoded.append(np.zeros((self.size, self.size, 3), np.uint8))
                 errors.append(str(error))
-        answer = self.answer(np.stack(decoded))
-        order = np.argsort(-answer["probabilities"], axis=1, kind="stable")[:, :TOP]
-        scores = np.take_along_axis(answer["probabilities"], order, axis=1)
-        outputs = {
-            "label": [self.labels[row[0]] for row in order],
-            "confidence": scores[:, 0].tolist(),
-            "top_labels": [[self.labels[place] for place in row] for row in order],
-            "top_scores": scores.tolist(),
-            "embedding": [array("f", row.tobytes()) for row in answer["embedding"]],
-            "error": errors,
-        }
-        if self._decide is not None:
-            outputs |= self._decisions(answer, errors)
+        outputs = self._reading.outputs(self.answer(np.stack(decoded)), errors)
         return {name: rows for name, rows in outputs.items() if wants(name)}
-
-    def _decisions(self, answer: Arrays, errors: Sequence[str]) -> dict[str, list[Any]]:
-        """As the model's own signature has them."""
-        limits = Thresholds(*(self._decide[name] for name in ("outside", "clear", "confidence")))
-        foreign, confidences = answer["outside"][:, 0].tolist(), answer["probabilities"].max(axis=1).tolist()
-        decisions = [limits.decide(*pair) for pair in zip(foreign, confidences, strict=True)]
-        sets = []
-        for row in answer["probabilities"]:
-            order = np.argsort(-row, kind="stable")
-            members = [place for place in order if place == order[0] or row[place] >= self._decide["sets"][place]]
-            sets.append("\n".join(self.labels[place] for place in members))
-        texts = {"decision": decisions, "label_set": sets}
-        fine = {
-            name: [text if not error else "" for text, error in zip(row, errors, strict=True)]
-            for name, row in texts.items()
-        }
-        return {"outside": foreign, **fine}
 
 
 def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bundle:

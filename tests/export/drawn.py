@@ -16,7 +16,9 @@ from components.export.parity import Parity
 SIZE, LABELS = 32, ("shirts", "shoes", "hats", "bags")
 PARITY = Parity(100, 1.0, 1.0, 1.0, 0.99, 0.99, 0, 0, "bags", 0.97)
 LIMITS = (SIZE, 40_000_000, 100_000_000)
-DECIDE = {"outside": 65.0, "clear": 55.0, "confidence": 0.4, "sets": [0.2, 0.2, 0.2, 0.3]}
+DECIDE = {"outside": 65.0, "clear": 55.0, "confidence": 0.4, "sets": [0.2, 0.2, 0.2, 0.3], "tags": {"colour": 0.6}}
+ALLOWED = [[1, 0, 1], [1, 1, 1], [0, 1, 1], [1, 1, 0]]  # colours of each class
+TAGS = [{"column": "colour", "labels": ["red", "green", "blue"], "finer": 0, "allowed": ALLOWED}]
 
 
 def weights() -> np.ndarray:
@@ -29,7 +31,9 @@ def answer(pixels: np.ndarray) -> dict[str, np.ndarray]:
     embedding = flat / np.linalg.norm(flat, axis=1, keepdims=True)
     scores = np.exp(embedding @ weights())
     probabilities, outside = scores / scores.sum(axis=1, keepdims=True), flat.mean(axis=1, keepdims=True)
-    return {"probabilities": probabilities, "embedding": embedding, "outside": outside}
+    colours = np.exp(embedding @ weights()[:, :3])
+    colours /= colours.sum(axis=1, keepdims=True)
+    return {"probabilities": probabilities, "embedding": embedding, "outside": outside, "colour_probabilities": colours}
 
 
 def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
@@ -42,6 +46,8 @@ def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
         node("Sub", ["flat", "middle"], ["centred"]),
         node("ReduceMean", ["centred", "axes"], ["outside"]),
         node("LpNormalization", ["centred"], ["embedding"], axis=1, p=2),
+        node("MatMul", ["embedding", "dyes"], ["colour_logits"]),
+        node("Softmax", ["colour_logits"], ["colour_probabilities"], axis=1),
         node("MatMul", ["embedding", "weights"], ["logits"]),
         node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
@@ -50,12 +56,13 @@ def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
         constant(np.array([1], np.int64), "axes"),
         constant(np.float32(128), "middle"),
         constant(weights(), "weights"),
+        constant(weights()[:, :3], "dyes"),
     ]
     value, kinds = onnx.helper.make_tensor_value_info, onnx.TensorProto
     graph = onnx.helper.make_graph(
         nodes, "network", [value("pixels", kinds.UINT8, ["n", SIZE, SIZE, 3])],
         [value("probabilities", kinds.FLOAT, ["n", len(LABELS)]), value("embedding", kinds.FLOAT, ["n", None]),
-         value("outside", kinds.FLOAT, ["n", 1])],
+         value("outside", kinds.FLOAT, ["n", 1]), value("colour_probabilities", kinds.FLOAT, ["n", 3])],
         constants,
     )  # fmt: skip
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
@@ -66,7 +73,7 @@ def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2)) -> Path:
     """Writes a bundle whose golden answers are the network's, whatever `channels` makes of its file."""
     file = folder.with_name("model.onnx")
     write_network(file, channels)
-    original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE)
+    original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE, tags=TAGS)
     files = draw_pictures()
     pixels = np.stack([read_pixels(data, *LIMITS) for data in files.values()])
     write_bundle(folder, file, "onnx", original, Golden(files, pixels, answer(pixels)), PARITY, {})

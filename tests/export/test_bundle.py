@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from components.export.golden import COUNT, draw_pictures
 from pipeline.cli import main
-from tests.export.drawn import DECIDE, LABELS, LIMITS, SIZE, answer, results, write_drawn
+from tests.export.drawn import ALLOWED, DECIDE, LABELS, LIMITS, SIZE, TAGS, answer, results, write_drawn
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,19 @@ def test_a_bundle_decides_by_the_model_s_own_thresholds(bundle):
         assert own.label_set[0] == own.label
         assert own.label_set == tuple(LABELS[place] for place in order) or len(own.label_set) == 1
     assert {own.decision for own in found} == {"accept", "unsure", "outside"}
+
+
+def test_a_bundle_answers_in_further_columns_what_goes_with_the_label(bundle):
+    pictures = list(draw_pictures().values())
+    scores = answer(np.stack([read_pixels(data, *LIMITS) for data in pictures]))
+    for own, colours, foreign in zip(
+        local(bundle).predict(pictures), scores["colour_probabilities"], scores["outside"][:, 0], strict=True
+    ):
+        possible = colours * np.array(ALLOWED[LABELS.index(own.label)])
+        tag = own.tags["colour"]
+        assert tag.label == TAGS[0]["labels"][possible.argmax()]
+        assert tag.confidence == pytest.approx(possible.max(), abs=1e-5)
+        assert tag.decision == Thresholds(DECIDE["outside"], DECIDE["clear"], 0.6).decide(foreign, tag.confidence)
 
 
 def test_a_bundle_that_is_not_whole_or_goes_another_road_is_refused(bundle, tmp_path):

@@ -1,6 +1,7 @@
 """The published model: what it answers after a reload in a fresh process is what the trained network says."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from fashion_client import Thresholds
+from fashion_client.reading import Reading
 from PIL import Image
 from tensorflow_transform.tf_metadata import metadata_io
 
@@ -279,6 +281,21 @@ def test_empty_batch_is_answered_by_every_signature(answers):
     assert shapes["bytes/none/probabilities"] == (0, 6)
     assert shapes["embed/none/embedding"] == (0, 1280)
     assert shapes["labels/none/label"] == (0,)
+
+
+def test_a_copy_in_another_format_reads_the_numbers_as_the_model_itself_does(answers, saved):
+    numbers = {name.removeprefix("pixels/"): answers[name] for name in answers if name.startswith("pixels/")}
+    limits = {name: getattr(RULES.thresholds, name) for name in ("outside", "clear", "confidence")}
+    tags = json.loads((saved / "assets.extra" / "tags.json").read_text())
+    reading = Reading(SIX.classes, {**limits, "sets": RULES.sets, "tags": RULES.tags}, tags)
+    read = {name: np.array(rows) for name, rows in reading.outputs(numbers, [""] * len(good_rows(PICTURES))).items()}
+    assert {"gender_label", "gender_decision", "label_set", "outside"} <= read.keys()
+    for name in read.keys() & {key.removeprefix("bytes/") for key in answers if key.startswith("bytes/")}:
+        own = good_rows(answers[f"bytes/{name}"])
+        if own.dtype.kind == "f":
+            assert read[name] == pytest.approx(own, abs=1e-5)
+        else:
+            assert read[name].tolist() == np.char.decode(own.astype(bytes)).tolist()
 
 
 def test_class_list_lies_in_the_model_in_label_order(saved):

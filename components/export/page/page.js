@@ -27,6 +27,17 @@ function ranked(probabilities) {
   return labels.map((label, place) => [label, probabilities[place]]).sort((one, other) => other[1] - one[1]);
 }
 
+// As fashion_client/reading.py: of each further column the most probable class that goes with the answers before it.
+function tagsOf(answer) {
+  const place = scores => scores.indexOf(Math.max(...scores)), chosen = [place(answer.probabilities)];
+  return bundle.tags.map(tag => {
+    const allowed = tag.allowed?.[chosen[tag.finer]];
+    const scores = answer[`${tag.column}_probabilities`].map((score, at) => score * Number(allowed?.[at] ?? 1));
+    chosen.push(place(scores));
+    return [tag.column, tag.labels[chosen.at(-1)], Math.max(...scores)];
+  });
+}
+
 function decision({ outside: [score] = [null] }, confidence) {
   const limits = bundle.decide;
   if (!limits) return "";
@@ -82,10 +93,15 @@ async function show(file) {
     for (const [label, probability] of best) {
       const row = element("div", "", said);
       row.className = "row";
-      row.style.padding = 0;
       element("span", label, row);
       element("span", `${(100 * probability).toFixed(1)} %`, row);
       element("meter", "", said).value = probability;
+    }
+    for (const [column, label, probability] of tagsOf(answer)) {
+      const row = element("div", "", said);
+      row.className = "row";
+      element("span", `${column}: ${label}`, row);
+      element("span", `${(100 * probability).toFixed(1)} %`, row);
     }
     element("small", [file.name, decided, `${took.toFixed(0)} ms`].filter(Boolean).join(" · "), said);
     Object.assign(item.dataset, { label: best[0][0], probability: best[0][1], decision: decided, milliseconds: took });
