@@ -49,12 +49,9 @@ class Audit:
 
 
 def audit(reading: Reading, cache: Path, most: int) -> Audit:
-    """Looks for labels that are probably wrong among the products of all splits.
+    """Looks for labels that are probably wrong among the products of all splits of a run that came through ingest.
 
-    Args:
-        reading: of the run; it came at least through ingest.
-        cache: see `looks_of`.
-        most: how many suspects to keep.
+    `most` suspects are kept. For the cache see `looks_of`.
 
     Raises:
         FashionError: there are too few products, or they are gone.

@@ -45,11 +45,8 @@ class Evidence:
 def gather(features: NDArray[np.float32], names: Sequence[str], labels: NDArray[np.int64], classes: int) -> Evidence:
     """Gathers it from a catalogue of at least three products.
 
-    Args:
-        features: float32 [n, d], of the pictures.
-        names: of the products; "" where there is none.
-        labels: int64 [n], each below `classes`.
-        classes: how many there are.
+    Features are float32 [n, d], of the pictures, names "" where there is none, and labels int64 [n], each below
+    `classes`.
     """
     neighbours, similarity = nearest(features)
     pictures, words = votes(neighbours, similarity, labels, classes), Words(names, labels, classes)

@@ -23,13 +23,7 @@ class Words:
     """
 
     def __init__(self, names: Sequence[str], labels: NDArray[np.int64], classes: int) -> None:
-        """Counts the words.
-
-        Args:
-            names: of the products; "" where there is none.
-            labels: int64 [n], each below `classes`.
-            classes: how many there are.
-        """
+        """Counts the words of names, "" where there is none; labels are int64 [n], each below `classes`."""
         from scipy import sparse  # type: ignore[import-untyped]
         from sklearn.feature_extraction.text import CountVectorizer
 

@@ -23,9 +23,8 @@ def value(row: Row) -> float:
 def review(rows: Iterable[Row], names: Sequence[str]) -> Iterator[list[object]]:
     """Yields the lines of a table: its header, then what was answered and not accepted, the most valuable first.
 
-    Args:
-        rows: of answers, as `components.answers.rows` has them; of equal value the first stay first.
-        names: the columns that name what a row is about.
+    Rows are of answers, as `components.answers.rows` has them; of equal value the first stay first. `names` are the
+    columns that name what a row is about.
     """
     yield [*names, *ANSWER, "value"]
     left = [row for row in rows if row["decision"] not in ("", ACCEPT)]

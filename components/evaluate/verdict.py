@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.evaluate.figures import CLASS_FIGURES, OVERALL_FIGURES, PAIRED_FIGURES, SLICES
@@ -80,28 +80,18 @@ class RareClasses:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The outcome of an evaluation; shares in 0 … 1, None where there is nothing to divide by.
+class EvaluationFigures:
+    """How a model fared on the test split; shares in 0 … 1, None where there is nothing to divide by.
 
     Attributes:
-        blessed: whether the model may be published: exactly when `failures` is empty.
-        examples: how many it was judged by.
+        examples: how many it was asked about.
         loss: mean cross-entropy in nats.
         macro_precision: like the other macro figures, a mean over the classes that occur; None where one has none.
         classes: in the order of their labels.
         confusion: examples by true class (row) and predicted class (column).
-        slices: by gender and season, sorted.
-        failures: those over all classes first, then by class.
-        baseline_accuracy: the blessed baseline's on the same examples; None without one.
-        gate: what it was judged against.
         top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
-        ece: expected calibration error.
-        rare: the classes that the gate judges together or not at all; None where it judges each by itself.
-        lost: examples that the baseline alone has right; None without one.
-        gained: examples that this model alone has right; None likewise.
     """
 
-    blessed: bool
     examples: int
     accuracy: float | None
     loss: float | None
@@ -111,11 +101,30 @@ class Verdict:
     macro_auprc: float | None
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
+    top5_accuracy: float | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(EvaluationFigures):
+    """The outcome of an evaluation.
+
+    Attributes:
+        blessed: whether the model may be published: exactly when `failures` is empty.
+        slices: by gender and season, sorted.
+        failures: those over all classes first, then by class.
+        baseline_accuracy: the blessed baseline's on the same examples; None without one.
+        gate: what it was judged against.
+        ece: expected calibration error.
+        rare: the classes that the gate judges together or not at all; None where it judges each by itself.
+        lost: examples that the baseline alone has right; None without one.
+        gained: examples that this model alone has right; None likewise.
+    """
+
+    blessed: bool
     slices: tuple[SliceFigures, ...]
     failures: tuple[Failure, ...]
     baseline_accuracy: float | None
     gate: Gate
-    top5_accuracy: float | None = None
     ece: float | None = None
     rare: RareClasses | None = None
     lost: int | None = None
@@ -132,13 +141,9 @@ class Verdict:
 
 
 def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes: Sequence[str], gate: Gate) -> Verdict:
-    """Reads what the Evaluator wrote; imports TFMA, which takes seconds.
+    """Reads what the Evaluator wrote in a ModelEvaluation artifact; imports TFMA, which takes seconds.
 
-    Args:
-        evaluation_dir: the ModelEvaluation artifact.
-        blessed: what the ModelBlessing artifact says.
-        classes: names of the classes, as given to `eval_config`.
-        gate: as given to `eval_config`.
+    `blessed` is what the ModelBlessing says, classes and gate are as they were given to `eval_config`.
 
     Raises:
         ValueError: evaluation and blessing contradict each other, so they are not of the same run.
@@ -164,13 +169,7 @@ def read_verdict(evaluation_dir: str | os.PathLike[str], blessed: bool, classes:
 
 
 def refusal(model_name: str, reasons: Sequence[str], serving_version: int | None) -> str:
-    """Says why a model is not published, and what serves in its place.
-
-    Args:
-        model_name: name it would be served under.
-        reasons: of an evaluation that did not bless it, or of the assessment of its decisions.
-        serving_version: the version that still serves, or None.
-    """
+    """Says why a model is not published, and which version still serves in its place, if any."""
     sentences = list(reasons)
     if len(sentences) > _MOST_SENTENCES:
         sentences[_MOST_SENTENCES:] = [f"and {len(sentences) - _MOST_SENTENCES} more"]

@@ -126,12 +126,8 @@ def assess(
 ) -> Assessment:
     """Computes the figures of a model that decides.
 
-    Args:
-        classes: the k names.
-        inside: answers about products of the classes.
-        foreign: about products of none; there may be no such.
-        unseen: the kinds of these that training never saw.
-        asked: how often a label set shall hold the true class.
+    Answers are about products of the classes and about `foreign` ones, of which there may be none; `unseen` are the
+    kinds of these that training never saw. `asked` is how often a label set shall hold the true class.
     """
     names, accepted = np.array(classes), inside.decisions == ACCEPT
     right = names[inside.probabilities.argmax(axis=1)] == inside.truth

@@ -40,31 +40,18 @@ def outside_node(
 ) -> BaseNode:
     """Makes the graph's node `outside`, see `OutsideGate`; `channels` are its input artifacts."""
     return OutsideGate(
-        taxonomy=taxonomy.as_json(),
-        tags=json.dumps([tag.model_dump(mode="json") for tag in tags]),
-        labels=labels.as_json(),
-        gate=gate.model_dump_json(),
-        coverage=coverage,
-        code=code_digest(__name__),
-        **channels,
-    ).with_id("outside")
+        taxonomy=taxonomy.as_json(), tags=json.dumps([tag.model_dump(mode="json") for tag in tags]),
+        labels=labels.as_json(), gate=gate.model_dump_json(), coverage=coverage, code=code_digest(__name__), **channels,
+    ).with_id("outside")  # fmt: skip
 
 
 @component
 def OutsideGate(
-    examples: InputArtifact[Examples],
-    quarantine: InputArtifact[Quarantine],
-    model: InputArtifact[Model],
-    evaluated: InputArtifact[ModelBlessing],
-    assessment: OutputArtifact[OutsideAssessment],
-    blessing: OutputArtifact[ModelBlessing],
-    taxonomy: Parameter[str],
-    tags: Parameter[str],
-    labels: Parameter[str],
-    gate: Parameter[str],
-    coverage: Parameter[float],
-    code: Parameter[str] = "",
-) -> None:
+    examples: InputArtifact[Examples], quarantine: InputArtifact[Quarantine], model: InputArtifact[Model],
+    evaluated: InputArtifact[ModelBlessing], assessment: OutputArtifact[OutsideAssessment],
+    blessing: OutputArtifact[ModelBlessing], taxonomy: Parameter[str], tags: Parameter[str], labels: Parameter[str],
+    gate: Parameter[str], coverage: Parameter[float], code: Parameter[str] = "",
+) -> None:  # fmt: skip
     """Judges the decisions of a model on what is tested on, of the classes and of none.
 
     Args:

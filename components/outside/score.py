@@ -23,13 +23,7 @@ Kinds = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Score:
-    """A linear layer from d features to logits of m kinds.
-
-    Attributes:
-        kernel: float32 [d, m].
-        bias: float32 [m].
-        outer: bool [m], the kinds that are of no class.
-    """
+    """A linear layer from d features to logits of m kinds; those that are `outer`, bool [m], are of no class."""
 
     kernel: Floats
     bias: Floats
@@ -37,12 +31,10 @@ class Score:
 
 
 def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds], width: int | None = None) -> Score:
-    """Learns the kinds of pictures.
+    """Learns the kinds of pictures, from features float32 [n, d] and what each of them is, bytes [n].
 
-    Args:
-        inside: features, float32 [n, d], of pictures of the classes, and what each of them is, bytes [n].
-        outside: likewise of pictures of no class, [m, d] and [m]; at least one of each.
-        width: how many of the features come from one layer, the rest from another: both count alike.
+    There is at least one `outside` picture, which is of no class. `width` of the features come from one layer, the rest
+    from another: both count alike.
     """
     from sklearn.exceptions import ConvergenceWarning  # takes a second to import
     from sklearn.linear_model import LogisticRegression

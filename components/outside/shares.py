@@ -31,13 +31,7 @@ def proportion(chosen: NDArray[np.bool_]) -> Proportion | None:
 
 
 class Column(NamedTuple):
-    """What a model answers in a further column of n test pictures.
-
-    Attributes:
-        truth: class names, str [n]; "" where a product has none.
-        answers: likewise, the model's.
-        decisions: str [n].
-    """
+    """What a model answers in a further column of n test pictures: str [n], the truth "" where a product has none."""
 
     truth: NDArray[np.str_]
     answers: NDArray[np.str_]
@@ -48,13 +42,9 @@ class TagFigures(Settings):
     """How right the answers in a further column are, about products that have a value.
 
     Attributes:
-        column: its name.
-        classes: how many of its classes occur.
-        right: accuracy.
-        macro_f1: mean over these classes.
-        frequent: accuracy of always answering the most frequent one.
-        accepted: share of accepted answers.
-        accuracy: among those.
+        classes: how many of its classes occur; `macro_f1` is the mean over these.
+        right: accuracy; `frequent` is that of always answering the most frequent one.
+        accepted: share of accepted answers; `accuracy` is that among those.
     """
 
     column: str

@@ -65,12 +65,9 @@ def read_decisions(folder: Path) -> Decisions | None:
 
 
 def fit_decisions(
-    probabilities: Floats,
-    labels: NDArray[np.int64],
-    scores: Floats,
-    foreign: tuple[Floats, Floats] | None,
+    probabilities: Floats, labels: NDArray[np.int64], scores: Floats, foreign: tuple[Floats, Floats] | None,
     asked: Decide,
-) -> Decisions:
+) -> Decisions:  # fmt: skip
     """Chooses the thresholds, one for each promise of `Decide`.
 
     Kinds that training has never seen are harder to tell than those it has, so as many pictures are taken for foreign
@@ -120,18 +117,13 @@ def upper_quantile(values: Floats, share: float) -> float:
 
 
 def set_thresholds(probabilities: Floats, labels: NDArray[np.int64], coverage: float) -> tuple[Floats, int]:
-    """Finds how probable each class must be to be in a label set.
+    """Finds how probable each class must be to be in a label set that holds the true class as often as `coverage` says.
 
     A class of many examples has a threshold of its own, so that each of these is covered and not only their mean. The
     others share one: that of them together or, where they are too few for that as well, of all.
 
-    Args:
-        probabilities: float [n, k] of examples that were not trained on.
-        labels: int64 [n].
-        coverage: how often a set shall hold the true class.
-
-    Returns:
-        Probabilities, float [k], and the number of classes that have their own.
+    Of probabilities float [n, k] of examples that were not trained on, with their labels int64 [n], these are
+    probabilities, float [k], and the number of classes that have their own.
     """
     left = 1 - coverage + 1e-9
     true = probabilities[np.arange(len(labels)), labels]
@@ -145,9 +137,7 @@ def set_thresholds(probabilities: Floats, labels: NDArray[np.int64], coverage: f
 def label_sets(probabilities: Floats, sets: Floats) -> NDArray[np.bool_]:
     """Finds the classes, bool [n, k], in the label set of each answer; the most probable one always is.
 
-    Args:
-        probabilities: float [n, k].
-        sets: float [k], from `set_thresholds`.
+    Probabilities are float [n, k], `sets` float [k], from `set_thresholds`.
     """
     return (probabilities >= sets) | (probabilities == probabilities.max(axis=1, keepdims=True))
 

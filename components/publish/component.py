@@ -34,46 +34,21 @@ from components.tune.space import as_found, read_values
 def publish_node(
     store: Path, keep: int, classes: Sequence[str], gate: Gate, recipe: str, **channels: BaseChannel
 ) -> BaseNode:
-    """Makes the graph's node `publish`.
-
-    Args:
-        store: `<serving_dir>/<name>`.
-        keep: how many of the newest versions stay.
-        classes: in the order of the probabilities.
-        gate: what the model had to reach.
-        recipe: the experiment, as YAML text.
-        **channels: the input artifacts of `Publisher`.
-    """
+    """Makes the graph's node `publish`, see `Publisher`; the store is `<serving_dir>/<name>`, `channels` its inputs."""
     return Publisher(
-        serving_dir=str(store.parent),
-        name=store.name,
-        keep=keep,
-        classes=json.dumps(classes),
-        gate=gate.model_dump_json(),
-        recipe=recipe,
-        code=code_digest(__name__),
-        **channels,
-    ).with_id("publish")
+        serving_dir=str(store.parent), name=store.name, keep=keep, classes=json.dumps(classes),
+        gate=gate.model_dump_json(), recipe=recipe, code=code_digest(__name__), **channels,
+    ).with_id("publish")  # fmt: skip
 
 
 @component
 def Publisher(
-    model: InputArtifact[Model],
-    blessing: InputArtifact[ModelBlessing],
-    infra_blessing: InputArtifact[InfraBlessing],
-    evaluation: InputArtifact[ModelEvaluation],
-    assessment: InputArtifact[OutsideAssessment],
-    history: InputArtifact[ModelRun],
-    quarantine: InputArtifact[Quarantine],
-    pushed_model: OutputArtifact[PushedModel],
-    serving_dir: Parameter[str],
-    name: Parameter[str],
-    keep: Parameter[int],
-    classes: Parameter[str],
-    gate: Parameter[str],
-    recipe: Parameter[str],
-    code: Parameter[str] = "",
-) -> None:
+    model: InputArtifact[Model], blessing: InputArtifact[ModelBlessing], infra_blessing: InputArtifact[InfraBlessing],
+    evaluation: InputArtifact[ModelEvaluation], assessment: InputArtifact[OutsideAssessment],
+    history: InputArtifact[ModelRun], quarantine: InputArtifact[Quarantine], pushed_model: OutputArtifact[PushedModel],
+    serving_dir: Parameter[str], name: Parameter[str], keep: Parameter[int], classes: Parameter[str],
+    gate: Parameter[str], recipe: Parameter[str], code: Parameter[str] = "",
+) -> None:  # fmt: skip
     """Puts a blessed model into `<serving_dir>/<name>/<version>/`, as it was tried; leaves any other out.
 
     Together with the model go its class names, the recipe that trains it, its figures, where it comes from, the

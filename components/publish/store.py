@@ -30,26 +30,18 @@ _OCCUPIED = "Move the file that is in the way, or publish elsewhere."
 _FULL = "Free some space, or keep fewer versions."
 _FORBIDDEN = "Give this user the right to write there, or publish elsewhere."
 _REMEDIES = {
-    errno.ENOSPC: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-    errno.EROFS: _FORBIDDEN,
-    errno.EEXIST: _OCCUPIED,
-    errno.ENOTDIR: _OCCUPIED,
+    errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _FORBIDDEN, errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN, errno.EEXIST: _OCCUPIED, errno.ENOTDIR: _OCCUPIED,
     errno.EXDEV: "Put the whole serving folder of a model on one file system.",
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Published:
     """Where a model came to lie.
 
-    Attributes:
-        version: its number.
-        path: its folder.
-        already: whether that version had the same model before; nothing was written then.
-        removed: versions that had to make room, ascending.
+    `already` says whether that version had the same model before: nothing was written then. Versions that had to make
+    room are `removed`, ascending.
     """
 
     version: int
@@ -59,14 +51,9 @@ class Published:
 
 
 def publish(
-    model_dir: Path,
-    store: Path,
-    digest: str,
-    extras: Mapping[str, str | bytes],
-    keep: int,
-    *,
+    model_dir: Path, store: Path, digest: str, extras: Mapping[str, str | bytes], keep: int, *,
     provenance: Mapping[str, str] | None = None,
-) -> Published:
+) -> Published:  # fmt: skip
     """Makes a model the newest version of a store, in one step for every reader, unless that is what serves.
 
     Publishers of the same store wait for one another. A process killed on the way leaves nothing a server would take
@@ -98,11 +85,8 @@ def publish(
 def place(store: Path, keep: int, is_same: Callable[[Path], bool], fill: Callable[[Path], None]) -> Published:
     """Makes a folder the newest version of a store, of models or of what belongs to them; see `publish`.
 
-    Args:
-        store: made if it is missing.
-        keep: as for `publish`.
-        is_same: whether a version is what would be published.
-        fill: makes the folder that it is given the path of, on the file system of the store.
+    `is_same` tells whether a version is what would be published. `fill` makes the folder that it is given the path of,
+    on the file system of the store.
 
     Raises:
         PublishError: the store cannot be written.

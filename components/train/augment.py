@@ -70,14 +70,8 @@ def changes(settings: Augment, seed: int) -> keras.Sequential:
 def mixing(settings: Augment, seed: int) -> Callable[[tf.data.Dataset], tf.data.Dataset]:
     """For `Dataset.apply`: blends each picture and its label with another of the batch, if the recipe says so.
 
-    Mixup: Zhang et al. 2018, https://arxiv.org/abs/1710.09412.
-
-    Args:
-        settings: the recipe's.
-        seed: with the same one, the same pictures are mixed in the same way.
-
-    Returns:
-        A stream of (pictures float32 [b, size, size, 3], labels float32 [b, k]) to one of the same shapes.
+    Mixup: Zhang et al. 2018, https://arxiv.org/abs/1710.09412. With the same seed, the same pictures are mixed in the
+    same way. A stream of (pictures float32 [b, size, size, 3], labels float32 [b, k]) becomes one of the same shapes.
     """
     if not settings.mixup:
         return lambda batches: batches

@@ -26,11 +26,8 @@ class Calibration(Settings):
     Attributes:
         temperature: what logits are divided by.
         doubt: share of each answer that is spread over all classes.
-        examples: of the eval split.
-        errors: how many of them the network answers wrongly.
-        ece_before: expected calibration error on these examples as trained.
-        ece_after: the same, scaled.
-        tags: likewise of further columns, by their names.
+        examples: of the eval split, of which the network answers `errors` wrongly.
+        ece_before: expected calibration error on these examples as trained; `ece_after` scaled.
     """
 
     temperature: float

@@ -34,16 +34,10 @@ def shift_of(train: Pictures, sizes: Sequence[int], strength: float) -> np.ndarr
 
 
 def tags_of(train: Pictures, main: str, classes: int, columns: Sequence[Column]) -> list[Tag]:
-    """Describes what a model answers beside its main column.
+    """Describes what a model answers beside its main column, which has `classes`.
 
     Of a hierarchy, e.g. type, subcategory and category, only those classes may be answered that training has seen with
     the answer of the nearest earlier column.
-
-    Args:
-        train: what was trained on.
-        main: the main column.
-        classes: how many it has.
-        columns: the others.
     """
     names, sizes = [main, *train.columns], [classes, *(len(column.classes) for column in columns)]
     labels = np.column_stack([train.natural, train.tags]).T

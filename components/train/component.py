@@ -12,20 +12,13 @@ from components.train.trainer import TrainerConfig
 def train_node(
     examples: BaseChannel, transform_graph: BaseChannel, hyperparameters: BaseChannel | None, config: TrainerConfig
 ) -> BaseNode:
-    """Makes the graph's node `train`.
+    """Makes the graph's node `train`, on transformed examples, with those of no class where the config has `outside`.
 
-    Args:
-        examples: transformed, with the splits train and eval, and those of no class where the config has `outside`.
-        transform_graph: what transformed them.
-        hyperparameters: the best of a search; None where there was none.
-        config: what to train.
+    `hyperparameters` are the best of a search; None where there was none.
     """
     return Trainer(
-        run_fn="components.train.trainer.run_fn",
-        examples=examples,
-        transform_graph=transform_graph,
-        hyperparameters=hyperparameters,
-        train_args=TrainArgs(splits=with_outside("train", outside=config.outside)),
+        run_fn="components.train.trainer.run_fn", examples=examples, transform_graph=transform_graph,
+        hyperparameters=hyperparameters, train_args=TrainArgs(splits=with_outside("train", outside=config.outside)),
         eval_args=EvalArgs(splits=with_outside("eval", outside=config.outside)),
         custom_config={"config": config.as_json()},
-    ).with_id("train")
+    ).with_id("train")  # fmt: skip

@@ -116,13 +116,9 @@ def _fit_on_features(job: Job, phase: Head, head: keras.Model) -> float:
         history.unlink(missing_ok=True)
     wait_for_all(job.strategy)
     head.fit(
-        train_batches,
-        validation_data=eval_batches,
-        epochs=phase.epochs,
-        shuffle=False,
-        callbacks=_callbacks("head", job, phase, None),
-        verbose=0,
-    )
+        train_batches, validation_data=eval_batches, epochs=phase.epochs, shuffle=False,
+        callbacks=_callbacks("head", job, phase, None), verbose=0,
+    )  # fmt: skip
     return _finish(job, head, best, finished)
 
 

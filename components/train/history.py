@@ -38,8 +38,7 @@ def best_epoch(losses: Sequence[float]) -> int | None:
 def kept_phase(losses: Mapping[str, Sequence[float]]) -> str | None:
     """Returns which phase's weights are the model's; one has to beat all before it.
 
-    Args:
-        losses: name of a phase to the monitored loss of its epochs, in the order of training.
+    `losses` are those monitored of the epochs of each phase, in the order of training.
     """
     reached = {name: epochs[best] for name, epochs in losses.items() if (best := best_epoch(epochs)) is not None}
     return min(reached, key=lambda name: reached[name], default=None)

@@ -13,12 +13,8 @@ _HEAVIEST = 10.0  # times the weight of a class of average size: a class of few 
 def make_loss(train: Train, labels: np.ndarray, classes: int) -> keras.losses.Loss:
     """Returns the loss of probabilities [n, classes] against one-hot or mixed labels of the same shape.
 
-    Cross-entropy is focal loss with gamma 0; Lin et al. 2017, https://arxiv.org/abs/1708.02002.
-
-    Args:
-        train: the recipe's settings.
-        labels: int64 [n], labels that are trained on.
-        classes: number of classes.
+    Cross-entropy is focal loss with gamma 0; Lin et al. 2017, https://arxiv.org/abs/1708.02002. Trained on is labels
+    int64 [n].
     """
     if train.loss == "cross_entropy" and train.class_weights == "none":
         return keras.losses.CategoricalCrossentropy(label_smoothing=train.label_smoothing)
@@ -55,13 +51,9 @@ def summed(losses: Sequence[keras.losses.Loss], sizes: Sequence[int], weights: S
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Returns float64 [classes]: a class weighs the more, the fewer examples it has, up to a limit.
+    """Returns float64 [classes]: a class weighs the more, the fewer of labels int64 [n] are its, up to a limit.
 
     Over the examples the weights have mean 1, so that a learning rate means the same with and without them.
-
-    Args:
-        labels: int64 [n], labels that are trained on.
-        classes: number of classes.
     """
     counts = np.bincount(labels, minlength=classes)
     weights = np.minimum(len(labels) / (classes * np.maximum(counts, 1)), _HEAVIEST)

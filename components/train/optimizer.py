@@ -17,22 +17,13 @@ _HEAD_STEPS = 16
 
 
 def compile_network(
-    network: keras.Model,
-    train: Train,
-    phase: Head | Finetune,
-    steps: int,
-    loss: keras.losses.Loss,
+    network: keras.Model, train: Train, phase: Head | Finetune, steps: int, loss: keras.losses.Loss,
     classes: int | None = None,
-) -> None:
-    """Gives a network its optimizer, loss and metrics.
+) -> None:  # fmt: skip
+    """Gives a network, pictures to probabilities [n, k], its optimizer, loss and metrics.
 
-    Args:
-        network: pictures to probabilities [n, k].
-        train: the recipe's settings.
-        phase: likewise.
-        steps: the number of batches in an epoch.
-        loss: what is minimised.
-        classes: how many of the k are the main column's, which come first; None is all.
+    An epoch has `steps` batches. The first of the k probabilities are the main column's, as many as `classes`; None is
+    all.
     """
 
     def accuracy(targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
@@ -56,14 +47,11 @@ def compile_network(
 
 
 def learning_rate(phase: Head | Finetune, steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate, or its course over a phase.
+    """The learning rate, or its course over a phase whose epochs have `steps` batches.
 
     Cosine decay to nothing (Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983, without restarts), after a
-    linear rise from nothing where the phase warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
-
-    Args:
-        phase: what the recipe says; `plateau` is a callback's work and begins as `constant`.
-        steps: batches in an epoch.
+    linear rise from nothing where the phase warms up (Goyal et al. 2017, https://arxiv.org/abs/1706.02677). `plateau`
+    is a callback's work and begins as `constant`.
     """
     if phase.schedule != "cosine":
         return phase.learning_rate

@@ -64,11 +64,8 @@ class TrainerConfig(Settings):
 def run_fn(fn_args: Any) -> None:
     """Trains on transformed examples and exports the SavedModel; called by TFX.
 
-    Of several workers, each calling this with the same arguments, the chief exports.
-
-    Args:
-        fn_args: tfx.components.FnArgs; its custom_config holds a `TrainerConfig` as JSON, its hyperparameters, if
-            any, what a search has found.
+    Of several workers, each calling this with the same arguments, the chief exports. The `custom_config` holds a
+    `TrainerConfig` as JSON; hyperparameters, if any, are what a search has found.
     """
     values: dict[str, Value] = (fn_args.hyperparameters or {}).get("values", {})
     config = with_values(TrainerConfig.model_validate_json(fn_args.custom_config["config"]), values)
@@ -114,18 +111,11 @@ def make_job(
     for split, pictures in (("train", train), ("eval", held_out)):
         check_values(split, pictures)
     return Job(
-        model=config.model,
-        train=config.train,
-        shift=shift_of(train, sizes, config.train.prior),
-        train_pictures=train,
-        eval_pictures=held_out,
-        outside_train=open_pictures(train_outside, balanced=False, size=size) or None,
-        outside_eval=open_pictures(eval_outside, balanced=False, size=size) or None,
-        decide=config.decide,
-        work=work_folder(config, [*train_files, *eval_files]),
-        strategy=strategy,
-        columns=config.columns,
-    )
+        model=config.model, train=config.train, shift=shift_of(train, sizes, config.train.prior), train_pictures=train,
+        eval_pictures=held_out, outside_train=open_pictures(train_outside, balanced=False, size=size) or None,
+        outside_eval=open_pictures(eval_outside, balanced=False, size=size) or None, decide=config.decide,
+        work=work_folder(config, [*train_files, *eval_files]), strategy=strategy, columns=config.columns,
+    )  # fmt: skip
 
 
 def _by_side(patterns: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -156,8 +146,7 @@ def features_name(config: TrainerConfig, files: Sequence[str]) -> str:
 def data_digest(patterns: Sequence[str]) -> str:
     """Returns a digest of what files of examples hold: under the same paths there may be another catalogue's by now.
 
-    Args:
-        patterns: of the files; their order counts, as that of the examples does.
+    Their order counts, as that of the examples does.
     """
     files = [file for pattern in patterns for file in sorted(tf.io.gfile.glob(pattern))]
     states = [tf.io.gfile.stat(file) for file in files]

@@ -222,8 +222,8 @@ def test_a_run_that_failed_after_it_published_says_so() -> None:
 
 
 def test_a_model_refused_for_its_decisions_alone_says_why() -> None:
-    verdict = Verdict(True, 9, *6 * [None], classes=(), confusion=(), slices=(), failures=(), baseline_accuracy=None,
-                      gate=Gate())  # fmt: skip
+    verdict = Verdict(9, *6 * [None], classes=(), confusion=(), blessed=True, slices=(), failures=(),
+                      baseline_accuracy=None, gate=Gate())  # fmt: skip
     run = dataclasses.replace(sources(), pushed={"pushed": 0, "version": "7"})
     found = verdict_facts(run, verdict, (), ("coverage of label sets 90 % is below 95 %",))
     assert (found.outcome, found.serving) == ("model refused", 7)

@@ -20,13 +20,7 @@ Section = Literal["verdict", "data", "training", "quality", "outside", "pictures
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that the report would show and cannot.
-
-    Attributes:
-        section: where it would stand.
-        part: what is missing, e.g. "Grad-CAM".
-        reason: why, as a sentence.
-    """
+    """Something that a section would show and cannot: which part, e.g. "Grad-CAM", and why, as a sentence."""
 
     section: Section
     part: str

@@ -38,12 +38,9 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Examples of a class.
+    """Examples of a class, by split, as they occur.
 
-    Attributes:
-        name: the class.
-        splits: split to examples, as they occur.
-        balanced: training examples an epoch, with caps and repetitions applied; None before Transform.
+    `balanced` are training examples an epoch, with caps and repetitions applied; None before Transform.
     """
 
     name: str
@@ -74,12 +71,8 @@ class QuarantineReason:
 class Column:
     """What stands in a column of the examples, all splits together.
 
-    Attributes:
-        name: the column.
-        values: the most frequent ones, at most 30, the most frequent first; years in their order.
-        others: examples with another value.
-        missing: examples without one.
-        distinct: how many different values there are.
+    `values` are the most frequent ones, at most 30, the most frequent first; years in their order. `others` are
+    examples with another value, `missing` those without one; `distinct` values there are in all.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from components.evaluate.verdict import ClassFigures
+from components.evaluate.verdict import EvaluationFigures
 from components.outside.assessment import Assessment
 from components.report.facts.data import Jpeg
 
@@ -17,15 +17,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class ProductAnswers:
-    """A product of the test split, with what the model says of its picture.
+    """A product of the test split, with the five most probable classes of its picture, the most probable first.
 
-    Attributes:
-        id: of the product.
-        name: as in the catalogue; may be empty.
-        class_name: its true class.
-        picture: JPEG.
-        answers: the five most probable classes, the most probable first.
-        overlay: JPEG of the same size: the picture under the Grad-CAM of the first answer; None where there is none.
+    The name, as in the catalogue, may be empty. `overlay` is a JPEG of the same size: the picture under the Grad-CAM of
+    the first answer; None where there is none.
     """
 
     id: str
@@ -50,11 +45,7 @@ class ConfusedPair:
 class Curve:
     """The precision-recall curve of a class, at most 200 points, recall ascending.
 
-    Attributes:
-        name: the class.
-        recall: of each point.
-        precision: likewise.
-        threshold: smallest probability that counts as the class there.
+    `threshold` is the smallest probability that counts as the class at a point.
     """
 
     name: str
@@ -76,11 +67,9 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether answers are right as often as they are sure of it.
+    """Whether answers are right as often as they are sure of it, in bins of equal width over 0 … 1.
 
-    Attributes:
-        bins: of equal width over 0 … 1.
-        ece: expected calibration error: Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+    `ece` is the expected calibration error: Guo et al. 2017, https://arxiv.org/abs/1706.04599.
     """
 
     bins: tuple[Bin, ...]
@@ -132,42 +121,25 @@ class SliceQuality:
 
 
 @dataclass(frozen=True)
-class QualityFacts:
+class QualityFacts(EvaluationFigures):
     """How good the model is on the test split.
 
     Attributes:
-        examples: of the split.
-        accuracy: share answered rightly.
-        loss: mean cross-entropy in nats.
-        macro_precision: like the other macro figures a mean over the classes that occur; None where one has none.
-        classes: in the order of their labels.
-        confusion: examples by true class (row) and predicted class (column), in the order of `classes`.
         pairs: most frequent mistakes first, at most 12.
         curves: one for each class that occurs.
         calibration: None where the model could not be asked; likewise curves, coverage and slices are then empty.
         coverage: thresholds ascending.
         slices: by column, the largest slice first.
-        top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
         unseen: examples whose picture, or one near-identical, the train split does not have; None where not recorded.
         uncorrected: the test products by the labels as they stand in the catalogue; its value is how many of them have
             a corrected one. None where none has.
     """
 
-    examples: int
-    accuracy: float | None
-    loss: float | None
-    macro_precision: float | None
-    macro_recall: float | None
-    macro_f1: float | None
-    macro_auprc: float | None
-    classes: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
     pairs: tuple[ConfusedPair, ...] = ()
     curves: tuple[Curve, ...] = ()
     calibration: Calibration | None = None
     coverage: tuple[Coverage, ...] = ()
     slices: tuple[SliceQuality, ...] = ()
-    top5_accuracy: float | None = None
     unseen: SliceQuality | None = None
     uncorrected: SliceQuality | None = None
 
