@@ -60,8 +60,11 @@ def monitor(
 
     root, out = root.absolute(), (out or root / "monitor").absolute()
     with quiet(out / "monitor.log") as console:
-        baseline = find_against(log, against, root, database)
-        while not (verdict := look(log, baseline, Limits(chance=chance))).standing and watch is not None:
+        while True:
+            baseline = find_against(log, against, root, database)
+            verdict = look(log, baseline, Limits(chance=chance))
+            if verdict.standing or watch is None:
+                break
             time.sleep(watch)
         page = write(verdict, log, baseline, out, label_next)
         if as_json:

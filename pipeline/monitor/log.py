@@ -47,9 +47,8 @@ def batches(log: Path, columns: Sequence[str], chosen: pads.Expression | None = 
     """
     try:
         data = pads.dataset(log, _FULL, format="parquet")
-        yield from data.to_batches(
-            columns=list(columns), filter=chosen, batch_size=_BATCH, batch_readahead=1, fragment_readahead=1
-        )
+        for file in data.get_fragments():  # one after the other: a scan of all reads far ahead
+            yield from file.to_batches(_FULL, columns=list(columns), filter=chosen, batch_size=_BATCH)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise AnswerError(f"{log}: cannot be read as a log of answers: {reason}") from None
