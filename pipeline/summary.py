@@ -57,7 +57,9 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
 
 def _placed(properties: Mapping[str, Any]) -> str:
     if "products" in properties:
-        return f"version {properties['version']}, {properties['products']:,} products"
+        figures = json.loads(properties["figures"])
+        parts = [f"precision@10 {figure['precision']:.3f} of the same {name}" for name, figure in figures.items()]
+        return ", ".join([f"version {properties['version']}, {properties['products']:,} products", *parts[:1]])
     return f"version {properties['pushed_version']}" if properties.get("pushed") else "nothing published"
 
 

@@ -15,7 +15,6 @@ import faiss
 import pyarrow.parquet as pq
 
 import serving
-from components.answers.files import alone
 from components.answers.inputs import Products
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, PublishError
@@ -25,6 +24,7 @@ from components.index.settings import Index as Settings
 from components.index.vectors import Vectors
 from components.publish.store import place
 from components.spreadsheet import csv_lines
+from serving.disk import locked
 from serving.search.index import FACTS, FORMAT, PRODUCTS, VECTORS, Index, file_digests
 from serving.search.indexes import choose
 from serving.versions import recorded_digest
@@ -88,9 +88,13 @@ def build_index(
         "code": code_digest(__name__),
         "vectors": _vector_code(),
     }
+
+    def refuse(holder: str) -> None:
+        raise PublishError(f"{store}: another command makes an index there ({holder}). Wait for it, and try again.")
+
     store.mkdir(parents=True, exist_ok=True)
     folder = store.absolute() / ".unfinished"
-    with alone(folder):
+    with locked(folder.with_name(".lock-index"), refuse):
         latest = choose(store, digest)
         if latest and latest.facts["job"] == job:
             return Outcome(latest, 0, already=True)
@@ -136,7 +140,7 @@ def _vector_code() -> str:
 
 
 def _judged(content: Content, judges: Judges, settings: Settings, store: Path) -> dict[str, dict[str, float]]:
-    figures = measure(content.vectors, content.table, judges, {*settings.relevance, *settings.least})
+    figures = measure(content.vectors, content.table, judges, dict.fromkeys([*settings.relevance, *settings.least]))
     if said := shortfalls(figures, settings.least):
         raise PublishError(f"{store}: {'; '.join(said)}. Nothing was published; the index before goes on.")
     return figures

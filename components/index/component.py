@@ -58,8 +58,8 @@ def Indexer(
 
     Args:
         pushed_model: the publisher's, with `version`, which serves from now on.
-        index: custom properties `version` and `products`, and `path` of what was published; without them no model
-            serves. Its folder stays empty.
+        index: custom properties `version`, `products`, `path` and `figures` (JSON) of what was published; without them
+            no model serves. Its folder stays empty.
         data: path of the catalogue, readable by every Beam worker.
         catalogue: its digest, for the cache.
         store: `<serving_dir>/<name>`.
@@ -80,3 +80,4 @@ def Indexer(
     index.set_string_custom_property("path", str(done.index.folder))
     index.set_string_custom_property("version", done.index.folder.name)
     index.set_int_custom_property("products", len(done.index))
+    index.set_string_custom_property("figures", json.dumps(done.index.facts["figures"]))

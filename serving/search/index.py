@@ -24,7 +24,6 @@ VECTORS, PRODUCTS, FACTS = "vectors.faiss", "products.parquet", "index.json"
 FORMAT = 1
 ID, PICTURE = "id", "_picture"  # columns of the table; what begins with _ is no attribute
 
-_EXACT_BELOW = 20_000  # rows that a filter leaves: an approximate index would miss some of them, and gain nothing
 _SELF = 0.999  # similarity of a product to itself, in float32
 
 Vectors = NDArray[np.float32]
@@ -137,13 +136,11 @@ class Index:
             allowed: bool [n], the rows that may be found; None is all.
         """
         approximate = isinstance(self._vectors, faiss.IndexIVF)
-        if approximate and allowed is not None and (rows := np.flatnonzero(allowed)).size <= _EXACT_BELOW:
-            scores = self.vectors(rows) @ vector
-            best = np.argsort(-scores, kind="stable")[:count]
-            return scores[best], rows[best]
         parameters: Any = faiss.SearchParametersIVF() if approximate else faiss.SearchParameters()
         if approximate:
-            parameters.nprobe = self.facts["probes"]
+            # As many products are looked at as without a filter, all if it leaves few: they lie in more cells.
+            share = 1.0 if allowed is None else max(float(allowed.mean()), 1e-9)
+            parameters.nprobe = int(min(self._vectors.nlist, np.ceil(self.facts["probes"] / share)))
         if allowed is not None:
             # The bits have to live as long as the selector, which does not keep them.
             bits = np.packbits(allowed, bitorder="little")

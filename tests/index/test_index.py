@@ -180,6 +180,14 @@ def run_node(store, version, data, settings=SETTINGS):
     return artifact
 
 
+def test_second_command_on_one_store_is_refused(tmp_path, model):
+    from serving.disk import locked
+
+    data, store = write_good_catalogue(tmp_path / "shop", 2), tmp_path / "indexes" / "six"
+    with locked(store / ".lock-index"), pytest.raises(PublishError, match="another command makes an index"):
+        build(data, model, store)
+
+
 def test_node_makes_the_index_of_the_version_that_serves(model, tmp_path):
     root = tmp_path / "root"
     shutil.copytree(model.parent, root / "serving" / "six")

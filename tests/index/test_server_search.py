@@ -44,7 +44,7 @@ def put_model(models, root, version):
 def put_index(root, version, model, **columns):
     """Publishes an index of four products for a model."""
     columns = {"colour": ["red", "red", "green", None], **columns}
-    staging = make(root / "staging", COLOURS, Settings(colour=0.0), digest(model), **columns)
+    staging = make(root / "staging", COLOURS, Settings(colour=0.0, duplicate=0.999), digest(model), **columns)
     store = root / "indexes" / NAME
     store.mkdir(parents=True, exist_ok=True)
     os.rename(staging, store / str(version))
