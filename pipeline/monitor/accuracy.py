@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm  # type: ignore[import-untyped]
 
+from components.evaluate import evidence
 from pipeline.monitor.tally import CONFIDENCE, EDGES, Tally
 
 _LEVEL = 0.95
@@ -14,11 +15,7 @@ _GROUPS = 5  # of confidences, in which right answers are counted
 
 @dataclass(frozen=True)
 class Share:
-    """A share of some answers with its 95 % interval (Wilson's).
-
-    Attributes:
-        count: answers it is a share of.
-    """
+    """A share of `count` answers with its 95 % interval (Wilson's)."""
 
     value: float
     low: float
@@ -33,10 +30,8 @@ def wilson(right: float, count: int) -> Share:
     """The share of right answers; NaN of none."""
     if not count:
         return Share(float("nan"), 0.0, 1.0, 0)
-    z, share = float(norm.ppf((1 + _LEVEL) / 2)), right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
-    return Share(share, max(middle - reach, 0.0), min(middle + reach, 1.0), count)
+    low, high = map(float, evidence.wilson(right, count, 1 - _LEVEL))
+    return Share(right / count, low, high, count)
 
 
 def expected(now: Tally, before: Tally) -> Share | None:
@@ -44,10 +39,8 @@ def expected(now: Tally, before: Tally) -> Share | None:
 
     A confidence of 0.9 promises that one answer in ten is wrong; the baseline tells, for each of a few groups of
     confidences, how many times as many were. The interval has the chance of both samples. It holds where pictures have
-    become harder or easier of the classes that the model knows; of something new, a model can be sure and wrong.
-
-    Returns:
-        None where no truth is known of the baseline, or nothing was answered.
+    become harder or easier of the classes that the model knows; of something new, a model can be sure and wrong. None
+    where no truth is known of the baseline, or nothing was answered.
     """
     counts, judged, right = now.hist(CONFIDENCE), before.judged, before.right
     if not judged.sum() or not counts.sum():

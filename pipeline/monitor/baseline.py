@@ -37,12 +37,9 @@ def find_baseline(model: Path, root: Path, database: str | None) -> Path:
 
 
 def write_baseline(model: Path, examples: Path, file: Path) -> None:
-    """Asks a model about the examples of ingest's that it was judged by, and writes rows of a log with their truth.
+    """Asks a published model about a split that it was judged by, and writes rows of a log with their truth.
 
-    Args:
-        model: a SavedModel with the serving contract.
-        examples: the folder of a split.
-        file: Parquet, replaced in one step.
+    The file, Parquet, is replaced in one step.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = [row for row in answers(model, islice(records(examples), _MOST)) if row[TRUTH] is not None]
@@ -66,13 +63,10 @@ def answers(
     change: Callable[[bytes], bytes] = lambda picture: picture,
     labelled: bool = True,
 ) -> Iterator[dict[str, Any]]:
-    """Asks a model about examples, as a server that logs every answer would.
+    """Asks a published model about serialized examples, as a server that logs every answer would.
 
-    Args:
-        model: a SavedModel with the serving contract.
-        examples: serialized, of ingest's.
-        change: makes of each picture the one that is asked about.
-        labelled: whether the examples have what the true class follows from.
+    `change` makes of each picture the one that is asked about. Where the examples are not `labelled`, the true class
+    does not follow from them.
 
     Yields:
         Rows of a log with the picture, and the true class, None where the product is of none.

@@ -27,8 +27,7 @@ class Feedback:
 
     Attributes:
         labels: in the file.
-        accuracy: of the answers that it has a label for.
-        expected: of the same answers, before it was known.
+        accuracy: of the answers that it has a label for; `expected` is that of the same before it was known.
         classes: label to the share of its products that were answered rightly.
         wrong: product, answer, label and confidence of each wrong answer.
     """

@@ -21,12 +21,9 @@ _NEXT = ("product", "digest", "label", "confidence", "doubt")
 
 
 def look(log: Path, baseline: Path | None, limits: Limits) -> Verdict:
-    """Judges the answers of the model that answered last.
+    """Judges the answers of the model that answered last in a folder that `--log-answers` named.
 
-    Args:
-        log: a folder that `--log-answers` named.
-        baseline: what to compare with, see `find_against`; None compares with the week before alone.
-        limits: how far is far.
+    For the baseline see `find_against`; None compares with the week before alone.
 
     Raises:
         AnswerError: the log or the baseline cannot be read.
@@ -54,17 +51,7 @@ def find_against(log: Path, against: str | None, root: Path, database: str | Non
 
 
 def write(verdict: Verdict, log: Path, baseline: Path | None, out: Path, budget: int) -> Path:
-    """Writes verdict, page, and the pictures to label next.
-
-    Args:
-        verdict: of the log.
-        log: what was judged.
-        baseline: what it was compared with.
-        out: folder; what an earlier look wrote there is replaced.
-        budget: pictures to label next.
-
-    Returns:
-        The page.
+    """Writes verdict, page, and `budget` pictures to label next, in place of an earlier look's; returns the page.
 
     Raises:
         AnswerError: `out` cannot be written.

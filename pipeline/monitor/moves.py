@@ -48,15 +48,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Move:
-    """How far one thing has moved.
+    """How far one thing has moved: labels, decisions, errors, doubtful, foreign, pictures, latency_ms or a measure.
 
     Attributes:
-        what: labels, decisions, errors, doubtful, foreign, pictures, latency_ms or a measure.
-        distance: 0 is not at all.
-        limit: from where on it counts.
+        distance: 0 is not at all; it counts from the limit on.
         noise: how far chance alone would move it.
-        before: share of the value that moved most, or mean; likewise `now`.
-        value: the label or decision.
+        before: share of the value that moved most, a label or decision, or mean; likewise `now`.
         mirrored: of warmth, how far it is from the mirror image of what it was; nearer than `noise` if red and blue are
             exchanged.
     """

@@ -19,13 +19,10 @@ _TIMES = 3  # as many answers, or as few, as on a usual day
 
 @dataclass(frozen=True)
 class Day:
-    """One day, judged.
+    """One day, ISO and UTC, judged.
 
-    Attributes:
-        day: ISO date, UTC.
-        tally: what was answered.
-        accuracy: expected; None without a baseline whose truth is known.
-        alarms: by what the day, or the week that ends with it, was compared with.
+    The accuracy is expected; None without a baseline whose truth is known. Alarms are by what the day, or the week that
+    ends with it, was compared with.
     """
 
     day: str
@@ -94,13 +91,7 @@ class Verdict:
 
 
 def judge(days: Mapping[str, Tally], baseline: Tally | None, limits: Limits) -> Verdict:
-    """Judges each day of a log.
-
-    Args:
-        days: by ISO date, in order.
-        baseline: what the model said of the pictures that it was judged by; None compares weeks alone.
-        limits: how far is far.
-    """
+    """Judges each day of a log, in order, by ISO date; without a baseline it compares weeks alone."""
     judged = []
     for day, tally in days.items():
         week = [days[name] for name in _before(day, days)]

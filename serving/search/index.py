@@ -130,10 +130,7 @@ class Index:
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the rows most like a vector, best first, with their similarities: both of at most `count`.
 
-        Args:
-            vector: float32 [d], of length 1.
-            count: at least 1.
-            allowed: bool [n], the rows that may be found; None is all.
+        The vector is float32 [d], of length 1. `allowed` is bool [n], the rows that may be found; None is all.
         """
         approximate = isinstance(self._vectors, faiss.IndexIVF)
         parameters: Any = faiss.SearchParametersIVF() if approximate else faiss.SearchParameters()

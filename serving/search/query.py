@@ -52,13 +52,9 @@ class Query:
 
 @dataclass(frozen=True)
 class Match:
-    """A product that was found.
+    """A product that was found, with its similarity to what was asked about, at most 1, and the values that it has.
 
-    Attributes:
-        id: of the product.
-        score: its similarity to what was asked about, at most 1.
-        attributes: column to value, without missing ones.
-        same: ids of products that look the same.
+    `same` are ids of products that look the same.
     """
 
     id: str
@@ -70,14 +66,8 @@ class Match:
 def search(index: Index, query: Query, vectors: Vectors | None = None, ids: Sequence[str] = ()) -> list[Match]:
     """Finds the products most like pictures, or like products of the index, the best first.
 
-    Several are asked about by their mean direction. Products asked about are left out, and with `fold` also those that
-    look the same as one.
-
-    Args:
-        index: where to look.
-        query: what for.
-        vectors: of pictures, as `Index.project` gives them: float32 [m, d].
-        ids: products of the index.
+    Several are asked about by their mean direction: float32 [m, d], as `Index.project` gives them. Products asked about
+    are left out, and with `fold` also those that look the same as one.
 
     Raises:
         QueryError: there is no such product, or the filter does not fit.

@@ -17,14 +17,9 @@ _LINES = len(SERIES)
 def write_production(
     file: Path, verdict: Mapping[str, Any], log: str, against: str, pictures: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Path:
-    """Writes one self-contained page.
+    """Writes one self-contained page on a verdict, as `fashion monitor --json` prints it.
 
-    Args:
-        file: is written.
-        verdict: as `fashion monitor --json` prints it.
-        log: what was judged.
-        against: what it was compared with.
-        pictures: title to rows with `picture`, a JPEG, and the answer about it.
+    `pictures` are title to rows with `picture`, a JPEG, and the answer about it.
     """
     plots = [*_plots(verdict["days"])]
     return write_html(
