@@ -22,6 +22,12 @@ class ProductIndex(Artifact):
     TYPE_NAME = "ProductIndex"
 
 
+class ModelCopies(Artifact):
+    """Which copies of a model were published, and which were refused; its folder is empty."""
+
+    TYPE_NAME = "ModelCopies"
+
+
 class DataVerdict(Artifact):
     """`verdict.json`: that the data passed validation, with the figures it was judged by."""
 

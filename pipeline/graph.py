@@ -9,6 +9,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.pipeline import Pipeline
 
 from components.evaluate.component import baseline_node, evaluate_node
+from components.export.component import export_node
 from components.features import YEAR
 from components.index.component import index_node
 from components.infra.component import infra_node
@@ -93,10 +94,12 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         history=train.outputs["model_run"], quarantine=quarantine,
     )  # fmt: skip
     before = [ingest, schema, statistics, validate, gate, transform, *([tune] if tune else [])]
-    after = []
+    after, pushed = [], publish.outputs["pushed_model"]
     if recipe.index:
-        pushed, beam = publish.outputs["pushed_model"], beam_args(recipe.beam)
-        after = [index_node(paths.data, experiment.catalogue, experiment.store, recipe.index, beam, pushed)]
+        beam = beam_args(recipe.beam)
+        after.append(index_node(paths.data, experiment.catalogue, experiment.store, recipe.index, beam, pushed))
+    if recipe.export:
+        after.append(export_node(experiment.store, recipe.export, pushed, examples))
     return [*before, train, baseline, evaluate, outside, infra, publish, *after]
 
 

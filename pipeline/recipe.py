@@ -12,6 +12,7 @@ from pydantic import StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
 from components.evaluate.settings import Gate
+from components.export.settings import Export
 from components.index.settings import Index
 from components.infra.settings import Serving
 from components.ingest.settings import Labels, Layout, Picture, Split, load_layout
@@ -53,6 +54,7 @@ class Recipe(Settings):
     serving: Serving = Serving()
     publish: Publish = Publish()
     index: Index | None = None
+    export: Export | None = None
     drift: Drift = Drift()
     beam: Beam = Beam()
     kubeflow: Kubeflow = Kubeflow()

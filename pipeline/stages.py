@@ -15,7 +15,8 @@ STAGES = (
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
     """The stages of a run, in order; those that only some recipes ask for are not among `STAGES`."""
     at = STAGES.index("train")
-    return (*STAGES[:at], *(["tune"] * bool(recipe.tune)), *STAGES[at:], *(["index"] * bool(recipe.index)))
+    after = [name for name, wanted in (("index", recipe.index), ("export", recipe.export)) if wanted]
+    return (*STAGES[:at], *(["tune"] * bool(recipe.tune)), *STAGES[at:], *after)
 
 
 def stages_between(first: str | None, last: str | None, stages: Sequence[str]) -> Sequence[str]:

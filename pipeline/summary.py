@@ -50,7 +50,7 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
             return in_words(read_assessment(folders["assessment"]))
         case "infra":
             return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
-        case "publish" | "index":
+        case "publish" | "index" | "export":
             return _placed(next(iter(stage.outputs.values()))[0].properties)
     return ""
 
@@ -60,6 +60,10 @@ def _placed(properties: Mapping[str, Any]) -> str:
         figures = json.loads(properties["figures"])
         parts = [f"precision@10 {figure['precision']:.3f} of the same {name}" for name, figure in figures.items()]
         return ", ".join([f"version {properties['version']}, {properties['products']:,} products", *parts[:1]])
+    if "refused" in properties:
+        published = [line.partition(":")[0] for line in properties["published"].splitlines()]
+        refused = [f"refused {line}" for line in properties["refused"].splitlines()]
+        return "; ".join([", ".join(published) or "nothing published", *refused])
     return f"version {properties['pushed_version']}" if properties.get("pushed") else "nothing published"
 
 

@@ -30,8 +30,8 @@ from benchmarks.pareto import Choice
 from components.ingest.catalogue import open_catalogue
 
 BENCHMARKS = (
-    "classes", "fixed_costs", "fuzz", "gates", "ingest", "label_audit", "label_noise", "learning_curve", "monitoring",
-    "pareto", "scale", "search", "serving", "time_to_accuracy", "training",
+    "classes", "export", "fixed_costs", "fuzz", "gates", "ingest", "label_audit", "label_noise", "learning_curve",
+    "monitoring", "pareto", "scale", "search", "serving", "time_to_accuracy", "training",
 )  # fmt: skip
 OF_A_RUN = ("label_audit", "label_noise", "monitoring")  # they judge what a run has left, in minutes
 GB = 10**9

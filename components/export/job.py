@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from components.export.convert import SUFFIXES, convert, run_module
 from components.export.golden import draw_pictures
 from components.export.parity import QUANTISED, Parity, compare
 from components.export.pictures import labelled_batches, some_of_each
+from components.export.refit import Answers, refit
 from components.export.settings import Export
 from components.outside.thresholds import DECIDE_FILE
 from components.publish.store import latest, model_digest, place, read_extras, versions
@@ -84,12 +85,29 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
         parities = _compare_all(model, runtimes, examples, original, settings)
         golden = _golden(model, original.size)
         for form, parity in parities.items():
-            answers = runtimes[form](golden.pixels) if form in QUANTISED else golden.answers
-            own = Golden(golden.files, golden.pixels, answers)
-            done[form] = Copy(form, None, parity) if parity.refused else _publish(
-                store / form, files[form], original, own, parity, made, settings.keep
-            )  # fmt: skip
+            if parity.refused:
+                done[form] = Copy(form, None, parity)
+                continue
+            held_to, own = golden, original
+            if form in QUANTISED:
+                run = runtimes[form]
+                held_to = replace(golden, answers=run(golden.pixels))
+                own = _refitted(original, model, run, examples)
+            done[form] = _publish(store / form, files[form], own, held_to, parity, made, settings.keep)
     return [copy for copy in done.values() if copy]
+
+
+def _refitted(original: Original, model: Any, run: Runtime, examples: Path) -> Original:
+    """The same with thresholds of the copy's own, where the model decides."""
+    if original.decide is None:
+        return original
+
+    def answers(split: str) -> Answers:
+        if (examples / f"Split-{split}").is_dir():
+            for pictures, labels in labelled_batches(model, examples, split, original.size):
+                yield run(pictures), labels
+
+    return replace(original, decide=refit(original.decide, answers("eval"), answers("outside_eval")))
 
 
 def _publish(

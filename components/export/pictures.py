@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.errors import ExportError
 from components.features import IMAGE_BYTES
+from components.settings import OUTSIDE_SPLITS
 from serving.decode import decode_trusted
 
 _BATCH = 32
@@ -20,7 +21,7 @@ _SPEC = {IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)}
 def labelled_batches(
     model: Any, examples: Path, split: str, size: int
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Streams a split of ingest's examples, without those that have no class.
+    """Streams a split of ingest's examples: those that have a class, or of a split of outsiders those that have none.
 
     Args:
         model: a loaded SavedModel, whose `transform_features` tells the labels.
@@ -44,7 +45,7 @@ def labelled_batches(
     )
     for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
         labels = label(examples=batch)["label"]
-        known = labels >= 0
+        known = labels < 0 if split in OUTSIDE_SPLITS else labels >= 0
         if np.any(known):
             encoded = tf.io.parse_example(batch[known], _SPEC)[IMAGE_BYTES]
             yield decode(encoded).numpy(), labels[known].numpy()

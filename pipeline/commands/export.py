@@ -52,7 +52,7 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
     from pydantic import ValidationError
 
     from components.errors import ExportError, RecipeError
-    from components.export.settings import Export
+    from components.export.settings import Export, copies_of
     from components.reading import explain
     from pipeline.asking import find_model
     from pipeline.paths import short
@@ -65,15 +65,15 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
     folder = find_model(model, None, None).resolve()
     store = folder.parent
     examples = data or _examples(folder, store.parents[1], database)
-    exports = out or store.parents[1] / "exports"
-    with quiet(exports / "export.log") as console:
+    copies = out / store.name if out else copies_of(store)
+    with quiet(copies.with_name("export.log")) as console:
         from components.export.job import export as make
 
-        copies = make(folder, examples, settings, exports / store.name)
-        for each in copies:
+        made = make(folder, examples, settings, copies)
+        for each in made:
             console.print(f"{each.form:<12} {each.parity.said()}")
             console.print(f"{'':<12} {short(each.path) if each.path else f'refused: {each.parity.refused}'}")
-    refused = [each.form for each in copies if each.path is None]
+    refused = [each.form for each in made if each.path is None]
     if refused:
         raise ExportError(f"{store.name} {folder.name}: refused: {', '.join(refused)}. Nothing was published of these.")
 

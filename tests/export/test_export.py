@@ -79,6 +79,25 @@ def test_what_was_copied_before_is_not_copied_again(copies, folder, model):
     assert all(each.already for each in again)
 
 
+def test_the_stage_of_a_run_copies_what_the_run_has_published_and_nothing_else(copies, folder, model):
+    from tfx.types import standard_artifacts
+
+    from components.artifacts import ModelCopies
+    from components.export.component import Exporter
+
+    examples, parameters = standard_artifacts.Examples(), {"store": str(model.parent), "code": ""}
+    examples.uri = str(folder / "examples")
+    for version, said in ((model.name, "\n".join(f"{each.form}: {each.path}" for each in copies)), ("", "")):
+        pushed, artifact = standard_artifacts.PushedModel(), ModelCopies()
+        pushed.set_string_custom_property("pushed_version", version)
+        Exporter.EXECUTOR_SPEC.executor_class().Do(
+            {"pushed_model": [pushed], "examples": [examples]},
+            {"copies": [artifact]},
+            parameters | {"settings": Export(formats=FORMATS).as_json()},
+        )
+        assert artifact.get_string_custom_property("published") == said
+
+
 def test_a_file_that_takes_blue_before_red_is_refused_and_not_published(copies, folder, model, monkeypatch):
     def convert(model_dir: Path, form: str, file: Path, calibration: Path) -> None:
         """Takes the right file, and exchanges the colours before its first node."""

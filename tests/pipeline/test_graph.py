@@ -73,17 +73,20 @@ def test_the_accuracy_of_the_recipe_is_asked_of_the_server_too(nodes: Mapping[st
     assert parameter(nodes, "publish", "gate") == gate.model_dump()
 
 
-def test_an_index_is_made_after_publishing_where_the_recipe_says_so(tmp_path):
+def test_an_index_and_copies_are_made_after_publishing_where_the_recipe_says_so(tmp_path):
     from pipeline.graph import create_pipeline
     from pipeline.stages import stages_of
 
-    recipe = load_recipe("six_class", ["index.colour=0.3"])
+    recipe = load_recipe("six_class", ["index.colour=0.3", "export={formats: [onnx, litert-int8]}"])
     paths = Paths(Path("nowhere"), tmp_path)
     nodes = {node.id: node for node in create_pipeline(unread_experiment(recipe, paths)).components}
-    assert list(nodes)[-1] == stages_of(recipe)[-1] == "index"
+    assert {*tuple(nodes)[-2:]} == {*stages_of(recipe)[-2:]} == {"index", "export"}
     assert source(nodes, "index", "pushed_model") == ("publish", "pushed_model")
     assert parameter(nodes, "index", "settings")["colour"] == 0.3
-    assert "index" not in stages_of(load_recipe("six_class"))
+    assert source(nodes, "export", "pushed_model") == ("publish", "pushed_model")
+    assert source(nodes, "export", "examples") == ("ingest", "examples")
+    assert parameter(nodes, "export", "settings")["formats"] == ["onnx", "litert-int8"]
+    assert not {"index", "export"} & {*stages_of(load_recipe("six_class"))}
 
 
 def test_the_model_is_given_the_limits_of_the_recipe(nodes: Mapping[str, Any]) -> None:
