@@ -55,7 +55,7 @@ def write_model(
     spec = {"label": tf.io.FixedLenFeature([1], tf.int64, default_value=[-1])}
     staging = path.with_name(f".staging-{path.name}")
     staging.parent.mkdir(parents=True, exist_ok=True)
-    rules = SimpleNamespace(thresholds=THRESHOLDS, sets=[0.2] * len(labels)) if decides else None
+    rules = SimpleNamespace(thresholds=THRESHOLDS, sets=[0.2] * len(labels), tags={}) if decides else None
     Classifier(Network(), labels, SIZE, MAX_PIXELS, transform, spec, rules=rules).save(staging)
     os.rename(staging, path)
     return path
