@@ -29,6 +29,8 @@ LIGHT = (
     "components.ingest.table",
     "components.networks.profiles",
     "components.outside.assessment",
+    "components.outside.score",
+    "components.outside.thresholds",
     "components.progress",
     "components.reading",
     "components.publish.store",

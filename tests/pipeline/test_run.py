@@ -23,6 +23,7 @@ from components.publish.store import versions
 from components.transform.taxonomy import load_taxonomy
 from pipeline.stages import STAGES
 from pipeline.synthetic import Summary, write_catalogue
+from tests.data.foreign import foreign_pictures
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ import tensorflow as tf
 model = tf.saved_model.load(sys.argv[1])
 pictures = [Path(path).read_bytes() for path in sys.argv[2:]]
 answer = model.signatures["serving_default"](image_bytes=tf.constant(pictures))
-print(json.dumps([label.decode() for label in answer["label"].numpy()]))
+print(json.dumps([[text.decode() for text in answer[name].numpy()] for name in ("label", "decision")]))
 """
 
 
@@ -197,16 +198,25 @@ def test_the_table_has_every_class_with_its_support(shop: Shop, first: Run) -> N
     assert sum(supports[:-1]) == supports[-1] > 0
 
 
-def test_the_published_model_answers_new_pictures_in_a_fresh_process(shop: Shop, first: Run, tmp_path: Path) -> None:
+def test_the_published_model_answers_new_pictures_in_a_fresh_process_and_accepts_none_of_nothing(
+    shop: Shop, first: Run, tmp_path: Path
+) -> None:
     write_catalogue(tmp_path / "new", 40, seed=77)
     taxonomy = load_taxonomy("six_class")
     rows = read_rows(open_catalogue(str(tmp_path / "new")), taxonomy.fields)
     classes = {row.id: taxonomy.class_of(row.fields) for row in rows}
     pictures = {tmp_path / "new" / "images" / f"{product}.jpg": name for product, name in classes.items() if name}
     asked = {picture: name for picture, name in pictures.items() if picture.exists()}
-    command = [sys.executable, "-c", ASK, shop.store / str(first.held[0]), *asked]
+    foreign = foreign_pictures()
+    for name, content in foreign.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [*asked, *(tmp_path / name for name in foreign)]
+    command = [sys.executable, "-c", ASK, shop.store / str(first.held[0]), *paths]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
-    labels = json.loads(answer.stdout)
+    labels, decisions = json.loads(answer.stdout)
+    labels, decided = labels[: len(asked)], dict(zip(foreign, decisions[len(asked) :], strict=True))
+    assert "accept" not in decided.values(), decided
+    assert decisions[: len(asked)].count("accept") > 0
     right = sum(label == name for label, name in zip(labels, asked.values(), strict=True))
     assert right > len(asked) / 2, labels  # of six classes; a model that only guesses stays far below
 
