@@ -75,6 +75,8 @@ def rank(
             continue
         suggestion, sure = classes[best[row]], float(evidence.probabilities[row, best[row]])
         reasons = [*_reasons(row, int(best[row]), products, evidence, classes)]
+        if not reasons:
+            reasons = [f"pictures like its own and the words of its name together are those of {suggestion}"]
         if row in odd:
             suggestion, sure, reasons = NO_CLASS, 0.0, [odd[row]]
         if row in twins:
