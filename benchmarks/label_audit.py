@@ -102,10 +102,14 @@ def head(features: Scores, labels: Labels, classes: int) -> Scores:
 
 
 def cleanlab(probabilities: Scores, labels: Labels) -> Scores:
-    """The doubts of cleanlab (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068), float32 [n]."""
+    """The doubts of cleanlab (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068), float32 [n]: its issues first.
+
+    They are ranked as it does by default, by how little probable the label is; all others come behind them likewise.
+    """
+    from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
     from cleanlab.rank import get_label_quality_scores  # type: ignore[import-untyped]
 
-    return 1 - get_label_quality_scores(labels, probabilities, method="self_confidence", adjust_pred_probs=True)
+    return find_label_issues(labels, probabilities, n_jobs=1) + 1 - get_label_quality_scores(labels, probabilities)
 
 
 def found(scores: Scores, moved: NDArray[np.bool_], looked: float) -> tuple[float, float]:
