@@ -75,8 +75,6 @@ def build_index(
         AnswerError: the model is none that was published, or cannot be asked.
         PublishError: the index cannot be written, or does not answer in a fresh process.
     """
-    from components.batch.job import begin, run_shards
-
     digest = recorded_digest(model)
     if digest is None:
         raise AnswerError(f"{model}: was not published by this project, so no index can be bound to it. Publish it.")
@@ -86,7 +84,7 @@ def build_index(
         "update": change.update,
         "removed": sorted(change.removed),
         "code": code_digest(__name__),
-        "vectors": _vector_code(),
+        "vectors": code_digest("serving.search.colour", "components.index.projection"),
     }
 
     def refuse(holder: str) -> None:
@@ -94,8 +92,8 @@ def build_index(
 
     store.mkdir(parents=True, exist_ok=True)
     folder = store.absolute() / ".unfinished"
-    with locked(folder.with_name(".lock-index"), refuse):
-        latest = choose(store, digest)
+    with locked(store / ".lock-index", refuse):
+        latest = choose(store, digest, prefer_stable=False)
         if latest and latest.facts["job"] == job:
             return Outcome(latest, 0, already=True)
         count = sum(1 for _ in data)
@@ -105,25 +103,41 @@ def build_index(
                 f"{store}: there is no index of this model with these settings to be changed. Give the whole "
                 "catalogue, without --update."
             )
-        known = earlier.folder if earlier else None
-        begin(folder, {**job, "model": digest, "earlier": str(known)})
-        shards = Vectors(data, count, folder, model.absolute(), known, settings.colour > 0)
-        run_shards(shards, beam_args)
-        if data.digest() != job["inputs"]:
-            raise CatalogueError(f"{data}: changed while it was read. Run again when nobody writes to it.")
-        judges, ids = Judges(model), [str(each.name[1]) for each in data]
-        content = gather(shards, earlier, settings, change, list(compress(ids, judges.tested(ids))))
-        about = {
-            "model": {"name": model.parent.name, "version": int(model.name), "digest": digest},
-            "figures": _judged(content, judges, settings, store),
-            "data": data.reading,
-            "job": job,
-        }
-        write_index(folder / "index", content, settings, about)
+        shards = Vectors(
+            data, count, folder, model.absolute(), earlier.folder if earlier else None, settings.colour > 0
+        )
+        _embed(shards, {**job, "model": digest, "earlier": str(shards.earlier)}, beam_args)
+        embedded = _make(shards, earlier, settings, change, {"digest": digest, "job": job})
         _verify(folder / "index", digest)
         published = place(store, settings.keep, lambda _: False, lambda staging: os.rename(folder / "index", staging))
         shutil.rmtree(folder)
-    return Outcome(Index(published.path, digest), content.embedded, already=False)
+    return Outcome(Index(published.path, digest), embedded, already=False)
+
+
+def _embed(shards: Vectors, job: dict[str, Any], beam_args: Sequence[str]) -> None:
+    from components.batch.job import begin, run_shards
+
+    begin(shards.folder, job)
+    run_shards(shards, beam_args)
+    if shards.inputs.digest() != job["inputs"]:
+        raise CatalogueError(f"{shards.inputs}: changed while it was read. Run again when nobody writes to it.")
+
+
+def _make(shards: Vectors, earlier: Index | None, settings: Settings, change: Change, known: dict[str, Any]) -> int:
+    """Writes the index beside its shards; returns for how many products the model was asked."""
+    judges, ids, model = Judges(shards.model_dir), [str(each.name[1]) for each in shards.inputs], shards.model_dir
+    content = gather(shards, earlier, settings, change, list(compress(ids, judges.tested(ids))))
+    figures = measure(content.vectors, content.table, judges, dict.fromkeys([*settings.relevance, *settings.least]))
+    if said := shortfalls(figures, settings.least):
+        raise PublishError(f"{model.parent.name}: {'; '.join(said)}. Nothing was published; the index before goes on.")
+    about = {
+        "model": {"name": model.parent.name, "version": int(model.name), "digest": known["digest"]},
+        "figures": figures,
+        "data": shards.inputs.reading,
+        "job": known["job"],
+    }
+    write_index(shards.folder / "index", content, settings, about)
+    return content.embedded
 
 
 def _reusable(latest: Index | None, job: Mapping[str, Any], count: int) -> Index | None:
@@ -133,17 +147,6 @@ def _reusable(latest: Index | None, job: Mapping[str, Any], count: int) -> Index
     before = latest.facts["job"]
     same = all(before["settings"][key] == job["settings"][key] for key in ("dimensions", "colour", "alike"))
     return latest if same and before["vectors"] == job["vectors"] and 2 * latest.facts["fitted"] >= count else None
-
-
-def _vector_code() -> str:
-    return code_digest("serving.search.colour", "components.index.projection")
-
-
-def _judged(content: Content, judges: Judges, settings: Settings, store: Path) -> dict[str, dict[str, float]]:
-    figures = measure(content.vectors, content.table, judges, dict.fromkeys([*settings.relevance, *settings.least]))
-    if said := shortfalls(figures, settings.least):
-        raise PublishError(f"{store}: {'; '.join(said)}. Nothing was published; the index before goes on.")
-    return figures
 
 
 def write_index(folder: Path, content: Content, settings: Settings, about: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fashion_client import Client
 
 from components.answers.ask import REFUSED, read_ahead, readers
-from components.answers.inputs import Input
+from components.answers.inputs import Input, Products
 from components.answers.rows import Row
 from components.batch.shards import PER_RUN, Shards, load_client
 from components.features import ID, YEAR
@@ -42,11 +42,13 @@ class Vectors(Shards):
     """The vectors of a catalogue's products, as shards.
 
     Attributes:
+        inputs: the catalogue.
         model_dir: the published model.
         earlier: an index of the same model, whose vectors serve for pictures that did not change; None for none.
         coloured: whether the pictures' colours are wanted too.
     """
 
+    inputs: Products
     model_dir: Path
     earlier: Path | None
     coloured: bool

@@ -16,7 +16,7 @@ def store_of(model: Path) -> Path:
     return model.parent.parent / "indexes" / model.name
 
 
-def fitting(store: Path, digest: str) -> list[Path]:
+def fitting(store: Path, digest: str, prefer_stable: bool = True) -> list[Path]:
     """The versions that were made with a model, the one to take first: the stable one, then the newest.
 
     What cannot be read is passed over, and said in the log.
@@ -30,16 +30,16 @@ def fitting(store: Path, digest: str) -> list[Path]:
         except IndexRefused as refused:
             _log.warning("%s", refused)
     try:
-        stable = Releases(store.parent).labels(store.name).get("stable")
+        stable = Releases(store.parent).labels(store.name).get("stable") if prefer_stable else None
     except ReleaseError as error:
         _log.warning("%s", error)
         stable = None
     return [there[version] for version in sorted(matches, key=lambda version: (version != stable, -version))]
 
 
-def choose(store: Path, digest: str) -> Index | None:
+def choose(store: Path, digest: str, prefer_stable: bool = True) -> Index | None:
     """Opens the first of the versions that fit a model and are whole; None where there is none."""
-    for folder in fitting(store, digest):
+    for folder in fitting(store, digest, prefer_stable):
         try:
             return Index(folder, digest)
         except IndexRefused as refused:

@@ -196,6 +196,7 @@ def test_newest_whole_index_of_the_model_answers_and_the_stable_one_before_it(tm
         config + "} } version_labels { key: 'stable' value: 1 } model_platform: 'tensorflow' } }"
     )
     assert choose(store, DIGEST).folder.name == "1"
+    assert choose(store, DIGEST, prefer_stable=False).folder.name == "2"
     assert choose(store, "f3" * 32) is None
 
 
