@@ -76,7 +76,7 @@ class Reading:
 
         tags = {
             f"{name}_decision": decisions(outputs[f"{name}_confidence"], least)
-            for name, least in decide["tags"].items()
+            for name, least in decide.get("tags", {}).items()
         }
         sets = []
         for row, places in zip(answer["probabilities"], order, strict=True):
