@@ -94,6 +94,15 @@ def test_the_page_cannot_send_a_picture_anywhere(opened):
     assert not any("example.org" in url for url in opened.asked)
 
 
+def test_the_page_opens_without_a_network_once_it_was_open(opened, bundle):
+    opened.locator("html[data-kept]").wait_for()
+    opened.context.set_offline(True)
+    opened.reload()
+    opened.locator("#state[data-state=ready]").wait_for()
+    opened.set_input_files("#files", str(bundle / "golden" / "00.jpg"))
+    assert "label" in answers(opened, 1)[0]
+
+
 def test_what_is_no_picture_is_said_to_be_none(opened, tmp_path):
     (tmp_path / "a.jpg").write_text("no picture")
     opened.set_input_files("#files", str(tmp_path / "a.jpg"))

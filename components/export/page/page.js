@@ -115,6 +115,14 @@ async function show(file) {
 let queue = Promise.resolve(); // one after another: the session answers one at a time
 const showAll = files => [...files].forEach(file => { queue = queue.then(() => show(file)); });
 
+// All that was loaded is kept, so that the page opens without a network too; browsers allow that to safe origins alone.
+async function keep() {
+  await navigator.serviceWorker?.register("offline.js");
+  const loaded = performance.getEntriesByType("resource").map(({ name }) => name);
+  const own = loaded.filter(name => name.startsWith(location.origin));
+  await (await caches.open("fashion")).addAll(new Set([location.href, ...own]));
+}
+
 const wrong = await faults();
 const count = Object.keys(golden.pictures).length;
 at("title").textContent = `${bundle.model} ${bundle.version}: what is in this picture?`;
@@ -131,3 +139,5 @@ addEventListener("dragover", event => { event.preventDefault(); drop.classList.a
 addEventListener("dragleave", () => drop.classList.remove("over"));
 addEventListener("drop", event => { event.preventDefault(); drop.classList.remove("over"); showAll(event.dataTransfer.files); });
 addEventListener("paste", event => showAll(event.clipboardData.files));
+if (self.isSecureContext) await keep().catch(() => undefined); // a full disk is no reason not to answer
+document.documentElement.dataset.kept = "";
