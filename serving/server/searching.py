@@ -24,6 +24,7 @@ from serving.server.errors import ServingError, invalid
 from serving.server.lifecycle import ServedModel, Version
 from serving.server.limits import Limits
 from serving.server.rest_request import read_inputs
+from serving.server.retries import Stamp, stamp_files
 from serving.versions import recorded_digest
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Searches:
         """Opens nothing yet."""
         self._loader = loader
         self._pairs: dict[ServedModel, list[Pair]] = {}
-        self._refused: set[Path] = set()
+        self._refused: dict[Path, Stamp] = {}
 
     async def look(self, served: ServedModel) -> None:
         """Opens what is new and fits a version that serves, and only then lets go of what answers no more."""
@@ -105,12 +106,13 @@ class Searches:
         for folder in fitting(store_of(base), digest) if digest else []:
             if before and folder == before.folder:
                 return before
-            if folder in self._refused:
+            stamp = stamp_files(folder)
+            if self._refused.get(folder) == stamp:  # nothing was copied there since
                 continue
             try:
                 return Index(folder, digest)
             except IndexRefused as refused:
-                self._refused.add(folder)  # a version is never written again: once is enough to say so
+                self._refused[folder] = stamp
                 _log.error("%s", refused)
         return before
 
