@@ -72,7 +72,9 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
         validate.outputs["anomalies"], quarantine, recipe.name, recipe.validation, classes, used,
         recipe.model.weights, experiment.weights,
     )  # fmt: skip
-    transform = transform_node(examples, reviewed, taxonomy, experiment.tags, recipe.balance, recipe.outside)
+    transform = transform_node(
+        examples, reviewed, taxonomy, experiment.tags, recipe.balance, recipe.outside, recipe.model.text
+    )
     transform.add_upstream_node(gate)
     transformed = transform.outputs["transformed_examples"], transform.outputs["transform_graph"]
     config = _trainer_config(experiment)
@@ -82,7 +84,7 @@ def _nodes(experiment: Experiment) -> list[BaseNode]:
     baseline = baseline_node(model, quarantine, recipe.validation.seen)
     evaluate = evaluate_node(examples, model, baseline.outputs["model"], classes, recipe.gate)
     outside = outside_node(
-        taxonomy, experiment.tags, recipe.labels, recipe.gate, recipe.decide.coverage,
+        taxonomy, experiment.tags, recipe.labels, recipe.gate, recipe.decide.coverage, recipe.model.text,
         examples=examples, quarantine=quarantine, model=model, evaluated=evaluate.outputs["blessing"],
     )  # fmt: skip
     blessing = outside.outputs["blessing"]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE, Thresholds
 
 from serving.decode import decode_pictures
+from serving.grams import logits_of
 from serving.limits import DECODE_BYTES
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ Tensors = dict[str, tf.Tensor]
 
 LABELS_FILE, TAGS_FILE = "assets.extra/labels.txt", "assets.extra/tags.json"
 TOP = 5
+_LEAST = 1e-7  # a probability
 
 
 class Tag(NamedTuple):
@@ -36,6 +38,18 @@ class Tag(NamedTuple):
     labels: Sequence[str]
     finer: int = 0
     allowed: "np.ndarray | None" = None
+
+
+class Words(NamedTuple):
+    """How names are read.
+
+    Attributes:
+        kernel: float32 [buckets, k], see `serving.grams`, for the classes of all columns.
+        weights: of each column, the main one first: what the log probabilities of picture and name count.
+    """
+
+    kernel: "np.ndarray"
+    weights: Sequence[tuple[float, float]]
 
 
 class Rules(Protocol):
@@ -71,6 +85,7 @@ class Classifier(tf.Module):
         max_bytes: int = DECODE_BYTES,
         tags: Sequence[Tag] = (),
         rules: Rules | None = None,
+        words: Words | None = None,
     ) -> None:
         """Holds the parts; nothing is traced before `save`.
 
@@ -86,6 +101,7 @@ class Classifier(tf.Module):
             max_bytes: a picture gets an error likewise that takes more memory to decode.
             tags: what is answered beside the k classes.
             rules: by which it decides; None for a model that does not.
+            words: how names are read; None for a model that looks at pictures alone.
         """
         import keras  # not for those who only read a constant of this module: it takes seconds
 
@@ -98,16 +114,18 @@ class Classifier(tf.Module):
         self._width, self._limits = len(labels), (size, max_pixels, max_bytes)
         self._transform, self._transform_spec = transform, dict(transform_spec)
         self._tags, self._rules = list(tags), rules
+        self._parts = ["probabilities", *(f"{tag.column}_probabilities" for tag in tags)]
+        self._sizes = [len(labels), *(len(tag.labels) for tag in tags)]
+        self._weights = list(words.weights) if words else []
+        self._kernel = tf.Variable(words.kernel, trainable=False, name="words") if words else None
         # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
         self.pixels = tf.function(self._pixels, [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")])
 
     def _pixels(self, pixels: tf.Tensor) -> Tensors:
         """At least one decoded picture to what the network makes of it: what other formats are made from."""
         probabilities, features, *outside = self._network(tf.cast(pixels, tf.float32))
-        sizes = [self._width, *(len(tag.labels) for tag in self._tags)]
-        names = ["probabilities", *(f"{tag.column}_probabilities" for tag in self._tags)]
         return {
-            **dict(zip(names, tf.split(tf.cast(probabilities, tf.float32), sizes, axis=1), strict=True)),
+            **dict(zip(self._parts, tf.split(tf.cast(probabilities, tf.float32), self._sizes, axis=1), strict=True)),
             "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1),
             **dict(zip(["outside"], outside, strict=False)),
         }
@@ -122,8 +140,17 @@ class Classifier(tf.Module):
         fine = tf.cast(tf.equal(error, ""), tf.float32)[:, tf.newaxis]
         return {**{name: rows[:count] * fine for name, rows in self.pixels(padded).items()}, "error": error}
 
-    def _answer(self, image_bytes: tf.Tensor) -> Tensors:
-        inferred = self._infer(image_bytes)
+    def _with_names(self, inferred: Tensors, names: tf.Tensor) -> Tensors:
+        """What pictures and names say together; of a product without a name, what its picture says."""
+        logits, known = logits_of(self._kernel, names)
+        known = (known & tf.equal(inferred["error"], ""))[:, tf.newaxis]
+        fused = dict(inferred)
+        for part, read, (seen, told) in zip(self._parts, tf.split(logits, self._sizes, 1), self._weights, strict=True):
+            both = seen * tf.math.log(tf.maximum(inferred[part], _LEAST)) + told * tf.nn.log_softmax(read)
+            fused[part] = tf.where(known, tf.nn.softmax(both), inferred[part])
+        return fused
+
+    def _answer(self, inferred: Tensors) -> Tensors:
         scores, indices = tf.math.top_k(inferred["probabilities"], k=min(TOP, self._width))
         fine = tf.equal(inferred["error"], "")
         names = tf.where(fine[:, tf.newaxis], tf.gather(self._labels, indices), "")
@@ -176,12 +203,18 @@ class Classifier(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def serving_default(self, image_bytes: tf.Tensor) -> Tensors:
         """Encoded pictures, string [n], to their classes."""
-        return self._answer(image_bytes)
+        return self._answer(self._infer(image_bytes))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def examples(self, examples: tf.Tensor) -> Tensors:
-        """Serialized tf.train.Examples with a feature `image_bytes`, string [n], to their classes."""
-        return self._answer(_image_bytes(examples))
+        """Serialized tf.train.Examples with a feature `image_bytes`, string [n], to their classes.
+
+        A model that reads names takes `productDisplayName` into account, where an example has it.
+        """
+        inferred = self._infer(_text(examples, "image_bytes"))
+        if self._kernel is not None:
+            inferred = self._with_names(inferred, _text(examples, "productDisplayName"))
+        return self._answer(inferred)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def embed(self, image_bytes: tf.Tensor) -> Tensors:
@@ -192,7 +225,7 @@ class Classifier(tf.Module):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> Tensors:
         """Examples to probabilities, float32 [n, k], and nothing else: what TFMA judges."""
-        return {"probabilities": self._infer(_image_bytes(examples))["probabilities"]}
+        return {"probabilities": self._infer(_text(examples, "image_bytes"))["probabilities"]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def transform_features(self, examples: tf.Tensor) -> Tensors:
@@ -213,6 +246,6 @@ class Classifier(tf.Module):
             (Path(path) / TAGS_FILE).write_text(json.dumps(tags), encoding="utf-8")
 
 
-def _image_bytes(examples: tf.Tensor) -> tf.Tensor:
-    spec = {"image_bytes": tf.io.FixedLenFeature([], tf.string, default_value="")}
-    return tf.io.parse_example(examples, spec)["image_bytes"]
+def _text(examples: tf.Tensor, feature: str) -> tf.Tensor:
+    spec = {feature: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    return tf.io.parse_example(examples, spec)[feature]

@@ -23,6 +23,9 @@ class Model(Settings):
     )
     front: Literal["none", "edgenet"] = Field(default="none", description="what stands before the backbone")
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    text: Literal["productDisplayName"] | None = Field(
+        default=None, description="column whose words are a second witness, where an example has them"
+    )
     test_time_flip: bool = Field(
         default=False, description="answers are the mean over a picture and its mirror image, for twice the work"
     )

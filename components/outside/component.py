@@ -36,12 +36,19 @@ _BATCH = 64
 
 
 def outside_node(
-    taxonomy: Taxonomy, tags: Sequence[Taxonomy], labels: Labels, gate: Gate, coverage: float, **channels: BaseChannel
+    taxonomy: Taxonomy,
+    tags: Sequence[Taxonomy],
+    labels: Labels,
+    gate: Gate,
+    coverage: float,
+    text: str | None,
+    **channels: BaseChannel,
 ) -> BaseNode:
     """Makes the graph's node `outside`, see `OutsideGate`; `channels` are its input artifacts."""
     return OutsideGate(
         taxonomy=taxonomy.as_json(), tags=json.dumps([tag.model_dump(mode="json") for tag in tags]),
-        labels=labels.as_json(), gate=gate.model_dump_json(), coverage=coverage, code=code_digest(__name__), **channels,
+        labels=labels.as_json(), gate=gate.model_dump_json(), coverage=coverage, text=text or "",
+        code=code_digest(__name__), **channels,
     ).with_id("outside")  # fmt: skip
 
 
@@ -50,7 +57,7 @@ def OutsideGate(
     examples: InputArtifact[Examples], quarantine: InputArtifact[Quarantine], model: InputArtifact[Model],
     evaluated: InputArtifact[ModelBlessing], assessment: OutputArtifact[OutsideAssessment],
     blessing: OutputArtifact[ModelBlessing], taxonomy: Parameter[str], tags: Parameter[str], labels: Parameter[str],
-    gate: Parameter[str], coverage: Parameter[float], code: Parameter[str] = "",
+    gate: Parameter[str], coverage: Parameter[float], text: Parameter[str], code: Parameter[str] = "",
 ) -> None:  # fmt: skip
     """Judges the decisions of a model on what is tested on, of the classes and of none.
 
@@ -66,10 +73,11 @@ def OutsideGate(
         labels: JSON of `Labels`, with the gates of these.
         gate: JSON of `Gate`.
         coverage: how often a label set shall hold the true class.
+        text: the column that the model reads beside pictures; "" for none.
         code: digest of the sources, for the cache to notice their change.
     """
     rules = [Taxonomy.model_validate_json(taxonomy), *TypeAdapter(list[Taxonomy]).validate_json(tags)]
-    result = _assessment(examples, quarantine, serving_model_path(model.uri), rules, coverage)
+    result = _assessment(examples, quarantine, serving_model_path(model.uri), rules, coverage, text)
     gates = {str(column): tag for column, tag in Labels.model_validate_json(labels).columns.items()}
     failures = failures_of(result, Gate.model_validate_json(gate), gates)
     result = result.model_copy(update={"failures": failures})
@@ -82,7 +90,12 @@ def OutsideGate(
 
 
 def _assessment(
-    examples: Examples, quarantine: Quarantine, folder: str, taxonomies: Sequence[Taxonomy], coverage: float
+    examples: Examples,
+    quarantine: Quarantine,
+    folder: str,
+    taxonomies: Sequence[Taxonomy],
+    coverage: float,
+    text: str,
 ) -> Assessment:
     loaded = tf.saved_model.load(folder)
     signature = loaded.signatures["examples"]
@@ -93,38 +106,50 @@ def _assessment(
     there = artifact_utils.decode_split_names(examples.split_names)
     inside, foreign = (
         _answers(signature, artifact_utils.get_split_uri([examples], split) if split in there else None, taxonomies,
-                 outside["column"])
+                 outside["column"], text)
         for split in ("test", OUTSIDE_SPLITS[-1])
     )  # fmt: skip
     return assess(taxonomies[0].classes, inside, foreign, outside["unseen"], coverage)
 
 
-def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy], kind: str) -> Answers:
+def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy], kind: str, text: str) -> Answers:
     """Asks about one split, a few pictures at a time."""
     taxonomy, *tags = taxonomies
+    labels = ["label", *(f"{tag.name}_label" for tag in tags)]
     asked = [*_ASKED, *(f"{tag.name}_{what}" for what in ("label", "decision") for tag in tags)]
     products: list[tuple[str, ...]] = []
     nothing = [np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.float32)]
-    parts = [[*nothing, *[np.zeros(0, object)] * (len(asked) - len(nothing))]]
+    parts = [[*nothing, *[np.zeros(0, object)] * (len(asked) + len(labels) - len(nothing))]]
     for records in _batches(folder):
         for record in records:
             fields = _texts(record)
             truth = taxonomy.class_of(fields) or fields.get(kind, "")
             products.append((fields[ID], fields.get(NAME, ""), truth, *(tag.class_of(fields) or "" for tag in tags)))
         answer = signature(examples=tf.constant(records))
-        parts.append([answer[name].numpy() for name in asked])
+        bare = signature(examples=tf.constant(list(map(_bare, records)))) if text else answer
+        parts.append([*(answer[name].numpy() for name in asked), *(bare[name].numpy() for name in labels)])
         report("pictures asked about", len(products))
     probabilities, scores, *texts = map(np.concatenate, zip(*parts, strict=True))
     decisions, sets, *tagged = (np.array([text.decode() for text in column], np.str_) for column in texts)
     ids, names, truths, *values = np.array(products, np.str_).reshape(-1, 3 + len(tags)).T
-    columns = map(Column, values, tagged[: len(tags)], tagged[len(tags) :])
+    count = len(tags)
+    alone, *bare = tagged[2 * count :] if text else [None] * (1 + count)
+    columns = [Column(*each) for each in zip(values, tagged[:count], tagged[count : 2 * count], bare, strict=True)]
     further = dict(zip((tag.name for tag in tags), columns, strict=True))
+    if text:  # or the main column has its figures elsewhere
+        answered = np.array([*taxonomy.classes, ""])[probabilities.argmax(axis=1)] if len(ids) else truths
+        further = {taxonomy.name: Column(truths, answered, decisions, alone), **further}
     return Answers(ids, names, truths, probabilities, scores, decisions, sets, further)
 
 
 def _batches(folder: str | None) -> Iterator[Any]:
     files = sorted(fileio.glob(os.path.join(folder, "*"))) if folder else []
     return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH).as_numpy_iterator()
+
+
+def _bare(record: bytes) -> bytes:
+    feature = tf.train.Example.FromString(record).features.feature[IMAGE_BYTES]
+    return tf.train.Example(features=tf.train.Features(feature={IMAGE_BYTES: feature})).SerializeToString()
 
 
 def _texts(record: bytes) -> dict[str, str]:

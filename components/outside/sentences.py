@@ -22,7 +22,9 @@ def in_words(assessment: Assessment) -> str:
             parts.append(_share(part.accepted, f"outsiders{name}"))
     if not assessment.kinds:
         parts.append("foreign pictures were not tested")
-    parts += [f"{tag.column} {100 * tag.right.share:.1f} % of {tag.right.total:,}" for tag in assessment.tags]
+    for tag in assessment.tags:
+        alone = f" (by pictures without names {100 * tag.alone.share:.1f} %)" if tag.alone else ""
+        parts.append(f"{tag.column} {100 * tag.right.share:.1f} % of {tag.right.total:,}{alone}")
     return ", ".join(parts)
 
 

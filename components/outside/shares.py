@@ -31,11 +31,15 @@ def proportion(chosen: NDArray[np.bool_]) -> Proportion | None:
 
 
 class Column(NamedTuple):
-    """What a model answers in a further column of n test pictures: str [n], the truth "" where a product has none."""
+    """What a model answers in a further column of n test pictures: str [n], the truth "" where a product has none.
+
+    `alone` is what it answers to the pictures without names; None of a model that reads none.
+    """
 
     truth: NDArray[np.str_]
     answers: NDArray[np.str_]
     decisions: NDArray[np.str_]
+    alone: NDArray[np.str_] | None = None
 
 
 class TagFigures(Settings):
@@ -45,6 +49,7 @@ class TagFigures(Settings):
         classes: how many of its classes occur; `macro_f1` is the mean over these.
         right: accuracy; `frequent` is that of always answering the most frequent one.
         accepted: share of accepted answers; `accuracy` is that among those.
+        alone: accuracy by pictures without names; None of a model that reads none.
     """
 
     column: str
@@ -54,6 +59,7 @@ class TagFigures(Settings):
     frequent: float
     accepted: Proportion
     accuracy: Proportion | None
+    alone: Proportion | None = None
 
 
 def tag_figures(name: str, column: Column) -> TagFigures | None:
@@ -74,4 +80,5 @@ def tag_figures(name: str, column: Column) -> TagFigures | None:
         frequent=float(counts.max() / len(truth)),
         accepted=share,
         accuracy=proportion((truth == answers)[accepted]),
+        alone=None if column.alone is None else proportion(truth == column.alone[known]),
     )

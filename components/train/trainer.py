@@ -23,10 +23,11 @@ from components.settings import OUTSIDE_SPLITS, Settings
 from components.train.calibration import CALIBRATION_FILE
 from components.train.columns import check_values, shift_of, tags_of
 from components.train.data import open_pictures
-from components.train.fit import fit
+from components.train.fit import answers_of, fit
 from components.train.job import Job
 from components.train.settings import Column, Train
 from components.train.strategy import make_strategy
+from components.train.text import fit_words
 from components.train.workers import is_chief
 from components.tune.space import VALUES_FILE, Value, with_values
 from serving.signatures import LABELS_FILE, Classifier
@@ -81,7 +82,9 @@ def run_fn(fn_args: Any) -> None:
     layer = transform.transform_features_layer()
     tags = tags_of(job.train_pictures, config.column, len(config.classes), config.columns)
     decisions, model_dir = read_decisions(job.work), fn_args.serving_model_dir
-    Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags, decisions).save(model_dir)
+    words = fit_words(job, answers_of(network, job.eval_pictures)) if config.model.text else None
+    model = Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags, decisions, words)
+    model.save(model_dir)
     shutil.copy(job.work / DECIDE_FILE, Path(model_dir, LABELS_FILE).parent)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)

@@ -24,11 +24,12 @@ def transform_node(
     tags: Sequence[Taxonomy],
     balance: Balance,
     outside: Outside | None,
+    text: str | None = None,
 ) -> BaseNode:
     """Makes the graph's node `transform`; what is tested on is not, because the published model does that itself.
 
     `taxonomy` assigns the labels, `tags` those of further columns. `balance`, caps and repetitions, is analysed on
-    `train` alone; `outside` says which products of no class there are besides.
+    `train` alone; `outside` says which products of no class there are besides. The column `text` passes as it is.
     """
     splits = with_outside("train", "eval", outside=outside is not None)
     return Transform(
@@ -40,6 +41,7 @@ def transform_node(
             "tags": json.dumps([tag.model_dump(mode="json") for tag in tags]),
             "balance": balance.model_dump_json(),
             "kind": outside.kind if outside else "",
+            "text": text or "",
             "code": code_digest(_CORE),
         },
         splits_config=SplitsConfig(analyze=["train"], transform=splits),

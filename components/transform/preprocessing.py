@@ -36,7 +36,8 @@ def preprocessing_fn(
     Returns:
         `id` and `image_bytes` as they came, string [n]; `label` int64 [n], -1 for an example of no class, and for each
         further column `<column>_label` likewise; `repeat` int64 [n], balanced over the data that was analysed and 0
-        for an example of no class. Only training heeds it. Where there is such a column also `kind`, its text.
+        for an example of no class. Only training heeds it. Where there is such a column also `kind`, its text, and
+        likewise the column "text" under its own name, "" where it is missing.
     """
     taxonomy = Taxonomy.model_validate_json(custom_config["taxonomy"])
     tags = TypeAdapter(list[Taxonomy]).validate_json(custom_config["tags"])
@@ -54,6 +55,8 @@ def preprocessing_fn(
         REPEAT: _repeat(label, ids, len(taxonomy.classes), balance),
     }
     kind = custom_config.get("kind")
+    if text := custom_config.get("text"):
+        transformed[text] = _dense(inputs[text]) if text in inputs else tf.zeros_like(ids)
     return transformed | ({KIND: _dense(inputs[kind]) if kind in inputs else tf.zeros_like(ids)} if kind else {})
 
 

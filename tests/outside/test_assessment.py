@@ -154,6 +154,10 @@ def test_further_columns_are_judged_by_the_products_that_have_a_value(assessment
     [gender] = assess(CLASSES, replace(INSIDE, tags={"gender": column, "season": nobody}), FOREIGN, [], 0.9).tags
     assert (gender.column, gender.classes, gender.right.count, gender.right.total) == ("gender", 2, 3, 4)
     assert (gender.frequent, gender.accepted.count, gender.accuracy.count) == (0.75, 2, 2)
+    assert gender.alone is None
+    named = column._replace(alone=np.array(["Women"] * 5))
+    [gender] = assess(CLASSES, replace(INSIDE, tags={"gender": named}), FOREIGN, [], 0.9).tags
+    assert (gender.alone.count, gender.alone.total) == (1, 4)
     assert gender.macro_f1 == pytest.approx((0.8 + 2 / 3) / 2)
 
 

@@ -28,9 +28,10 @@ from components.outside.thresholds import label_sets
 from components.transform.settings import Balance
 from serving.contract import check_contract, drawn_pictures
 from serving.decode import decode_trusted
+from serving.grams import BUCKETS
 from serving.server.errors import ServingError
 from serving.server.servable import Servable
-from serving.signatures import Classifier, Tag
+from serving.signatures import Classifier, Tag, Words
 from tests.transform.test_transform import GENDER, SIX, SPEC, products, serialize, transformed
 
 pytestmark = pytest.mark.slow
@@ -40,6 +41,9 @@ RULES = SimpleNamespace(
     thresholds=Thresholds(outside=40.0, clear=24.0, confidence=0.25), sets=(0.1, 0.15, 0.2, 0.1, 0.15, 0.2),
     tags={"gender": 0.9},
 )  # fmt: skip
+# Each name says shoes, and of gender nothing; it counts twice as much as the picture.
+KERNEL = np.tile(np.float32([0, 90, 0, 0, 0, 0, 0, 0]), (BUCKETS, 1))
+WORDS = Words(KERNEL, [(1.0, 2.0), (1.0, 0.0)])
 BAD = 2  # row of the picture that is none
 TEXTS = (
     {"subCategory": b"Sandal", "gender": b"Women"},
@@ -112,7 +116,9 @@ def saved(network, tmp_path_factory) -> Path:
     spec.pop("image_bytes")
     layer = transform.transform_features_layer()
     tags = [Tag("gender", GENDER.classes, 0, ALLOWED)]
-    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec, tags=tags, rules=RULES).save(folder / "model")
+    Classifier(network, SIX.classes, SIZE, 20_000, layer, spec, tags=tags, rules=RULES, words=WORDS).save(
+        folder / "model"
+    )
     return folder / "model"
 
 
@@ -244,6 +250,19 @@ def test_label_set_holds_what_is_probable_enough_the_best_first(answers):
 def test_examples_are_answered_as_bare_pictures_are(answers, output):
     left, right = answers[f"examples/{output}"], answers[f"bytes/{output}"]
     assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
+
+
+def test_a_name_is_a_second_witness_and_an_example_without_one_is_its_picture(answers, saved):
+    names = (b"Clogs", b"", b"Clogs", b"- ?!", b"CLOGS 7")
+    texts = zip(PICTURES, names, strict=True)
+    examples = [serialize({"image_bytes": picture, "productDisplayName": name}) for picture, name in texts]
+    named = tf.saved_model.load(str(saved)).signatures["examples"](examples=tf.constant(examples))
+    plain = {name: answers[f"bytes/{name}"] for name in named}
+    assert named["label"].numpy()[[0, 2, 4]].tolist() == [b"shoes", b"", b"shoes"]
+    assert {b"shoes"} != set(plain["label"])
+    for name in ("label", "probabilities", "gender_label", "decision"):
+        assert np.array_equal(named[name].numpy()[[1, 2, 3]], plain[name][[1, 2, 3]]), name
+    assert named["outside"].numpy() == pytest.approx(plain["outside"])
 
 
 def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(answers, expected):
