@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 from fashion_client import Batches, Client, ClientError, Metadata, Signature, TensorInfo, VersionStatus
+from fashion_client.answers import PREDICT
 from fashion_client.client import INPUT
 from fashion_client.errors import ProtocolError
 
@@ -21,18 +22,20 @@ class ModelError(ClientError):
 class LocalModel(Client):
     """Asks a SavedModel without a server; TensorFlow uses all cores for one batch after another."""
 
-    def __init__(self, folder: Path, batches: Batches | None = None) -> None:
+    def __init__(self, folder: Path, batches: Batches | None = None, examples: bool = False) -> None:
         """Loads the model, which takes seconds.
 
         Args:
             folder: holds `saved_model.pb`; named by the version and lying in a folder named like the model, as
                 published.
             batches: how much to ask at once.
+            examples: whether predictions are asked of serialized examples, in place of pictures.
 
         Raises:
             ModelError: it cannot be loaded.
         """
         super().__init__(str(folder), batches or Batches(parallel=1))
+        self._examples = examples
         self._name = folder.resolve().parent.name
         self._version = int(folder.name) if re.fullmatch("[0-9]+", folder.name) else 0
         try:
@@ -57,11 +60,14 @@ class LocalModel(Client):
         self._model = None
 
     def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+        given = INPUT
+        if self._examples and signature == PREDICT.signature:
+            signature = given = "examples"
         function = self._model.signatures.get(signature)
-        if function is None or list(function.structured_input_signature[1]) != [INPUT]:
-            raise ProtocolError(self.where, f"the model has no signature '{signature}' that takes {INPUT} alone")
+        if function is None or list(function.structured_input_signature[1]) != [given]:
+            raise ProtocolError(self.where, f"the model has no signature '{signature}' that takes {given} alone")
         try:
-            outputs = function(**{INPUT: tf.constant(list(pictures), tf.string)})
+            outputs = function(**{given: tf.constant(list(pictures), tf.string)})
         except (ValueError, tf.errors.OpError) as error:
             raise ModelError(self.where, f"'{signature}' failed: {_first_line(error)}") from error
         return {name: _rows(value) for name, value in outputs.items() if wants(name)}

@@ -3,17 +3,19 @@
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import fashion_client
 from fashion_client import SourceError
-from fashion_client.pictures import Source, read_file
+from fashion_client.pictures import Source, encode, read_file
 from fashion_client.sources import Sources
 
 from components.answers.settings import read_settings
 from components.errors import CatalogueError
+from components.features import IMAGE_BYTES, NAME
 from components.ingest.faults import Fault, Reason
 from components.ingest.files import combined_digest
 from components.ingest.settings import Layout
@@ -36,6 +38,7 @@ class Pictures:
     """
 
     columns = ("picture",)
+    named = False
 
     def __init__(self, paths: Sequence[str]) -> None:
         """Lists them.
@@ -81,6 +84,7 @@ class Products:
 
     columns = ("row", "id")
     skipped = ()
+    named = False
 
     def __init__(
         self, data: Path, model: Path | None = None, layout: Layout | None = None, kept: Sequence[str] = ()
@@ -120,7 +124,15 @@ class Products:
         from components.ingest.judge import read_checked
 
         content = item if isinstance(item, Fault) else read_checked(item, self.catalogue, self._limits)
-        return content if isinstance(content, Fault) else content[0]
+        if isinstance(content, Fault):
+            return content
+        return _example(content[0], item.fields.get(NAME, "")) if self.named else content[0]
+
+    def with_names(self) -> "Products":
+        """Returns the same, read as serialized examples of pictures and names, for a model that reads both."""
+        products = copy(self)
+        products.named = True
+        return products
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -131,6 +143,15 @@ class Products:
     def digest(self) -> str:
         """Returns hex digits that change when the catalogue does, or how it is read."""
         return combined_digest([self.catalogue.digest().encode(), self.catalogue.layout.model_dump_json().encode()])
+
+
+def _example(picture: bytes, name: str) -> bytes:
+    import tensorflow as tf
+
+    data = encode(picture).data or picture  # a JPEG, of what the model does not read
+    lists = {IMAGE_BYTES: tf.train.BytesList(value=[data]), NAME: tf.train.BytesList(value=[name.encode()])}
+    features = {feature: tf.train.Feature(bytes_list=texts) for feature, texts in lists.items()}
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
 Inputs = Pictures | Products

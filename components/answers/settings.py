@@ -1,6 +1,7 @@
 """What the recipe of a published model says of the catalogues that it is asked about."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +20,12 @@ class ModelSettings(BaseModel):
     index: Index | None = None
     serving: Serving = Serving()
     labels: Labels | None = None
+    model: dict[str, Any] = {}
+
+    @property
+    def text(self) -> str:
+        """Column that the model reads beside pictures; "" for none."""
+        return str(self.model.get("text") or "")
 
     @property
     def answered(self) -> dict[str, str]:

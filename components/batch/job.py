@@ -88,6 +88,8 @@ def run_batch(
             f"--fill: {model_dir} and {inputs} have no column in common. Give --data, and a model whose recipe has "
             "labels.column or labels.columns."
         )
+    if settings.text and isinstance(inputs, Products) and log is None:  # which logs pictures
+        inputs = inputs.with_names()
     job: dict[str, Any] = {
         "inputs": inputs.digest(),
         "model": model_name(model_dir),

@@ -105,7 +105,7 @@ class Batch(Shards):
         return "predictions", self.format.form
 
     def load(self) -> Client:
-        client = load_client(self.model_dir)
+        client = load_client(self.model_dir, examples=self.inputs.named)
         if self.log is not None:
             from fashion_client.answer_log import AnswerLog
 
@@ -121,11 +121,11 @@ class Batch(Shards):
         self.format.write(file, rows)
 
 
-def load_client(model_dir: Path) -> Client:
-    """Loads a SavedModel, to be asked by one thread."""
+def load_client(model_dir: Path, examples: bool = False) -> Client:
+    """Loads a SavedModel, to be asked by one thread; see `LocalModel`."""
     from serving.local_model import LocalModel
 
-    return LocalModel(model_dir, Batches(rows=PER_RUN, parallel=1))
+    return LocalModel(model_dir, Batches(rows=PER_RUN, parallel=1), examples)
 
 
 def infer(pipeline: beam.Pipeline, shards: Shards) -> None:

@@ -113,3 +113,15 @@ def test_a_row_that_cannot_be_read_stays_as_it_is(tmp_path: Path, row: str) -> N
     (_, first, second), _ = filled(tmp_path, table, [fault, answer(3, "Tops", "Men")])
     assert first[: len(row.split(","))] == row.split(",")
     assert second[:4] == ["2", "Men", "Tops", "x"]
+
+
+def test_a_product_with_its_name_is_one_example_in_a_format_that_the_model_reads(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    write_good_catalogue(tmp_path, 2)
+    plain = Products(tmp_path)
+    [row, *_] = plain
+    example = tf.train.Example.FromString(plain.with_names().read(row.item)).features.feature
+    assert example["image_bytes"].bytes_list.value == [plain.read(row.item)]
+    assert example["productDisplayName"].bytes_list.value == [row.item.fields["productDisplayName"].encode()]
+    assert plain.digest() == plain.with_names().digest()
