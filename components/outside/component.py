@@ -57,7 +57,7 @@ def OutsideGate(
     examples: InputArtifact[Examples], quarantine: InputArtifact[Quarantine], model: InputArtifact[Model],
     evaluated: InputArtifact[ModelBlessing], assessment: OutputArtifact[OutsideAssessment],
     blessing: OutputArtifact[ModelBlessing], taxonomy: Parameter[str], tags: Parameter[str], labels: Parameter[str],
-    gate: Parameter[str], coverage: Parameter[float], text: Parameter[str], code: Parameter[str] = "",
+    gate: Parameter[str], coverage: Parameter[float], text: Parameter[str] = "", code: Parameter[str] = "",
 ) -> None:  # fmt: skip
     """Judges the decisions of a model on what is tested on, of the classes and of none.
 
