@@ -24,6 +24,8 @@ def accepted(assessment: Assessment) -> Plot:
         )
         for name, values, colour, dash, axis in lines
     ]  # fmt: skip
+    least = min(0.9, min(point.accuracy for point in points))
+    most = max(0.01, *(point.outsiders or 0.0 for point in points))
     now = (
         f"{percent(assessment.accepted.share if assessment.accepted else None)} are accepted, "
         f"{percent(assessment.accuracy.share if assessment.accuracy else None, 2)} of these rightly."
@@ -35,9 +37,9 @@ def accepted(assessment: Assessment) -> Plot:
         figure=drawn(
             *traces,
             xaxis={"title": "accepted, of all test pictures", "tickformat": ".0%", "autorange": "reversed"},
-            yaxis={"title": "right", "tickformat": ".2~%", "nticks": 6},
+            yaxis={"title": "right", "tickformat": ".2~%", "range": [least, 1.002], "nticks": 6},
             yaxis2={"title": "outsiders accepted", "tickformat": ".2~%", "overlaying": "y", "side": "right",
-                    "rangemode": "tozero", "showgrid": False, "nticks": 6},
+                    "range": [0, 1.05 * most], "showgrid": False, "tickmode": "auto", "nticks": 5},
         ),
         height=360,
         head=("confidence at least", "accepted", "accuracy", "outsiders accepted"),
