@@ -139,9 +139,7 @@ def _contents(tables: Sequence[Table], layout: Layout, pictures: Pictures, most:
 
 
 def _picture_names(catalogue: Catalogue) -> list[str]:
-    return (
-        [name for name in catalogue.files.names() if is_picture(name)] if isinstance(catalogue, ShopCatalogue) else []
-    )
+    return [*filter(is_picture, catalogue.files.names())] if isinstance(catalogue, ShopCatalogue) else []
 
 
 def _completed(layout: Layout, contents: Sequence[Content], uses: Sequence[Use], names: Sequence[str]) -> Layout:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from components.features import ID
 from components.ingest.faults import VARIANT_ROWS, Fault, Reason
-from components.ingest.formats import open_tables
+from components.ingest.formats import Table, open_tables
 from components.ingest.source import Catalogue
 from components.ingest.table import read_rows
 from components.ingest.values import Cells, product_id
 from components.inspect.pictures import PictureCounts
 from components.inspect.roles import LABELS
-from components.transform.taxonomy import Taxonomy, load_taxonomy
+from components.transform.taxonomy import load_taxonomy
 
 _EXAMPLES = 3
 
@@ -55,7 +55,9 @@ def count_rows(catalogue: Catalogue, label: str | None) -> tuple[Rows, PictureCo
     Raises:
         CatalogueError: the table cannot be read to its end.
     """
-    rows, counts, taxonomies, passed = Rows(), PictureCounts(), _taxonomies(), Counter[str]()
+    rows, counts, passed = Rows(), PictureCounts(), Counter[str]()
+    folder = Path(str(resources.files("schema"))) / "taxonomies"
+    taxonomies = [load_taxonomy(path.stem) for path in sorted(folder.glob("*.yaml"))]
     twice: set[str] = set()
     for row in read_rows(catalogue, [label] if label else (), passed=passed):
         if isinstance(row, Fault):
@@ -88,9 +90,9 @@ def _contradictory(catalogue: Catalogue, twice: Collection[str]) -> list[str]:
     cells, labels = Cells(catalogue.layout.missing), defaultdict[tuple[str, str], set[str]](set)
     for table in open_tables(catalogue, ()):
         places = {role: table.columns[role].index for role in (ID, *LABELS) if role in table.columns}
-        own, width = places.pop(ID), len(table.names)
-        for record in table.records(partial(_has_width, width)):
-            cell = cells[record.values[own]] if _has_width(width, record.values) else ""
+        own, is_row = places.pop(ID), partial(_fits, table)
+        for record in filter(lambda record: is_row(record.values), table.records(is_row)):
+            cell = cells[record.values[own]]
             if (product := product_id(cell) or "") in twice:
                 values = {role: cells[record.values[place]] for role, place in places.items()}
                 for role, value in values.items():
@@ -98,10 +100,5 @@ def _contradictory(catalogue: Catalogue, twice: Collection[str]) -> list[str]:
     return sorted({product for (product, _), values in labels.items() if len(values) > 1})
 
 
-def _has_width(width: int, values: Sequence[str]) -> bool:
-    return len(values) == width
-
-
-def _taxonomies() -> list[Taxonomy]:
-    folder = Path(str(resources.files("schema"))) / "taxonomies"
-    return [load_taxonomy(path.stem) for path in sorted(folder.glob("*.yaml"))]
+def _fits(table: Table, values: Sequence[str]) -> bool:
+    return len(values) == len(table.names)
