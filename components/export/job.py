@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,11 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
     model = tf.saved_model.load(str(model_dir))
     original = _original(model_dir, model, digest)
     with tempfile.TemporaryDirectory() as work:
-        files = {form: Path(work) / f"{form}{SUFFIXES[form]}" for form in left}
         calibration = Path(work) / "calibration.npy"
         if set(left) & set(QUANTISED):
             most = settings.calibration
             np.save(calibration, some_of_each(model, examples, original.size, most, len(original.labels)))
-        for form, file in files.items():
-            logging.info("%s: converting", form)
-            convert(model_dir, form, file, calibration)
+        files = _convert_all(model_dir, left, calibration)
         runtimes: dict[str, Runtime] = {form: open_runtime(file) for form, file in files.items()}
         parities = _compare_all(model, runtimes, examples, original, settings)
         golden = _golden(model, original.size)
@@ -95,6 +92,19 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
                 own = _refitted(original, model, run, examples)
             done[form] = _publish(store / form, files[form], own, held_to, parity, made, settings.keep)
     return [copy for copy in done.values() if copy]
+
+
+def _convert_all(model_dir: Path, formats: Sequence[str], calibration: Path) -> dict[str, Path]:
+    """Converts to each format, to a file beside that of the calibration; what two formats share is made once."""
+    files: dict[str, Path] = {}
+    for form in formats:
+        file = calibration.with_name(f"{form}{SUFFIXES[form]}")
+        same = next((made for made in files.values() if made.suffix == file.suffix == SUFFIXES["onnx"]), None)
+        if same is None:
+            logging.info("%s: converting", form)
+            convert(model_dir, form, file, calibration)
+        files[form] = same or file
+    return files
 
 
 def _refitted(original: Original, model: Any, run: Runtime, examples: Path) -> Original:

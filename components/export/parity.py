@@ -86,12 +86,7 @@ def compare(
         len(labels), same, float(cosines.min()), float(cosines.mean()), float(copy.mean()), float(model.mean()),
         int(lost.sum()), int(gained.sum()), classes[worst], float(recalls[worst]),
     )  # fmt: skip
-    reasons = []
-    if form not in QUANTISED:
-        if same < settings.same - ROUNDING:
-            reasons.append(f"{same:.2%} of {len(labels):,} answers are the model's, below {settings.same:.2%}")
-        if found.cosine < settings.cosine:
-            reasons.append(f"an embedding's cosine to the model's is {found.cosine:.4f}, below {settings.cosine:g}")
+    reasons = [] if form in QUANTISED else _differences(found, settings)
     gate = Gate(regression=settings.accuracy, class_regression=settings.recall)
     if proven_loss(lost.sum(), gained.sum(), len(labels), gate) > 0:
         fall = f"accuracy falls from {found.model_accuracy:.2%} to {found.accuracy:.2%}"
@@ -103,3 +98,13 @@ def compare(
             f"than {settings.recall:.1%}"
         )
     return Parity(**{**asdict(found), "refused": "; ".join(reasons)})
+
+
+def _differences(found: Parity, settings: Export) -> list[str]:
+    """What sets a copy apart that should answer as the model does, number for number."""
+    reasons = []
+    if found.same < settings.same - ROUNDING:
+        reasons.append(f"{found.same:.2%} of {found.examples:,} answers are the model's, below {settings.same:.2%}")
+    if found.cosine < settings.cosine:
+        reasons.append(f"an embedding's cosine to the model's is {found.cosine:.4f}, below {settings.cosine:g}")
+    return reasons
