@@ -36,7 +36,8 @@ def spoiled(data: Path) -> dict[str, str]:
     labels: dict[str, list[tuple[int, str]]] = {}
     for number, row in enumerate(rows):
         product, _, _, sub, article, _ = row.split(",", 5)
-        if name := six.class_of({"subCategory": sub, "articleType": article}):
+        name = six.class_of({"subCategory": sub, "articleType": article})
+        if name and (data / "images" / f"{product}.jpg").is_file():
             labels.setdefault(name, []).append((number, product))
     truth, classes = {}, list(labels)
     for turn in range(SPOILED):
