@@ -5,7 +5,7 @@ any model that was ever exported can be explained, and none has to carry a signa
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _SIGNATURE = "serving_default"
 
 
 class NotExplainable(ValueError):
-    """The network does not end in a pooled feature map and one softmax."""
+    """The network does not end in a pooled feature map and a softmax."""
 
 
 class ExportedNetwork:
@@ -44,7 +44,9 @@ class ExportedNetwork:
         frozen = convert_variables_to_constants_v2(signature)
         self._graph = frozen.graph.as_graph_def()
         self._input = frozen.inputs[0].name
-        self._names, self._reason = _inside(frozen.graph.get_operations())
+        # Frozen, the outputs have lost their names; they stand in the order of these.
+        place = sorted(signature.structured_outputs).index("probabilities")
+        self._names, self._reason = _inside(frozen.outputs[place].op)
         specification = [tf.TensorSpec([None], tf.string)]
         self._answer = tf.function(self._answered if self._names else self._signed, input_signature=specification)
         self._explain = tf.function(self._explained, input_signature=specification)
@@ -99,28 +101,32 @@ class ExportedNetwork:
         return dict(zip(roles, tensors, strict=True))
 
 
-def _inside(operations: Sequence[Any]) -> tuple[dict[str, str], str]:
-    """The names of the tensors that matter; none, and why, in a network of another kind."""
-    softmax = [operation for operation in operations if operation.type == "Softmax"]
-    if len(softmax) != 1:
-        return {}, f"the model has {len(softmax)} softmax operations, not one"
-    pool = _pooling_before(softmax[0])
+def _inside(answer: Any) -> tuple[dict[str, str], str]:
+    """The names of the tensors that matter before an operation; none, and why, in a network of another kind."""
+    # Those of further columns, and of kinds, are not nearer: of columns side by side the main one comes first.
+    softmax = _nearest(answer, lambda operation: operation.type == "Softmax")
+    pool = _nearest(softmax, _is_pooling) if softmax else None
     if pool is None:
         return {}, "the model has no pooled feature map before its softmax"
     return {
-        "probabilities": softmax[0].outputs[0].name,
-        "logits": softmax[0].inputs[0].name,
+        "probabilities": answer.outputs[0].name,
+        "logits": softmax.inputs[0].name,
         "features": pool.outputs[0].name,
         "map": pool.inputs[0].name,
     }, ""
 
 
-def _pooling_before(operation: Any) -> Any:
-    """The nearest mean over a feature map [n, h, w, d] on the way to an operation; None if there is none."""
+def _is_pooling(operation: Any) -> bool:
+    """Whether it is a mean over a feature map [n, h, w, d]."""
+    return operation.type == "Mean" and operation.inputs[0].shape.rank == 4
+
+
+def _nearest(operation: Any, wanted: Callable[[Any], bool]) -> Any:
+    """The nearest such operation on the way to another, or this; None if there is none."""
     waiting, visited = deque([operation]), {operation.name}
     while waiting:
         current = waiting.popleft()
-        if current.type == "Mean" and current.inputs[0].shape.rank == 4:
+        if wanted(current):
             return current
         for tensor in current.inputs:
             if tensor.op.name not in visited:

@@ -224,6 +224,30 @@ def test_a_model_without_a_pooled_map_costs_the_overlays_and_no_more(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_network_of_several_softmaxes_is_explained_by_that_of_its_classes(tmp_path):
+    import tensorflow as tf
+
+    from components.networks.classifier import pooled_trunk, serving_network, softmax_head
+    from components.networks.settings import Model
+    from components.report.network import ExportedNetwork
+    from serving.signatures import Tag
+    from tests.train.exporting import export
+
+    settings = Model(backbone="resnet_small", weights="none")
+    trunk = pooled_trunk(settings, 32)
+    head = softmax_head(settings, trunk.output_shape[-1], np.zeros(5), (3, 2))
+    export(serving_network(trunk, head, doubt=(0.1, 0.2)), tmp_path / "two", [Tag("gender", ("Men", "Women"))])
+    single = softmax_head(settings, trunk.output_shape[-1], np.zeros(3))
+    single.set_weights([weights[..., :3] for weights in head.get_weights()])
+    export(serving_network(trunk, single), tmp_path / "one")
+    pictures = [jpeg(30, 30, seed) for seed in range(3)]
+    two, one = ExportedNetwork(tmp_path / "two"), ExportedNetwork(tmp_path / "one")
+    signed = tf.saved_model.load(str(tmp_path / "two")).signatures["serving_default"](image_bytes=tf.constant(pictures))
+    assert two.answer(pictures)[0] == pytest.approx(signed["probabilities"].numpy(), abs=1e-5)
+    assert two.explain(pictures) == pytest.approx(one.explain(pictures), abs=1e-4)
+
+
+@pytest.mark.slow
 def test_a_network_that_looks_at_mirror_images_too_is_explained_like_any_other(tmp_path):
     import tensorflow as tf
 

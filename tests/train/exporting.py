@@ -1,20 +1,22 @@
 """Networks as SavedModels, without the pipeline around them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from serving.signatures import Classifier
+from serving.signatures import Classifier, Tag
 
 
-def export(network: keras.Model, folder: Path) -> None:
-    """Writes a network of three classes from `serving_network` as the Trainer does."""
+def export(network: keras.Model, folder: Path, tags: Sequence[Tag] = ()) -> None:
+    """Writes a network of three classes, and of tags, from `serving_network` as the Trainer does."""
     size = network.input_shape[1]
     spec = {"id": tf.io.FixedLenFeature([], tf.string)}
-    no_labels = lambda raw: {"label": tf.zeros(tf.shape(raw["id"]), tf.int64)}  # noqa: E731
-    Classifier(network, ("a", "b", "c"), size, size * size, no_labels, spec).save(folder)
+    answered = ("label", *(f"{tag.column}_label" for tag in tags))
+    no_labels = lambda raw: {name: tf.zeros(tf.shape(raw["id"]), tf.int64) for name in answered}  # noqa: E731
+    Classifier(network, ("a", "b", "c"), size, size * size, no_labels, spec, tags=tags).save(folder)
 
 
 def assert_answers_alike(folder: Path, network: keras.Model, pictures: np.ndarray) -> None:
