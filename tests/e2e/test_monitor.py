@@ -1,5 +1,6 @@
 """From an answer to the decision to train again: serve, ask, log, judge, hold late labels against it, decide."""
 
+import csv
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from components.transform.taxonomy import load_taxonomy
 from pipeline.synthetic import write_catalogue
 from tests.conftest import Place
 from tests.contract.endpoint import ServerProcess
@@ -60,7 +62,11 @@ def decide(place: Place, data: Path) -> tuple[int, str]:
 
 def test_what_moves_in_production_is_named_counted_and_trained_for(shared_place: Place, data: Path) -> None:
     runs, answers = shared_place.work / "runs", shared_place.work / "answers"
-    plain = [file.read_bytes() for file in sorted((data / "images").glob("*.jpg"))[:200]]
+    taxonomy = load_taxonomy("six_class")
+    with (data / "styles.csv").open(encoding="utf-8", newline="") as lines:
+        known = [row["id"] for row in csv.DictReader(lines) if taxonomy.class_of(row)]  # others would be something new
+    files = [data / "images" / f"{product}.jpg" for product in known]
+    plain = [file.read_bytes() for file in files if file.exists()]
     plain = [picture for picture in plain if picture.startswith(b"\xff\xd8") and picture.endswith(b"\xff\xd9")]
     ask(runs, answers, plain[:150])
     quiet = shared_place.fashion("monitor", "answers", timeout=SECONDS)
