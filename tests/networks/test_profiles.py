@@ -8,7 +8,7 @@ import pytest
 
 from components.errors import RecipeError
 from components.networks.backbones import BACKBONES, build_trunk, set_trainable_from
-from components.networks.classifier import pooled_trunk, serving_network, softmax_head, training_network
+from components.networks.classifier import pooled_trunk, serving_network, softmax_head, tapped, training_network
 from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze
 from components.networks.settings import Backbone, Model
 from components.train.losses import make_loss
@@ -120,7 +120,11 @@ def test_a_few_steps_lower_the_loss_and_the_exported_network_answers_the_same(tr
         losses.append(learning.train_on_batch(pictures, np.eye(CLASSES)[labels])[0])
     assert losses[-1] < losses[0]
 
-    serving = serving_network(network, head)
+    seeing, width = tapped(network, name), network.output_shape[-1]
+    seen = seeing(pictures)
+    assert seen.shape[1] > width
+    assert np.array_equal(seen[:, :width], network(pictures))
+    serving = serving_network(seeing, head)
     export(serving, tmp_path)
     assert_answers_alike(tmp_path, serving, pictures)
 

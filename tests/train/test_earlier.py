@@ -11,9 +11,10 @@ import yaml
 
 from components.errors import WeightsError
 from components.networks.backbones import build_trunk
-from components.networks.classifier import pooled_trunk, serving_network, softmax_head
+from components.networks.classifier import kinds_head, pooled_trunk, serving_network, softmax_head, tapped
 from components.networks.folding import fold_batch_norms
 from components.networks.settings import Model
+from components.outside.score import Score
 from components.train.earlier import MEMBERS, RECIPE, check_earlier
 from tests.train.exporting import export
 
@@ -31,7 +32,11 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Mod
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
     head = softmax_head(settings, trunk.output_shape[-1], np.zeros(3))
-    export(serving_network(fold_batch_norms(trunk), head), folder)
+    seeing = tapped(fold_batch_norms(trunk), "resnet_small")
+    width = seeing.output_shape[-1]
+    assert width > trunk.output_shape[-1]
+    kinds = Score(random.normal(size=(width, 2)).astype(np.float32), np.zeros(2, np.float32), np.array([False, True]))
+    export(serving_network(seeing, head, kinds_head(kinds, head)), folder)
     _record(folder)
     return folder, trunk
 
