@@ -166,12 +166,14 @@ def test_the_best_on_eval_is_found_and_the_trainer_trains_with_it_on_the_same_fe
     reports.clear()
     monkeypatch.setattr(trainer, "tft", MagicMock())  # what is exported is another test's
     monkeypatch.setattr(trainer, "Classifier", MagicMock())
+    (tmp_path / "model" / "assets.extra").mkdir(parents=True)
     with listen(reports.append):
         trainer.run_fn(
             FnArgs(
                 train_files=[f"{examples}/Split-train/*"],
                 eval_files=[f"{examples}/Split-eval/*"],
                 model_run_dir=str(tmp_path / "run"),
+                serving_model_dir=str(tmp_path / "model"),
                 hyperparameters=best,
                 custom_config={"config": trainer_config(tmp_path, TRAIN).model_dump_json()},
             )
