@@ -2,6 +2,7 @@
 
 import csv
 import json
+import textwrap
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
             verdict = _verdict(folders, experiment)
             return f"accuracy {percent(verdict.accuracy)}, macro-F1 {percent(verdict.macro_f1)}"
         case "outside":
-            return in_words(read_assessment(folders["assessment"]))
+            return in_words(read_assessment(folders["assessment"]), brief=True)
         case "infra":
             return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
         case "publish" | "index" | "export":
@@ -86,7 +87,8 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         reasons += verdict.reasons
     if assessed := _folders(run.stage("outside")):
         assessment = read_assessment(assessed["assessment"])
-        console.print(f"decisions   {in_words(assessment)}\n")
+        words = textwrap.fill(f"decisions   {in_words(assessment)}", 100, subsequent_indent=" " * 12)
+        console.print(f"{words}\n")
         reasons += assessment.failures
     if reasons:
         refused = ModelRefused(refusal(store.name, reasons, serving_version(store)))
@@ -143,7 +145,8 @@ def ingested(summary: Mapping[str, Any]) -> str:
     parts = [f"{examples:,} products in {len(summary['classes'])} classes", f"{unmapped:,} outside"]
     if outside := summary.get("outside"):
         unseen = sum(kind in outside["unseen"] for kind in outside["kinds"])
-        parts[-1] += f" ({len(outside['kinds']) - unseen} kinds shown, {unseen} unseen, {outside['left']:,} rows left)"
+        left = f", {outside['left']:,} rows left" if outside["left"] else ""
+        parts[-1] += f" ({len(outside['kinds']) - unseen} kinds shown, {unseen} unseen{left})"
     corrected = summary.get("corrections", {})
     parts += [f"{count:,} corrections {outcome}" for outcome, count in corrected.items()]
     passed = [f"{count:,} {name.replace('_', ' ')}" for name in PASSED if (count := summary.get(name))]

@@ -10,13 +10,15 @@ from components.outside.assessment import Assessment
 from components.outside.shares import Proportion, TagFigures
 
 
-def in_words(assessment: Assessment) -> str:
-    """Tells the shares of accepted pictures in a line."""
+def in_words(assessment: Assessment, brief: bool = False) -> str:
+    """Tells the shares of accepted pictures in a line; if brief, those of the classes alone."""
     if assessment.accepted is None:
         return "the model does not decide"
     parts = [f"accepts {_share(assessment.accepted, 'test pictures')}"]
     if assessment.accuracy:
         parts.append(f"{100 * assessment.accuracy.share:.1f} % of these right")
+    if brief:
+        return ", ".join(parts)
     for name, part in (("", assessment.shown), (" of kinds never shown", assessment.unseen)):
         if part:
             parts.append(_share(part.accepted, f"outsiders{name}"))
