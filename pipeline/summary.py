@@ -87,8 +87,10 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         reasons += verdict.reasons
     if assessed := _folders(run.stage("outside")):
         assessment = read_assessment(assessed["assessment"])
-        words = textwrap.fill(f"decisions   {in_words(assessment)}", 100, subsequent_indent=" " * 12)
-        console.print(f"{words}\n")
+        # Between a number and its % no line ends.
+        words = f"decisions   {in_words(assessment)}".replace(" %", "\N{NO-BREAK SPACE}%")
+        lines = textwrap.fill(words, 100, subsequent_indent=" " * 12)
+        console.print(lines.replace("\N{NO-BREAK SPACE}", " ") + "\n")
         reasons += assessment.failures
     if reasons:
         refused = ModelRefused(refusal(store.name, reasons, serving_version(store)))
