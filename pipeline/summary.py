@@ -89,7 +89,7 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         assessment = read_assessment(assessed["assessment"])
         # Between a number and its % no line ends.
         words = f"decisions   {in_words(assessment)}".replace(" %", "\N{NO-BREAK SPACE}%")
-        lines = textwrap.fill(words, 100, subsequent_indent=" " * 12)
+        lines = textwrap.fill(words, min(100, console.width), subsequent_indent=" " * 12)
         console.print(lines.replace("\N{NO-BREAK SPACE}", " ") + "\n")
         reasons += assessment.failures
     if reasons:

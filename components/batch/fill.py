@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from components.answers.rows import Row
 from components.ingest.columns import find_column
-from components.ingest.formats import Source, Table, open_tables
+from components.ingest.formats import Source, open_tables
+from components.ingest.table_format import Table
 from components.ingest.values import Cells
 
 ADDED = ("confidence", "source", "decision")  # columns for each that is filled, after its name

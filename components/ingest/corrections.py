@@ -39,7 +39,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Decisions and what comes of them.
+    """Decisions and their outcomes.
 
     Attributes:
         changes: id to the values that its row gets; None for a row that is left out.
@@ -140,7 +140,7 @@ def _settle(
     given: Correction, row: Row | None, values: Mapping[str, Sequence[Mapping[str, str]]], taxonomy: Taxonomy,
     changes: dict[str, Mapping[str, str] | None],
 ) -> str:  # fmt: skip
-    """Adds the change that a decision makes, and says what came of it."""
+    """Adds the change that a decision makes, and returns its outcome."""
     known = (*taxonomy.classes, NO_CLASS)
     if row is None:
         return f"{IGNORED}: there is no readable row with this id"

@@ -1,23 +1,18 @@
 """Opens tables whatever they are written in: text, Excel workbooks, Parquet."""
 
 import io
-import shutil
-import tempfile
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO, Protocol, cast
 
 from components.errors import CatalogueError
-from components.ingest.columns import Column, check_columns, lacking
+from components.ingest.columns import check_columns, lacking
 from components.ingest.dialect import MIXED, Dialect, Header, find_dialect, undecodable
 from components.ingest.files import lines_of, readable
 from components.ingest.records import Record, read_records
 from components.ingest.settings import DRAFT, Layout
+from components.ingest.table_format import IsRecord, Table
 
-IsRecord = Callable[[Sequence[str]], bool]
-
-_MOST_COLUMNS = 1 << 14  # Excel's
 _BUFFER = 1 << 18
 _ZIP, _PARQUET, _OLD_WORKBOOK = b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 
@@ -32,44 +27,6 @@ class Source(Protocol):
 
     def open_table(self, name: str) -> BinaryIO:
         """Opens a table to read bytes."""
-
-
-class Table(ABC):
-    """A table whose header has been read; errors call it by its `place`."""
-
-    separator = ","
-
-    def __init__(self, place: str, header: Header) -> None:
-        self.place, self.header = place, header
-        if len(header.names) > _MOST_COLUMNS:
-            raise CatalogueError(
-                f"{place}: has {len(header.names):,} columns. Leave out what is not needed; {_MOST_COLUMNS:,} fit."
-            )
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the columns."""
-        return self.header.names
-
-    @property
-    def columns(self) -> Mapping[str, Column]:
-        """Role to column."""
-        return self.header.columns
-
-    @abstractmethod
-    def records(self, is_record: IsRecord) -> Iterator[Record]:
-        """Reads the rows beneath the header, of any length.
-
-        Args:
-            is_record: whether values look like those of a row, where quotation marks leave that open.
-
-        Raises:
-            CatalogueError: it cannot be read to its end.
-        """
-
-    @abstractmethod
-    def describe(self) -> dict[str, str]:
-        """Says how it is written."""
 
 
 class TextTable(Table):
@@ -146,7 +103,7 @@ def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]
                 f"{name}: is a workbook of an old Excel, or has a password. Save it as .xlsx without one, or as CSV."
             )
         if start.startswith(_ZIP):
-            from components.ingest.workbook import open_sheets
+            from components.ingest.workbook import open_sheets  # these two load libraries of their own
 
             return open_sheets(open_table, name, layout, needed)
         if start.startswith(_PARQUET):
@@ -154,14 +111,3 @@ def _open(source: Source, name: str, needed: Collection[str]) -> Sequence[Table]
 
             return (ParquetTable(open_table, name, layout, needed),)
         return (TextTable(open_table, name, *find_dialect(open_table, name, layout, needed)),)
-
-
-def seekable(file: BinaryIO) -> BinaryIO:
-    """Returns a file in which one can jump: a copy, unless it lies in a folder and can itself."""
-    if isinstance(file, io.BufferedReader):
-        return file
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
-    with file:
-        shutil.copyfileobj(file, copy)
-    copy.seek(0)
-    return cast(BinaryIO, copy)

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from components.errors import CatalogueError
 from components.ingest.columns import find_columns
 from components.ingest.dialect import Header
-from components.ingest.formats import IsRecord, Table, seekable
 from components.ingest.records import Record
 from components.ingest.settings import Layout
+from components.ingest.table_format import IsRecord, Table, seekable
 
 _ROWS = 4096
 

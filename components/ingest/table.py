@@ -10,9 +10,10 @@ from components.features import COLUMNS, ID, NAME, TEXT_COLUMNS, YEAR
 from components.ingest.alignment import Alignment, IdShape
 from components.ingest.columns import find_column, further_pictures
 from components.ingest.faults import TOTAL_ROWS, VARIANT_ROWS, Fault, Reason, Repair
-from components.ingest.formats import Source, Table, open_tables
+from components.ingest.formats import Source, open_tables
 from components.ingest.records import Record
 from components.ingest.settings import PICTURE, Layout
+from components.ingest.table_format import Table
 from components.ingest.values import Cells, are_grouped, explain_id, names_picture, pictures_in, product_id, year_of
 
 TABLE = "styles.csv"

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 from components.errors import CatalogueError
 from components.ingest.columns import lacking
 from components.ingest.dialect import Header, find_header
-from components.ingest.formats import IsRecord, Table, seekable
 from components.ingest.records import Record
 from components.ingest.settings import Layout
+from components.ingest.table_format import IsRecord, Table, seekable
 
 _ROWS = 100
 _ZEROS = re.compile("0{2,}")

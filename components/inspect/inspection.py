@@ -10,11 +10,12 @@ from components.errors import CatalogueError
 from components.features import ID
 from components.ingest.catalogue import TABLES, open_catalogue, open_files
 from components.ingest.columns import listed
-from components.ingest.formats import Table, open_every_table
+from components.ingest.formats import open_every_table
 from components.ingest.pictures import Pictures, is_picture
 from components.ingest.settings import DEFAULT_LAYOUT, PICTURE, Layout
 from components.ingest.source import Catalogue, ShopCatalogue
 from components.ingest.table import Row, read_rows
+from components.ingest.table_format import Table
 from components.ingest.values import Cells
 from components.inspect.contents import Content, read_contents
 from components.inspect.pictures import PictureCounts, find_template, look_at

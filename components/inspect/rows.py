@@ -9,9 +9,10 @@ from pathlib import Path
 
 from components.features import ID
 from components.ingest.faults import VARIANT_ROWS, Fault, Reason
-from components.ingest.formats import Table, open_tables
+from components.ingest.formats import open_tables
 from components.ingest.source import Catalogue
 from components.ingest.table import read_rows
+from components.ingest.table_format import Table
 from components.ingest.values import Cells, product_id
 from components.inspect.pictures import PictureCounts
 from components.inspect.roles import LABELS

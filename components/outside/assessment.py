@@ -72,7 +72,7 @@ class Example(Settings):
 
 
 class Point(Settings):
-    """What comes of a least confidence: share of test pictures that are accepted, accuracy, share of outsiders."""
+    """The effect of a least confidence: share of test pictures that are accepted, accuracy, share of outsiders."""
 
     confidence: float
     accepted: float

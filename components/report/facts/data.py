@@ -178,7 +178,7 @@ class DataFacts:
         anomalies: None if the schema was not compared with.
         drift: None where there is nothing to compare with.
         notes: what the data gate found odd without refusing.
-        corrections: decisions about labels by what came of them.
+        corrections: decisions about labels, by outcome.
         ignored: those that were not applied, with their products and why; at most 12.
     """
 

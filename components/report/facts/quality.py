@@ -78,7 +78,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What comes of answering only where the model is sure enough.
+    """How a model fares that answers only where it is sure enough.
 
     Attributes:
         threshold: smallest confidence that is answered.
