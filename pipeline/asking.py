@@ -36,23 +36,15 @@ _PER_PLAIN_LINE = 1000  # pictures, where nobody looks at a terminal
 
 @dataclass(frozen=True)
 class Choice:
-    """Which model is asked, and how; None where nothing was said.
-
-    Attributes:
-        model_name: of the model on the server, or below `model`.
-        model: a SavedModel, a folder of versions, or one of models; `SERVING` if not said.
-        label: of the version, on the server.
-        batch_size: pictures in a request.
-        timeout: seconds for a request.
-    """
+    """Which model is asked, and how; None where nothing was said."""
 
     server: str | None = None
-    model_name: str | None = None
-    model: Path | None = None
+    model_name: str | None = None  # of the model on the server, or below `model`
+    model: Path | None = None  # a SavedModel, a folder of versions, or one of models; `SERVING` if not said
     version: int | None = None
-    label: str | None = None
-    batch_size: int = 32
-    timeout: float = 60.0
+    label: str | None = None  # of the version, on the server
+    batch_size: int = 32  # pictures in a request
+    timeout: float = 60.0  # seconds for a request
 
 
 @dataclass(frozen=True)

@@ -22,24 +22,17 @@ from pipeline.recipe import Recipe
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recipe on a catalogue, with all that they name.
-
-    Attributes:
-        taxonomy: what assigns the classes; `tags` assign those of further columns, in the order of `taxonomies_of`.
-        catalogue: digest of the catalogue.
-        schema: the reviewed schema's file; `schema_digest` is that of its content.
-        weights: digest of the file or folder that `model.weights` names; "" where it names none.
-        corrections: likewise, of the file that `labels.corrections` names.
-    """
+    """A recipe on a catalogue, with all that they name."""
 
     recipe: Recipe
     paths: Paths
+    # What assigns the classes; `tags` assign those of further columns, in the order of `taxonomies_of`.
     taxonomy: Taxonomy
-    catalogue: str
-    schema: Path
+    catalogue: str  # digest of the catalogue
+    schema: Path  # the reviewed schema's file; `schema_digest` is that of its content
     schema_digest: str
-    weights: str
-    corrections: str = ""
+    weights: str  # digest of the file or folder that `model.weights` names; "" where it names none
+    corrections: str = ""  # likewise, of the file that `labels.corrections` names
     tags: tuple[Taxonomy, ...] = ()
 
     @property

@@ -28,19 +28,13 @@ from serving.disk import locked
 
 @dataclass(frozen=True)
 class CompiledRun:
-    """A pipeline as TFX's launcher takes it, with the id of one run filled in.
-
-    Attributes:
-        ir: all nodes; their inputs are those that the same run has made.
-        deployment: how each node is executed.
-        connection: to the metadata; holds the password, as the IR and the deployment do.
-    """
+    """A pipeline as TFX's launcher takes it, with the id of one run filled in."""
 
     experiment: Experiment
     run_id: str
-    ir: pipeline_pb2.Pipeline = field(repr=False)
-    deployment: Any = field(repr=False)
-    connection: Any = field(repr=False)
+    ir: pipeline_pb2.Pipeline = field(repr=False)  # all nodes; their inputs are those that the same run has made
+    deployment: Any = field(repr=False)  # how each node is executed
+    connection: Any = field(repr=False)  # to the metadata; holds the password, as the IR and the deployment do
     history: History = field(repr=False)
 
     @property

@@ -10,16 +10,11 @@ __all__ = ["Paths", "short"]
 
 @dataclass(frozen=True)
 class Paths:
-    """The places of one run.
+    """The places of one run."""
 
-    Attributes:
-        data: the catalogue, a folder or a zip.
-        root: everything that is written lies below it.
-        database: URL of the database that remembers runs and artifacts; None is a SQLite file below the root.
-    """
-
-    data: Path
-    root: Path
+    data: Path  # the catalogue, a folder or a zip
+    root: Path  # everything that is written lies below it
+    # URL of the database that remembers runs and artifacts; None is a SQLite file below the root.
     database: str | None = None
 
     @property

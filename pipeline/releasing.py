@@ -38,17 +38,13 @@ class Move:
 
 @dataclass(frozen=True)
 class Servers:
-    """Those that serve a folder.
+    """Those that serve a folder."""
 
-    Attributes:
-        mount: where they see it; None for where other models in the config are, or else for here.
-        urls: REST addresses to be asked whether a version is loaded; none are asked where none are given.
-        timeout: seconds that a version may take to be loaded.
-    """
-
+    # Where they see it; None for where other models in the config are, or else for here.
     mount: PurePosixPath | None = None
+    # REST addresses to be asked whether a version is loaded; none are asked where none are given.
     urls: Sequence[str] = ()
-    timeout: float = 300.0
+    timeout: float = 300.0  # seconds that a version may take to be loaded
 
 
 def move(folder: Path, model: str, change: Move, servers: Servers, say: Callable[[str], None], dry_run: bool) -> None:

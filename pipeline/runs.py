@@ -24,30 +24,21 @@ class Artifact:
 
 @dataclass(frozen=True)
 class StageRun:
-    """What became of one stage in one run.
-
-    Attributes:
-        state: "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting", or
-            "skipped" where --from and --to leave it out.
-        began: seconds since 1970.
-        seconds: how long it took; None where it did not end.
-        parameters: its execution properties.
-        inputs: artifacts by the names of the inputs.
-        outputs: likewise; a cached stage has those of an earlier run.
-        error: its message when it failed, where that was recorded; `exit_code` is that of the command then.
-        execution: its number in the database.
-    """
+    """What became of one stage in one run."""
 
     name: str
+    # "complete", "cached", "failed", "running" (a stage that was killed is that for ever), "waiting", or "skipped"
+    # where --from and --to leave it out.
     state: str
-    began: float = 0.0
-    seconds: float | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
+    began: float = 0.0  # seconds since 1970
+    seconds: float | None = None  # how long it took; None where it did not end
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # its execution properties
+    inputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)  # artifacts by the names of the inputs
+    # Likewise; a cached stage has those of an earlier run.
     outputs: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict)
-    error: str = ""
+    error: str = ""  # its message when it failed, where that was recorded; `exit_code` is that of the command then
     exit_code: int = 1
-    execution: int = 0
+    execution: int = 0  # its number in the database
 
     @property
     def succeeded(self) -> bool:
@@ -67,18 +58,13 @@ class StageRun:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one pipeline, which is called by its recipe and a digest of its classes.
-
-    Attributes:
-        began: seconds since 1970.
-        stages: by name, in the order in which they ran; the last try of each.
-        experiment: as `Experiment.record` gives it, parsed; empty where it was not recorded.
-    """
+    """One run of one pipeline, which is called by its recipe and a digest of its classes."""
 
     id: str
     pipeline: str
-    began: float
-    stages: Mapping[str, StageRun]
+    began: float  # seconds since 1970
+    stages: Mapping[str, StageRun]  # by name, in the order in which they ran; the last try of each
+    # As `Experiment.record` gives it, parsed; empty where it was not recorded.
     experiment: Mapping[str, Any] = field(default_factory=dict)
 
     @property

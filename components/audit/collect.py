@@ -23,29 +23,17 @@ _FEWEST = 3  # products among which neighbours can be found
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit of a run came to.
+    """What an audit of a run came to."""
 
-    Attributes:
-        run: its id.
-        recipe: name of the experiment.
-        classes: in the order of their labels.
-        products: how many were looked at.
-        found: how many suspects there are, of which `suspects` are the first.
-        suspects: the surest first.
-        typical: class to ids of products that look like it and are called so.
-        pictures: id to a thumbnail, of all these.
-        weights: of pictures and of words.
-    """
-
-    run: str
-    recipe: str
-    classes: tuple[str, ...]
-    products: int
-    found: int
-    suspects: tuple[Suspect, ...]
-    typical: Mapping[str, tuple[str, ...]]
-    pictures: Mapping[str, bytes]
-    weights: tuple[float, float]
+    run: str  # its id
+    recipe: str  # name of the experiment
+    classes: tuple[str, ...]  # in the order of their labels
+    products: int  # how many were looked at
+    found: int  # how many suspects there are, of which `suspects` are the first
+    suspects: tuple[Suspect, ...]  # the surest first
+    typical: Mapping[str, tuple[str, ...]]  # class to ids of products that look like it and are called so
+    pictures: Mapping[str, bytes]  # id to a thumbnail, of all these
+    weights: tuple[float, float]  # of pictures and of words
 
 
 def audit(reading: Reading, cache: Path, most: int) -> Audit:

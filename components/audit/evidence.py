@@ -25,21 +25,13 @@ Scores = NDArray[np.float32]  # [n, k]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of n products without their labels.
+    """What is known of n products without their labels."""
 
-    Attributes:
-        neighbours: intp [n, m], rows of the pictures most like each, the most similar first.
-        pictures: float32 [n, k], log of each class's share of the neighbours' votes.
-        words: what the names say.
-        probabilities: float32 [n, k], of both together.
-        weights: of pictures and of words, as they explain the labels best.
-    """
-
-    neighbours: NDArray[np.intp]
-    pictures: Scores
-    words: Words
-    probabilities: Scores
-    weights: tuple[float, float]
+    neighbours: NDArray[np.intp]  # intp [n, m], rows of the pictures most like each, the most similar first
+    pictures: Scores  # float32 [n, k], log of each class's share of the neighbours' votes
+    words: Words  # what the names say
+    probabilities: Scores  # float32 [n, k], of both together
+    weights: tuple[float, float]  # of pictures and of words, as they explain the labels best
 
 
 def gather(features: NDArray[np.float32], names: Sequence[str], labels: NDArray[np.int64], classes: int) -> Evidence:

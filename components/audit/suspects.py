@@ -19,25 +19,15 @@ _TWINS_NAMED = 3
 
 @dataclass(frozen=True)
 class Suspect:
-    """A product whose label is to be looked at.
+    """A product whose label is to be looked at."""
 
-    Attributes:
-        id: of the product.
-        name: of the product.
-        split: it is in.
-        label: the class that it has.
-        suggestion: the class that it seems to be of; `NO_CLASS` where its picture shows no product.
-        sure: probability of the suggestion, 0 … 1, by all evidence; 0 where it is not from a class's evidence.
-        reasons: what speaks for it, each a sentence without its end.
-    """
-
-    id: str
-    name: str
-    split: str
-    label: str
-    suggestion: str
-    sure: float
-    reasons: tuple[str, ...]
+    id: str  # of the product
+    name: str  # of the product
+    split: str  # it is in
+    label: str  # the class that it has
+    suggestion: str  # the class that it seems to be of; `NO_CLASS` where its picture shows no product
+    sure: float  # probability of the suggestion, 0 … 1, by all evidence; 0 where it is not from a class's evidence
+    reasons: tuple[str, ...]  # what speaks for it, each a sentence without its end
 
 
 @dataclass(frozen=True)

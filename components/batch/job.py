@@ -33,17 +33,13 @@ _JOB_FILE = ".job.json"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a batch ended: how many rows have each label, reason for having none, and decision, the most frequent first.
-
-    Attributes:
-        resumed: rows that an earlier try had answered: all, if the very same answers were there.
-    """
+    """How a batch ended: rows by label, by reason for having none, and by decision, the most frequent first."""
 
     rows: int
     labels: dict[str, int]
     reasons: dict[str, int]
     decisions: dict[str, int]
-    resumed: int = 0
+    resumed: int = 0  # rows that an earlier try had answered: all, if the very same answers were there
 
 
 def run_batch(

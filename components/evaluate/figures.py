@@ -33,15 +33,11 @@ CALIBRATION_BINS = 15  # as Guo et al. use
 
 @dataclass(frozen=True)
 class Figures:
-    """What one set of predictions comes to.
+    """What one set of predictions comes to."""
 
-    Attributes:
-        classes: name of a figure to float64 [k].
-        overall: name of a figure to a number. The macro figures are means over the classes that occur, and
-            NaN where one of those has none. Of five classes or fewer the top five say nothing: NaN.
-    """
-
-    classes: dict[str, NDArray[np.float64]]
+    classes: dict[str, NDArray[np.float64]]  # name of a figure to float64 [k]
+    # Name of a figure to a number. The macro figures are means over the classes that occur, and NaN where one of those
+    # has none. Of five classes or fewer the top five say nothing: NaN.
     overall: dict[str, float]
 
 

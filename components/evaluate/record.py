@@ -27,18 +27,13 @@ class Breach(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One evaluation.
+    """One evaluation."""
 
-    Attributes:
-        ok: whether every threshold was met.
-        breaches: the thresholds that were not, those on overall figures first, then by class.
-        slices: the numbers of each slice; a figure that is not a number is left out.
-        confusion: examples by true and predicted class; pairs that do not occur are left out.
-    """
-
-    ok: bool
-    breaches: tuple[Breach, ...]
+    ok: bool  # whether every threshold was met
+    breaches: tuple[Breach, ...]  # the thresholds that were not, those on overall figures first, then by class
+    # The numbers of each slice; a figure that is not a number is left out.
     slices: Mapping[Slice, Mapping[Metric, float]]
+    # Examples by true and predicted class; pairs that do not occur are left out.
     confusion: Mapping[tuple[int, int], int]
 
 

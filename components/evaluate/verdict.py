@@ -16,31 +16,18 @@ _MOST_SENTENCES = 6  # of a refusal; with many classes the rest would bury the f
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How a class fared; shares in 0 … 1, None where there is nothing to divide by.
+    """How a class fared; shares in 0 … 1, None where there is nothing to divide by."""
 
-    Attributes:
-        name: the class.
-        precision: share of what was called so that is; None where nothing was called so.
-        recall: share of what is so that was called so; None where the class does not occur.
-        f1: harmonic mean of both; None where neither exists.
-        auprc: area under the precision-recall curve; None where the class does not occur.
-        support: examples of the class.
-        predicted: examples called so.
-        baseline_recall: the blessed baseline's recall; None without one.
-        lost: examples that the baseline alone has right; None without one.
-        gained: examples that this model alone has right; None likewise.
-    """
-
-    name: str
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    auprc: float | None
-    support: int
-    predicted: int
-    baseline_recall: float | None = None
-    lost: int | None = None
-    gained: int | None = None
+    name: str  # the class
+    precision: float | None  # share of what was called so that is; None where nothing was called so
+    recall: float | None  # share of what is so that was called so; None where the class does not occur
+    f1: float | None  # harmonic mean of both; None where neither exists
+    auprc: float | None  # area under the precision-recall curve; None where the class does not occur
+    support: int  # examples of the class
+    predicted: int  # examples called so
+    baseline_recall: float | None = None  # the blessed baseline's recall; None without one
+    lost: int | None = None  # examples that the baseline alone has right; None without one
+    gained: int | None = None  # examples that this model alone has right; None likewise
 
 
 @dataclass(frozen=True)
@@ -56,79 +43,50 @@ class SliceFigures:
 
 @dataclass(frozen=True)
 class RareClasses:
-    """The classes with too few test examples to be judged each by itself.
+    """The classes with too few test examples to be judged each by itself."""
 
-    Attributes:
-        names: in the order of their labels; those that do not occur are among them.
-        absent: those that do not occur.
-        support: examples of all of them.
-        judged: whether these are enough to judge them together.
-        recall: share of these that were called by their class; None where there are none.
-        baseline_recall: the blessed baseline's; None without one.
-        lost: examples that the baseline alone has right; None likewise.
-        gained: examples that this model alone has right; None likewise.
-    """
-
-    names: tuple[str, ...]
-    absent: tuple[str, ...]
-    support: int
-    judged: bool
-    recall: float | None
-    baseline_recall: float | None
-    lost: int | None
-    gained: int | None
+    names: tuple[str, ...]  # in the order of their labels; those that do not occur are among them
+    absent: tuple[str, ...]  # those that do not occur
+    support: int  # examples of all of them
+    judged: bool  # whether these are enough to judge them together
+    recall: float | None  # share of these that were called by their class; None where there are none
+    baseline_recall: float | None  # the blessed baseline's; None without one
+    lost: int | None  # examples that the baseline alone has right; None likewise
+    gained: int | None  # examples that this model alone has right; None likewise
 
 
 @dataclass(frozen=True)
 class EvaluationFigures:
-    """How a model fared on the test split; shares in 0 … 1, None where there is nothing to divide by.
+    """How a model fared on the test split; shares in 0 … 1, None where there is nothing to divide by."""
 
-    Attributes:
-        examples: how many it was asked about.
-        loss: mean cross-entropy in nats.
-        macro_precision: like the other macro figures, a mean over the classes that occur; None where one has none.
-        classes: in the order of their labels.
-        confusion: examples by true class (row) and predicted class (column).
-        top5_accuracy: share whose class is among the five most probable; None for five classes or fewer.
-    """
-
-    examples: int
+    examples: int  # how many it was asked about
     accuracy: float | None
-    loss: float | None
+    loss: float | None  # mean cross-entropy in nats
+    # Like the other macro figures, a mean over the classes that occur; None where one has none.
     macro_precision: float | None
     macro_recall: float | None
     macro_f1: float | None
     macro_auprc: float | None
-    classes: tuple[ClassFigures, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    classes: tuple[ClassFigures, ...]  # in the order of their labels
+    confusion: tuple[tuple[int, ...], ...]  # examples by true class (row) and predicted class (column)
+    # Share whose class is among the five most probable; None for five classes or fewer.
     top5_accuracy: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(EvaluationFigures):
-    """The outcome of an evaluation.
+    """The outcome of an evaluation."""
 
-    Attributes:
-        blessed: whether the model may be published: exactly when `failures` is empty.
-        slices: by gender and season, sorted.
-        failures: those over all classes first, then by class.
-        baseline_accuracy: the blessed baseline's on the same examples; None without one.
-        gate: what it was judged against.
-        ece: expected calibration error.
-        rare: the classes that the gate judges together or not at all; None where it judges each by itself.
-        lost: examples that the baseline alone has right; None without one.
-        gained: examples that this model alone has right; None likewise.
-    """
-
-    blessed: bool
-    slices: tuple[SliceFigures, ...]
-    failures: tuple[Failure, ...]
-    baseline_accuracy: float | None
-    gate: Gate
-    ece: float | None = None
+    blessed: bool  # whether the model may be published: exactly when `failures` is empty
+    slices: tuple[SliceFigures, ...]  # by gender and season, sorted
+    failures: tuple[Failure, ...]  # those over all classes first, then by class
+    baseline_accuracy: float | None  # the blessed baseline's on the same examples; None without one
+    gate: Gate  # what it was judged against
+    ece: float | None = None  # expected calibration error
+    # The classes that the gate judges together or not at all; None where it judges each by itself.
     rare: RareClasses | None = None
-    lost: int | None = None
-    gained: int | None = None
+    lost: int | None = None  # examples that the baseline alone has right; None without one
+    gained: int | None = None  # examples that this model alone has right; None likewise
 
     @property
     def reasons(self) -> tuple[str, ...]:

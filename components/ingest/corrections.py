@@ -39,14 +39,11 @@ class Correction:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Decisions and their outcomes.
+    """Decisions and their outcomes."""
 
-    Attributes:
-        changes: id to the values that its row gets; None for a row that is left out.
-        outcomes: each decision with `APPLIED`, `LEFT_OUT`, `KEPT`, or `IGNORED` and why.
-    """
-
+    # id to the values that its row gets; None for a row that is left out.
     changes: Mapping[str, Mapping[str, str] | None] = field(default_factory=dict)
+    # Each decision with `APPLIED`, `LEFT_OUT`, `KEPT`, or `IGNORED` and why.
     outcomes: Sequence[tuple[Correction, str]] = ()
 
     def apply(self, rows: Iterable[Row | Fault]) -> Iterator[Row | Fault]:

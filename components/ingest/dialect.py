@@ -34,25 +34,15 @@ _ASCII = bytes(range(128))
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table of text is written.
+    """How a table of text is written."""
 
-    Attributes:
-        encoding: of the whole file, as Python calls it.
-        errors: `MIXED` if single lines are Windows-1252 in a file of UTF-8, else `strict`.
-        newline: what ends a line: a line feed, whatever is before it, or a carriage return alone.
-        separator: between two values.
-        above: how many records stand above the header; a `sep=` line is none.
-        separator_line: whether a `sep=` line stands before everything.
-        quoted: whether there are quotation marks, as far as was looked.
-    """
-
-    encoding: str
-    errors: str
-    newline: str
-    separator: str
-    above: int
-    separator_line: bool
-    quoted: bool
+    encoding: str  # of the whole file, as Python calls it
+    errors: str  # `MIXED` if single lines are Windows-1252 in a file of UTF-8, else `strict`
+    newline: str  # what ends a line: a line feed, whatever is before it, or a carriage return alone
+    separator: str  # between two values
+    above: int  # how many records stand above the header; a `sep=` line is none
+    separator_line: bool  # whether a `sep=` line stands before everything
+    quoted: bool  # whether there are quotation marks, as far as was looked
 
 
 @dataclass(frozen=True)

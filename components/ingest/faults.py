@@ -37,18 +37,10 @@ class Repair(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A row that cannot be used.
+    """A row that cannot be used."""
 
-    Attributes:
-        row: number of the row as a spreadsheet shows it; the header is row 1.
-        id: the id as it stands in the table, empty where it could not be read.
-        reason: the kind of fault.
-        detail: one line that names the thing, the rule and the remedy.
-        class_name: the class that the product would have had; empty where the fault came first.
-    """
-
-    row: int
-    id: str
-    reason: Reason
-    detail: str
-    class_name: str = ""
+    row: int  # number of the row as a spreadsheet shows it; the header is row 1
+    id: str  # the id as it stands in the table, empty where it could not be read
+    reason: Reason  # the kind of fault
+    detail: str  # one line that names the thing, the rule and the remedy
+    class_name: str = ""  # the class that the product would have had; empty where the fault came first

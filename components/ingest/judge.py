@@ -46,16 +46,11 @@ class IngestSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A row that becomes an example.
-
-    Attributes:
-        class_name: `NO_CLASS` for a product that is of none.
-        tested: whether the catalogue and not its key puts it into the test split.
-    """
+    """A row that becomes an example."""
 
     row: Row
-    class_name: str
-    tested: bool
+    class_name: str  # `NO_CLASS` for a product that is of none
+    tested: bool  # whether the catalogue and not its key puts it into the test split
     picture: CheckedPicture
     picture_hash: str
 

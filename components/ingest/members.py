@@ -20,19 +20,12 @@ _TRAIN, _TEST = SPLITS.index("train"), SPLITS.index("test")
 
 @dataclass(frozen=True)
 class Members:
-    """The n products of a catalogue that became examples.
+    """The n products of a catalogue that became examples."""
 
-    Attributes:
-        keys: uint64 [n], see `components.ingest.split.key_of`.
-        splits: uint8 [n], indices into `SPLITS`.
-        signatures: uint8 [n, SIGNATURE], what their pictures show.
-        seen: bool [n], whether the train split has a picture like theirs.
-    """
-
-    keys: NDArray[np.uint64]
-    splits: NDArray[np.uint8]
-    signatures: NDArray[np.uint8]
-    seen: NDArray[np.bool_]
+    keys: NDArray[np.uint64]  # uint64 [n], see `components.ingest.split.key_of`
+    splits: NDArray[np.uint8]  # uint8 [n], indices into `SPLITS`
+    signatures: NDArray[np.uint8]  # uint8 [n, SIGNATURE], what their pictures show
+    seen: NDArray[np.bool_]  # bool [n], whether the train split has a picture like theirs
 
     def select(self, products: Sequence[str]) -> "Members":
         """Returns the records of these products, in their order.

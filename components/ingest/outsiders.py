@@ -22,21 +22,13 @@ LEFT_OUT = len(SPLITS)  # in place of a split
 
 @dataclass(frozen=True)
 class Draw:
-    """Which rows of no class are read.
+    """Which rows of no class are read."""
 
-    Attributes:
-        column: its values are the kinds.
-        kinds: all of them, sorted.
-        unseen: those of them that training never sees.
-        last: the largest key of an id that is read.
-        left: how many rows are not.
-    """
-
-    column: str
-    kinds: tuple[str, ...]
-    unseen: tuple[str, ...]
-    last: int
-    left: int
+    column: str  # its values are the kinds
+    kinds: tuple[str, ...]  # all of them, sorted
+    unseen: tuple[str, ...]  # those of them that training never sees
+    last: int  # the largest key of an id that is read
+    left: int  # how many rows are not
 
     @property
     def unseen_numbers(self) -> list[int]:

@@ -18,21 +18,14 @@ _GREY = ("1", "L", "I;16", "I;16B", "I")
 
 @dataclass(frozen=True, slots=True)
 class CheckedPicture:
-    """A picture in the form in which it is kept.
+    """A picture in the form in which it is kept."""
 
-    Attributes:
-        data: JPEG, RGB or grey, upright, sRGB, at most `stored_side` on its longer side; the decoder has decoded it.
-        width: pixels of the picture as it was given, before any turning.
-        height: likewise.
-        signature: what it shows, see `components.ingest.duplicates.signature_of`.
-        repaired: what was repaired beyond that.
-    """
-
+    # JPEG, RGB or grey, upright, sRGB, at most `stored_side` on its longer side; the decoder has decoded it.
     data: bytes
-    width: int
-    height: int
-    signature: bytes
-    repaired: tuple[Repair, ...] = ()
+    width: int  # pixels of the picture as it was given, before any turning
+    height: int  # likewise
+    signature: bytes  # what it shows, see `components.ingest.duplicates.signature_of`
+    repaired: tuple[Repair, ...] = ()  # what was repaired beyond that
 
 
 @dataclass(frozen=True, slots=True)

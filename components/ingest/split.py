@@ -34,18 +34,13 @@ def product_columns(variants: int) -> np.dtype:
 
 @dataclass(frozen=True)
 class Division:
-    """How n products are divided.
+    """How n products are divided."""
 
-    Attributes:
-        splits: uint8 [n], indices into `SPLITS`.
-        seen: bool [n], whether training has a picture like this one's.
-        shared: pictures, near-identical ones counted once, that are in both of two splits, by the names of the two.
-        alike: how many `products` are not the only one with their picture, and how many `pictures` those have.
-    """
-
-    splits: NDArray[np.uint8]
-    seen: NDArray[np.bool_]
+    splits: NDArray[np.uint8]  # uint8 [n], indices into `SPLITS`
+    seen: NDArray[np.bool_]  # bool [n], whether training has a picture like this one's
+    # Pictures, near-identical ones counted once, that are in both of two splits, by the names of the two.
     shared: Mapping[str, int]
+    # How many `products` are not the only one with their picture, and how many `pictures` those have.
     alike: Mapping[str, int]
 
 

@@ -24,27 +24,16 @@ _TOTAL = re.compile(r"(?:grand )?total|sum|(?:gesamt)?summe|gesamt|totale|somme|
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A product as the table describes it.
+    """A product as the table describes it."""
 
-    Attributes:
-        number: number of the row as a spreadsheet shows it; the first row of the table is row 1.
-        id: a text that a file's name can hold.
-        fields: text or kept column to value, without surrounding white space; missing ones are absent.
-        year: None if missing.
-        repaired: what was repaired.
-        picture: name, path or address of the product's picture, where the table gives it.
-        pictures: of further ones.
-        table: name of the table.
-    """
-
-    number: int
-    id: str
-    fields: dict[str, str]
-    year: int | None
-    repaired: tuple[Repair, ...]
-    picture: str | None = None
-    pictures: tuple[str, ...] = ()
-    table: str = TABLE
+    number: int  # number of the row as a spreadsheet shows it; the first row of the table is row 1
+    id: str  # a text that a file's name can hold
+    fields: dict[str, str]  # text or kept column to value, without surrounding white space; missing ones are absent
+    year: int | None  # None if missing
+    repaired: tuple[Repair, ...]  # what was repaired
+    picture: str | None = None  # name, path or address of the product's picture, where the table gives it
+    pictures: tuple[str, ...] = ()  # of further ones
+    table: str = TABLE  # name of the table
 
     @property
     def place(self) -> str:

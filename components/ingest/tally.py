@@ -15,27 +15,21 @@ _LABELS = ("masterCategory", "subCategory", "articleType")
 
 @dataclass
 class Tally:
-    """What became of some rows: each is an example, quarantined, or unmapped.
+    """What became of some rows: each is an example, quarantined, or unmapped."""
 
-    Attributes:
-        examples: how many by class.
-        quarantined: the faults.
-        unmapped: row number, id, masterCategory, subCategory and articleType (empty if missing) of each, of products of
-            no class that are examples too.
-        unreadable: what is wrong with the pictures of others that should be; they count as unmapped.
-        repaired: how many repairs by kind, whatever became of the row afterwards.
-        further: how many pictures there are beyond the first of each product that is an example. They are examples or
-            quarantined as well where the recipe takes all pictures; else they are passed over.
-        rows: how many rows were counted.
-    """
-
-    examples: Counter[str] = field(default_factory=Counter)
-    quarantined: list[Fault] = field(default_factory=list)
+    examples: Counter[str] = field(default_factory=Counter)  # how many by class
+    quarantined: list[Fault] = field(default_factory=list)  # the faults
+    # Row number, id, masterCategory, subCategory and articleType (empty if missing) of each, of products of no class
+    # that are examples too.
     unmapped: list[tuple[int, str, str, str, str]] = field(default_factory=list)
+    # What is wrong with the pictures of others that should be; they count as unmapped.
     unreadable: list[Fault] = field(default_factory=list)
+    # How many repairs by kind, whatever became of the row afterwards.
     repaired: Counter[Repair] = field(default_factory=Counter)
+    # How many pictures there are beyond the first of each product that is an example. They are examples or quarantined
+    # as well where the recipe takes all pictures; else they are passed over.
     further: int = 0
-    rows: int = 0
+    rows: int = 0  # how many rows were counted
 
     def add(self, outcome: Product | Unmapped | Fault, is_row: bool = True) -> None:
         """Counts what became of one row, or of another picture of its product."""

@@ -19,29 +19,18 @@ _HTML = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 @dataclass(eq=False)
 class Content:
-    """The values of a column.
+    """The values of a column."""
 
-    Attributes:
-        name: the column's, as the header has it.
-        values: how many rows have each value, missing ones aside; of the first rows only if there are very many values.
-        rows: how many were counted.
-        ids: share of a sample of values by which a picture is found as by an id.
-        files: share of them that are the name, path or address of a picture in the catalogue.
-        links: share of them that look like one, wherever the picture is.
-        numbers: share of them that are numbers.
-        words: how many a value of the sample has, in the mean.
-        html: share of the sample with HTML tags.
-    """
-
-    name: str
+    name: str  # the column's, as the header has it
+    # How many rows have each value, missing ones aside; of the first rows only if there are very many values.
     values: Counter[str] = field(default_factory=Counter)
-    rows: int = 0
-    ids: float = 0.0
-    files: float = 0.0
-    links: float = 0.0
-    numbers: float = 0.0
-    words: float = 0.0
-    html: float = 0.0
+    rows: int = 0  # how many were counted
+    ids: float = 0.0  # share of a sample of values by which a picture is found as by an id
+    files: float = 0.0  # share of them that are the name, path or address of a picture in the catalogue
+    links: float = 0.0  # share of them that look like one, wherever the picture is
+    numbers: float = 0.0  # share of them that are numbers
+    words: float = 0.0  # how many a value of the sample has, in the mean
+    html: float = 0.0  # share of the sample with HTML tags
 
     @property
     def present(self) -> int:

@@ -27,19 +27,13 @@ _FIRST_ROWS, _MOST_LABELS, _HALF = 1_000, 1_000, 0.5
 
 @dataclass
 class Inspection:
-    """What was found out about a catalogue, which is opened as `layout` says.
-
-    Attributes:
-        table: name of its table, or of several that are parts of one.
-        dialect: encoding, separator and the like, in words.
-        contents: what each column holds; `uses` say what it is for, in the same order.
-    """
+    """What was found out about a catalogue, which is opened as `layout` says."""
 
     data: str
     catalogue: Catalogue
-    table: str
-    dialect: Mapping[str, str]
-    contents: list[Content]
+    table: str  # name of its table, or of several that are parts of one
+    dialect: Mapping[str, str]  # encoding, separator and the like, in words
+    contents: list[Content]  # what each column holds; `uses` say what it is for, in the same order
     uses: list[Use]
     layout: Layout
     rows: Rows

@@ -13,20 +13,16 @@ _IDS = 50
 
 @dataclass
 class PictureCounts:
-    """The catalogue's pictures.
+    """The catalogue's pictures."""
 
-    Attributes:
-        files: how many lie there; `matched` rows have one, and there are `further` ones of other sides of them.
-        without: id and what is there instead, of the first rows that have none.
-        formats: of a sample, as Pillow calls them; "unreadable" where the header cannot be read.
-        sizes: width and height of the sample's pictures, the smallest first.
-    """
-
-    files: int = 0
+    files: int = 0  # how many lie there; `matched` rows have one, and there are `further` ones of other sides of them
     matched: int = 0
     further: int = 0
+    # id and what is there instead, of the first rows that have none.
     without: list[tuple[str, str]] = field(default_factory=list)
+    # Of a sample, as Pillow calls them; "unreadable" where the header cannot be read.
     formats: Counter[str] = field(default_factory=Counter)
+    # Width and height of the sample's pictures, the smallest first.
     sizes: list[tuple[int, int]] = field(default_factory=list)
 
     @property

@@ -17,19 +17,13 @@ _MOST = 0.5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a draft says of the classes, which are the values of the role `column` with `minimum` products or more.
-
-    Attributes:
-        classes: those that can be trained and tested, with their products.
-        others: those that are too small.
-        certain: whether chance leaves no class without products in a split.
-    """
+    """What a draft says of the classes, which are the values of the role `column` with `minimum` products or more."""
 
     column: str
-    classes: Mapping[str, int]
-    others: Mapping[str, int]
+    classes: Mapping[str, int]  # those that can be trained and tested, with their products
+    others: Mapping[str, int]  # those that are too small
     minimum: int
-    certain: bool
+    certain: bool  # whether chance leaves no class without products in a split
 
     @property
     def products(self) -> int:

@@ -23,26 +23,18 @@ _EXAMPLES = 3
 
 @dataclass
 class Rows:
-    """What became of the rows, as ingest reads them.
+    """What became of the rows, as ingest reads them."""
 
-    Attributes:
-        products: how many can be used, as far as the table says.
-        faults: how many cannot, by reason; `examples` are the first rows of each, a sentence each.
-        repaired: how many repairs by kind.
-        variants: rows that only tell of a product's variants.
-        labels: role to how many products have each value.
-        classes: taxonomy to how many products are in each of its classes; of taxonomies whose columns there are.
-        contradictory: ids of rows that stand twice and differ in a label.
-    """
-
-    products: int = 0
+    products: int = 0  # how many can be used, as far as the table says
+    # How many cannot, by reason; `examples` are the first rows of each, a sentence each.
     faults: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
-    repaired: Counter[str] = field(default_factory=Counter)
-    variants: int = 0
-    labels: dict[str, Counter[str]] = field(default_factory=dict)
+    repaired: Counter[str] = field(default_factory=Counter)  # how many repairs by kind
+    variants: int = 0  # rows that only tell of a product's variants
+    labels: dict[str, Counter[str]] = field(default_factory=dict)  # role to how many products have each value
+    # Taxonomy to how many products are in each of its classes; of taxonomies whose columns there are.
     classes: dict[str, Counter[str]] = field(default_factory=dict)
-    contradictory: list[str] = field(default_factory=list)
+    contradictory: list[str] = field(default_factory=list)  # ids of rows that stand twice and differ in a label
 
     @property
     def all(self) -> int:

@@ -21,18 +21,14 @@ Load = Callable[[keras.Model, Path], None]
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network that can be asked for by name; `networks.PROFILES` says what it takes.
+    """A network that can be asked for by name; `networks.PROFILES` says what it takes."""
 
-    Attributes:
-        build: side of the square input in pixels to a trunk with random weights, which takes pictures float32
-            [n, size, size, 3] in 0..255 to a feature map float32 [n, h, w, d]; its layers are named after its parts.
-        starts: name of pretrained weights, as in `networks.PROFILES`, to what loads them into a trunk.
-        load: reads a file in the layout in which this network's weights are published; None where none are.
-    """
-
+    # Side of the square input in pixels to a trunk with random weights, which takes pictures float32 [n, size, size, 3]
+    # in 0..255 to a feature map float32 [n, h, w, d]; its layers are named after its parts.
     build: Build
+    # Name of pretrained weights, as in `networks.PROFILES`, to what loads them into a trunk.
     starts: Mapping[str, Callable[[keras.Model], None]]
-    load: Load | None
+    load: Load | None  # reads a file in the layout in which this network's weights are published; None where none are
 
 
 def _fetched(build: Build, load: Load, published: Published) -> Backbone:

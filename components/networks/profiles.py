@@ -10,22 +10,14 @@ from components.reading import choices
 
 @dataclass(frozen=True)
 class Profile:
-    """What a backbone takes and what it is made of.
+    """What a backbone takes and what it is made of."""
 
-    Attributes:
-        own_size: side of the square pictures it was published for, pixels.
-        smallest: smallest side it can take, pixels; a multiple of `step`.
-        parts: names of its parts in the order a picture passes them; its layers are named after them.
-        starts: names of the pretrained weights that it can start from.
-        reference: who published it, and where; "" where nobody did.
-    """
-
-    own_size: int
-    smallest: int
-    parts: tuple[str, ...]
+    own_size: int  # side of the square pictures it was published for, pixels
+    smallest: int  # smallest side it can take, pixels; a multiple of `step`
+    parts: tuple[str, ...]  # names of its parts in the order a picture passes them; its layers are named after them
     step: int = 1
-    starts: tuple[str, ...] = ("imagenet",)
-    reference: str = ""
+    starts: tuple[str, ...] = ("imagenet",)  # names of the pretrained weights that it can start from
+    reference: str = ""  # who published it, and where; "" where nobody did
 
 
 LOGITS = "logits"  # the one layer with numbers of the head that all of them get

@@ -29,28 +29,17 @@ _COLUMNS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Table:
-    """Examples of all splits, n of them, in the order in which they lie on disk.
+    """Examples of all splits, n of them, in the order in which they lie on disk."""
 
-    Attributes:
-        splits: str [n].
-        ids: str [n].
-        labels: int64 [n], index of the class; -1 for none.
-        hashes: str [n], digest of the picture as it lay in the catalogue.
-        widths: int64 [n], pixels of that picture; likewise heights.
-        sizes: int64 [n], bytes of the picture as it is kept.
-        brightness: float64 [m], mean grey level 0 … 255 of every so many pictures.
-        texts: column to object [n], str, "" for a missing value; years are texts too.
-    """
-
-    splits: NDArray[np.str_]
-    ids: NDArray[np.str_]
-    labels: NDArray[np.int64]
-    hashes: NDArray[np.str_]
-    widths: NDArray[np.int64]
+    splits: NDArray[np.str_]  # str [n]
+    ids: NDArray[np.str_]  # str [n]
+    labels: NDArray[np.int64]  # int64 [n], index of the class; -1 for none
+    hashes: NDArray[np.str_]  # str [n], digest of the picture as it lay in the catalogue
+    widths: NDArray[np.int64]  # int64 [n], pixels of that picture; likewise heights
     heights: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    brightness: NDArray[np.float64]
-    texts: dict[str, NDArray[np.object_]]
+    sizes: NDArray[np.int64]  # int64 [n], bytes of the picture as it is kept
+    brightness: NDArray[np.float64]  # float64 [m], mean grey level 0 … 255 of every so many pictures
+    texts: dict[str, NDArray[np.object_]]  # column to object [n], str, "" for a missing value; years are texts too
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -13,20 +13,14 @@ _QUERIES, _NEIGHBOURS = 6, 5
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of the test split.
+    """Rows of the test split."""
 
-    Attributes:
-        sure: right, with the highest confidence; classes take turns.
-        edge: where the first two answers are closest.
-        worst: wrong, with the highest confidence.
-        pairs: (true, predicted, count, rows) of the most frequent mistakes, the surest rows first.
-        similar: (query, rows, cosines) of products of different classes.
-    """
-
-    sure: tuple[int, ...]
-    edge: tuple[int, ...]
-    worst: tuple[int, ...]
+    sure: tuple[int, ...]  # right, with the highest confidence; classes take turns
+    edge: tuple[int, ...]  # where the first two answers are closest
+    worst: tuple[int, ...]  # wrong, with the highest confidence
+    # (true, predicted, count, rows) of the most frequent mistakes, the surest rows first.
     pairs: tuple[tuple[int, int, int, tuple[int, ...]], ...]
+    # (query, rows, cosines) of products of different classes.
     similar: tuple[tuple[int, tuple[int, ...], tuple[float, ...]], ...]
 
     def explained(self) -> list[int]:

@@ -20,16 +20,9 @@ from components.validate.settings import Validation
 
 
 class Plan(Settings):
-    """The settings of a run; None where they were not recorded.
+    """The settings of a run; None where they were not recorded."""
 
-    Attributes:
-        recipe: the experiment as YAML.
-        data: path of the catalogue.
-        data_digest: of the catalogue.
-        code_digest: of the sources of training.
-    """
-
-    recipe: str | None = None
+    recipe: str | None = None  # the experiment as YAML
     taxonomy: Taxonomy | None = None
     catalogue: Layout = Layout()
     picture: Picture | None = None
@@ -38,71 +31,44 @@ class Plan(Settings):
     model: Model | None = None
     train: Train | None = None
     gate: Gate | None = None
-    data: str | None = None
-    data_digest: str | None = None
-    code_digest: str | None = None
+    data: str | None = None  # path of the catalogue
+    data_digest: str | None = None  # of the catalogue
+    code_digest: str | None = None  # of the sources of training
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where artifacts of a run lie; None for those it has not made.
+    """Where artifacts of a run lie; None for those it has not made."""
 
-    Attributes:
-        examples: ingest's, with splits.
-        quarantine: ingest's lists and counts.
-        statistics: TFDV's, with splits.
-        earlier: statistics of the latest other data of the same pipeline.
-        anomalies: ExampleValidator's, with splits.
-        transformed: Transform's examples, with splits.
-        model: the Model, as the Trainer leaves it.
-        history: the ModelRun, with the figures of every epoch.
-        evaluation: the ModelEvaluation.
-        blessing: the ModelBlessing of the evaluation.
-        assessment: the OutsideAssessment.
-    """
-
-    examples: Path | None = None
-    quarantine: Path | None = None
-    statistics: Path | None = None
-    earlier: Path | None = None
-    anomalies: Path | None = None
-    transformed: Path | None = None
-    model: Path | None = None
-    history: Path | None = None
-    evaluation: Path | None = None
-    blessing: Path | None = None
-    assessment: Path | None = None
+    examples: Path | None = None  # ingest's, with splits
+    quarantine: Path | None = None  # ingest's lists and counts
+    statistics: Path | None = None  # TFDV's, with splits
+    earlier: Path | None = None  # statistics of the latest other data of the same pipeline
+    anomalies: Path | None = None  # ExampleValidator's, with splits
+    transformed: Path | None = None  # Transform's examples, with splits
+    model: Path | None = None  # the Model, as the Trainer leaves it
+    history: Path | None = None  # the ModelRun, with the figures of every epoch
+    evaluation: Path | None = None  # the ModelEvaluation
+    blessing: Path | None = None  # the ModelBlessing of the evaluation
+    assessment: Path | None = None  # the OutsideAssessment
 
 
 @dataclass(frozen=True)
 class Sources:
-    """One run, ready to be reported on.
+    """One run, ready to be reported on."""
 
-    Attributes:
-        run: its id.
-        recipe: name of the experiment.
-        began: seconds since 1970.
-        seconds: how long it took; None where that is not known.
-        plan: its settings.
-        folders: what they made.
-        stages: what became of them.
-        pushed: the PushedModel's properties; None where publish did not end.
-        errors: stage to what it said when it failed.
-        lineage: what was made of what.
-        earlier_run: the run that `folders.earlier` is of.
-    """
-
-    run: str
-    recipe: str
-    began: float
-    seconds: float | None
-    plan: Plan
-    folders: Folders
-    stages: tuple[StageTime, ...]
+    run: str  # its id
+    recipe: str  # name of the experiment
+    began: float  # seconds since 1970
+    seconds: float | None  # how long it took; None where that is not known
+    plan: Plan  # its settings
+    folders: Folders  # what they made
+    stages: tuple[StageTime, ...]  # what became of them
+    # The PushedModel's properties; None where publish did not end.
     pushed: Mapping[str, str | int | float] | None = None
-    errors: Mapping[str, str] = field(default_factory=dict)
-    lineage: tuple[Use, ...] = ()
-    earlier_run: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)  # stage to what it said when it failed
+    lineage: tuple[Use, ...] = ()  # what was made of what
+    earlier_run: str = ""  # the run that `folders.earlier` is of
 
 
 def plan_of(experiment: Mapping[str, Any], code_digest: str | None) -> Plan:

@@ -33,15 +33,11 @@ DONE, FAILED = "done", "failed"
 
 
 class TunerConfig(Settings):
-    """What the Tuner is given as `custom_config={"config": <JSON of this>}`.
-
-    Attributes:
-        code: digest of the sources, so that an edit searches again.
-    """
+    """What the Tuner is given as `custom_config={"config": <JSON of this>}`."""
 
     trainer: TrainerConfig
     tune: Tune
-    code: str
+    code: str  # digest of the sources, so that an edit searches again
 
 
 class Oracle(keras_tuner.oracles.BayesianOptimizationOracle):

@@ -29,38 +29,24 @@ FIGURES = ("accuracy", "macro_f1", "macro_auprc", "loss")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a trial.
+    """What came of a trial."""
 
-    Attributes:
-        values: path of a setting to what it was tried with.
-        figures: name of `FIGURES` to its value on the split `eval`; empty where the trial failed.
-        reason: why it failed; "" if it did not.
-        seconds: how long it took, without a try that was killed.
-    """
-
-    values: Mapping[str, Value]
-    figures: Mapping[str, float]
-    reason: str
-    seconds: float
+    values: Mapping[str, Value]  # path of a setting to what it was tried with
+    figures: Mapping[str, float]  # name of `FIGURES` to its value on the split `eval`; empty where the trial failed
+    reason: str  # why it failed; "" if it did not
+    seconds: float  # how long it took, without a try that was killed
 
 
 @dataclass(frozen=True)
 class Trials:
-    """The trials of one search. Each outcome is kept in a file: what has ended is never done again.
+    """The trials of one search. Each outcome is kept in a file: what has ended is never done again."""
 
-    Attributes:
-        config: what the Trainer is told, but for what is searched.
-        train_files: patterns of files with transformed examples; likewise `eval_files`.
-        strategy: from `make_strategy`.
-        work: folder that survives a kill.
-    """
-
-    config: TrainerConfig
+    config: TrainerConfig  # what the Trainer is told, but for what is searched
     tune: Tune
-    train_files: tuple[str, ...]
+    train_files: tuple[str, ...]  # patterns of files with transformed examples; likewise `eval_files`
     eval_files: tuple[str, ...]
-    strategy: tf.distribute.Strategy
-    work: Path
+    strategy: tf.distribute.Strategy  # from `make_strategy`
+    work: Path  # folder that survives a kill
 
     def outcome(self, values: Mapping[str, Value], title: str) -> Outcome:
         """Tries values out, by the path of each setting; at once, if that was done before. `title` is for progress."""

@@ -15,22 +15,15 @@ _CHANCE, _DEVIATIONS = 0.01, 2.33
 
 
 class Summary(BaseModel):
-    """What the gate reads of the quarantine's `summary.json`; counts that are zero may be left out.
-
-    Attributes:
-        examples: by split; in `classes` by class and split.
-        quarantined: rows left out, by reason; in `class_quarantined` those whose class is known, by class.
-        unmapped: rows outside the classes, by article type.
-        shared: pictures that are in both of two splits, by the names of the two.
-    """
+    """What the gate reads of the quarantine's `summary.json`; counts that are zero may be left out."""
 
     rows: int
-    examples: dict[str, int]
+    examples: dict[str, int]  # by split; in `classes` by class and split
     classes: dict[str, dict[str, int]]
-    quarantined: dict[str, int]
+    quarantined: dict[str, int]  # rows left out, by reason; in `class_quarantined` those whose class is known, by class
     class_quarantined: dict[str, int] = {}
-    unmapped: dict[str, int] = {}
-    shared: dict[str, int] = {}
+    unmapped: dict[str, int] = {}  # rows outside the classes, by article type
+    shared: dict[str, int] = {}  # pictures that are in both of two splits, by the names of the two
 
     @property
     def outside(self) -> float:

@@ -26,21 +26,15 @@ _FORMS = "sqlite:///file, mysql://user@host:3306/database or postgresql://user@h
 
 @dataclass(frozen=True)
 class Database:
-    """A metadata database.
+    """A metadata database."""
 
-    Attributes:
-        kind: "sqlite", "mysql" or "postgresql".
-        name: the database on its server; for SQLite the path of its file.
-        password: kept out of every text about the database.
-        tls: files by the names of the URL's options: ca, cert, key. Empty for a connection in the clear.
-    """
-
-    kind: str
-    name: str
+    kind: str  # "sqlite", "mysql" or "postgresql"
+    name: str  # the database on its server; for SQLite the path of its file
     host: str = ""
     port: int = 0
     user: str = ""
-    password: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)  # kept out of every text about the database
+    # Files by the names of the URL's options: ca, cert, key. Empty for a connection in the clear.
     tls: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:

@@ -25,35 +25,25 @@ Settings = Mapping[str, Any]  # path of a setting to its value
 
 @dataclass(frozen=True)
 class Result:
-    """What one run has reached on the test split; shares in 0 … 1, None where a figure could not be computed.
-
-    Attributes:
-        began: seconds since 1970.
-        settings: the recipe's that results depend on, by path.
-        data: name of the catalogue, of which `digest` is.
-        refused: whether the recipe's gate refused the model.
-        worst: the lowest recall of all classes, which is that of `worst_class`.
-        seconds: of all its stages; of one taken from the cache, what it took when it ran. None where that is unknown.
-        peak_memory: of the stage that took most, bytes; None where it was not recorded.
-        footprint: where the model was trained; None likewise.
-    """
+    """What one run has reached on the test split; shares in 0 … 1, None where a figure could not be computed."""
 
     run: str
-    began: float
+    began: float  # seconds since 1970
     recipe: str
-    settings: Settings
-    data: str
+    settings: Settings  # the recipe's that results depend on, by path
+    data: str  # name of the catalogue, of which `digest` is
     digest: str
-    refused: bool
+    refused: bool  # whether the recipe's gate refused the model
     examples: int
     accuracy: float | None
     macro_f1: float | None
     macro_auprc: float | None
-    worst: float | None
+    worst: float | None  # the lowest recall of all classes, which is that of `worst_class`
     worst_class: str
+    # Of all its stages; of one taken from the cache, what it took when it ran. None where that is unknown.
     seconds: float | None
-    peak_memory: int | None
-    footprint: Footprint | None
+    peak_memory: int | None  # of the stage that took most, bytes; None where it was not recorded
+    footprint: Footprint | None  # where the model was trained; None likewise
 
     @property
     def tested_anew(self) -> bool:

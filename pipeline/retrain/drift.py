@@ -49,21 +49,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Move:
-    """How far one thing has moved.
+    """How far one thing has moved."""
 
-    Attributes:
-        what: "labels" or a column.
-        distance: 0 is not at all, 1 is nothing in common.
-        limit: from where on it counts.
-        noise: how far chance alone would move it.
-        change: the value whose share changed most, and its shares; None of numbers.
-    """
-
-    what: str
-    distance: float
-    limit: float
-    noise: float = 0.0
-    change: Change | None = None
+    what: str  # "labels" or a column
+    distance: float  # 0 is not at all, 1 is nothing in common
+    limit: float  # from where on it counts
+    noise: float = 0.0  # how far chance alone would move it
+    change: Change | None = None  # the value whose share changed most, and its shares; None of numbers
 
     @property
     def far(self) -> bool:

@@ -40,21 +40,13 @@ _OFFICE, _PARTY, _FESTIVE = ("Casual", "Formal"), ("Casual", "Party"), ("Casual"
 
 @dataclass(frozen=True)
 class Article:
-    """A type of article; a value that stands twice among its choices is twice as common.
+    """A type of article; a value that stands twice among its choices is twice as common."""
 
-    Attributes:
-        category: masterCategory/subCategory/articleType.
-        quota: how many of each hundred products.
-        draw: draws one on the brush's layer.
-        noun: what a product's name calls it.
-        colours: names in `COLOURS` it comes in.
-    """
-
-    category: str
-    quota: int
-    draw: Callable[[Brush], None]
-    noun: str
-    colours: tuple[str, ...]
+    category: str  # masterCategory/subCategory/articleType
+    quota: int  # how many of each hundred products
+    draw: Callable[[Brush], None]  # draws one on the brush's layer
+    noun: str  # what a product's name calls it
+    colours: tuple[str, ...]  # names in `COLOURS` it comes in
     genders: tuple[str, ...]
     usages: tuple[str, ...]
 

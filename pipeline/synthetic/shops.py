@@ -14,25 +14,15 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Shop:
-    """How a shop keeps what it sells.
+    """How a shop keeps what it sells."""
 
-    Attributes:
-        table: name of the table.
-        encoding: of the table.
-        header: its first line.
-        lines: takes a product by the columns of `components.features`, gives its line or lines.
-        pictures: takes the same, gives where its pictures lie, the main one first.
-        format: of the pictures, as Pillow calls it.
-        articles: what it sells.
-    """
-
-    table: str
-    encoding: str
-    header: str
-    lines: Callable[[Row], str]
-    pictures: Callable[[Row], tuple[str, ...]]
-    format: str = "JPEG"
-    articles: tuple[Article, ...] = ARTICLES
+    table: str  # name of the table
+    encoding: str  # of the table
+    header: str  # its first line
+    lines: Callable[[Row], str]  # takes a product by the columns of `components.features`, gives its line or lines
+    pictures: Callable[[Row], tuple[str, ...]]  # takes the same, gives where its pictures lie, the main one first
+    format: str = "JPEG"  # of the pictures, as Pillow calls it
+    articles: tuple[Article, ...] = ARTICLES  # what it sells
 
 
 def _joined(rows: Iterable[Iterable[str]], separator: str = ",", end: str = "\n") -> str:

@@ -10,27 +10,16 @@ from pipeline.synthetic.outlines import MIDDLE, Point, bend, both, box, curve, m
 
 @dataclass(frozen=True)
 class _Cut:
-    """How a top is cut. Lengths and widths are units of the frame; widths are from the middle.
+    """How a top is cut. Lengths and widths are units of the frame; widths are from the middle."""
 
-    Attributes:
-        sleeve: length of the sleeves; 0 for none.
-        lean: how far the sleeves stand off, sideways units per unit of length.
-        cuff: width of a sleeve's end.
-        waist: width at the waist.
-        hem: width at the lower edge.
-        length: y of the lower edge.
-        neck: width of the neckline.
-        plunge: depth of the neckline.
-    """
-
-    sleeve: float
-    lean: float
-    cuff: float
-    waist: float
-    hem: float
-    length: float
-    neck: float
-    plunge: float
+    sleeve: float  # length of the sleeves; 0 for none
+    lean: float  # how far the sleeves stand off, sideways units per unit of length
+    cuff: float  # width of a sleeve's end
+    waist: float  # width at the waist
+    hem: float  # width at the lower edge
+    length: float  # y of the lower edge
+    neck: float  # width of the neckline
+    plunge: float  # depth of the neckline
 
 
 def _hanger(brush: Brush) -> None:

@@ -19,21 +19,13 @@ class Count:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts between edges: `len(edges) == len(counts) + 1`; the last bin holds its upper edge too.
+    """Counts between edges: `len(edges) == len(counts) + 1`; the last bin holds its upper edge too."""
 
-    Attributes:
-        name: what was measured, e.g. "width".
-        unit: e.g. "px"; empty for none.
-        edges: ascending.
-        counts: pictures in each bin.
-        sampled: whether only some of the pictures were looked at.
-    """
-
-    name: str
-    unit: str
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    sampled: bool = False
+    name: str  # what was measured, e.g. "width"
+    unit: str  # e.g. "px"; empty for none
+    edges: tuple[float, ...]  # ascending
+    counts: tuple[int, ...]  # pictures in each bin
+    sampled: bool = False  # whether only some of the pictures were looked at
 
 
 @dataclass(frozen=True)
@@ -103,22 +95,14 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Products with the picture of another.
+    """Products with the picture of another."""
 
-    Attributes:
-        groups: pictures that several products share; `products` are how many these are.
-        contradictory: groups whose products are of different classes.
-        across: groups whose products are in different splits.
-        tested: products of the test split whose picture is in another split too.
-        samples: contradictory groups first, then the largest.
-    """
-
-    groups: int
+    groups: int  # pictures that several products share; `products` are how many these are
     products: int
-    contradictory: int
-    across: int
-    tested: int
-    samples: tuple[DuplicateGroup, ...]
+    contradictory: int  # groups whose products are of different classes
+    across: int  # groups whose products are in different splits
+    tested: int  # products of the test split whose picture is in another split too
+    samples: tuple[DuplicateGroup, ...]  # contradictory groups first, then the largest
 
 
 @dataclass(frozen=True)
@@ -133,16 +117,11 @@ class AnomalyFacts:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a column moved since another run's data.
-
-    Attributes:
-        distance: the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it).
-        value: the value that changed most; empty if it is a missing one. Its shares are those `before` and `now`.
-    """
+    """How far a column moved since another run's data."""
 
     column: str
-    distance: float
-    value: str
+    distance: float  # the largest change of any value's share (L-infinity, as TFDV's drift comparator measures it)
+    value: str  # the value that changed most; empty if it is a missing one. Its shares are those `before` and `now`.
     before: float
     now: float
 
@@ -161,40 +140,22 @@ class DriftFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The data of a run.
+    """The data of a run."""
 
-    Attributes:
-        rows: of the catalogue.
-        examples: split to examples.
-        classes: in the order of their labels.
-        quarantined: by reason, the most frequent first.
-        unmapped: rows outside the taxonomy by article type, the most frequent first.
-        repaired: rows by what was repaired.
-        passed: rows of variants and totals, and further pictures of products.
-        columns: gender, subCategory, articleType, …
-        histograms: width, height, size in kB, brightness (mean grey level, 0 … 255).
-        sizes: "width × height" of the pictures as they lay in the catalogue, the most frequent first, at most 12.
-        duplicates: None where the examples could not be read.
-        anomalies: None if the schema was not compared with.
-        drift: None where there is nothing to compare with.
-        notes: what the data gate found odd without refusing.
-        corrections: decisions about labels, by outcome.
-        ignored: those that were not applied, with their products and why; at most 12.
-    """
-
-    rows: int
-    examples: Mapping[str, int]
-    classes: tuple[ClassCounts, ...]
-    quarantined: tuple[QuarantineReason, ...] = ()
-    unmapped: tuple[Count, ...] = ()
-    repaired: tuple[Count, ...] = ()
-    passed: tuple[Count, ...] = ()
-    columns: tuple[Column, ...] = ()
-    histograms: tuple[Histogram, ...] = ()
+    rows: int  # of the catalogue
+    examples: Mapping[str, int]  # split to examples
+    classes: tuple[ClassCounts, ...]  # in the order of their labels
+    quarantined: tuple[QuarantineReason, ...] = ()  # by reason, the most frequent first
+    unmapped: tuple[Count, ...] = ()  # rows outside the taxonomy by article type, the most frequent first
+    repaired: tuple[Count, ...] = ()  # rows by what was repaired
+    passed: tuple[Count, ...] = ()  # rows of variants and totals, and further pictures of products
+    columns: tuple[Column, ...] = ()  # gender, subCategory, articleType, …
+    histograms: tuple[Histogram, ...] = ()  # width, height, size in kB, brightness (mean grey level, 0 … 255)
+    # "width × height" of the pictures as they lay in the catalogue, the most frequent first, at most 12.
     sizes: tuple[Count, ...] = ()
-    duplicates: Duplicates | None = None
-    anomalies: tuple[AnomalyFacts, ...] | None = None
-    drift: DriftFacts | None = None
-    notes: tuple[str, ...] = ()
-    corrections: tuple[Count, ...] = ()
-    ignored: tuple[str, ...] = ()
+    duplicates: Duplicates | None = None  # None where the examples could not be read
+    anomalies: tuple[AnomalyFacts, ...] | None = None  # None if the schema was not compared with
+    drift: DriftFacts | None = None  # None where there is nothing to compare with
+    notes: tuple[str, ...] = ()  # what the data gate found odd without refusing
+    corrections: tuple[Count, ...] = ()  # decisions about labels, by outcome
+    ignored: tuple[str, ...] = ()  # those that were not applied, with their products and why; at most 12

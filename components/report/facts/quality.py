@@ -78,69 +78,43 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How a model fares that answers only where it is sure enough.
+    """How a model fares that answers only where it is sure enough."""
 
-    Attributes:
-        threshold: smallest confidence that is answered.
-        coverage: share of examples that are answered.
-        answered: how many these are.
-        accuracy: among those; None where none is.
-        low: lower end of its Wilson 95 % interval; None likewise.
-        high: upper end.
-    """
-
-    threshold: float
-    coverage: float
-    answered: int
-    accuracy: float | None
-    low: float | None
-    high: float | None
+    threshold: float  # smallest confidence that is answered
+    coverage: float  # share of examples that are answered
+    answered: int  # how many these are
+    accuracy: float | None  # among those; None where none is
+    low: float | None  # lower end of its Wilson 95 % interval; None likewise
+    high: float | None  # upper end
 
 
 @dataclass(frozen=True)
 class SliceQuality:
-    """How the examples with one value of a column fared.
+    """How the examples with one value of a column fared."""
 
-    Attributes:
-        column: gender, season, year, baseColour or usage.
-        value: empty for examples without one.
-        examples: how many.
-        correct: how many were answered rightly.
-        accuracy: correct / examples.
-        low: lower end of its 95 % interval: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
-        high: upper end.
-    """
-
-    column: str
-    value: str
-    examples: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
+    column: str  # gender, season, year, baseColour or usage
+    value: str  # empty for examples without one
+    examples: int  # how many
+    correct: int  # how many were answered rightly
+    accuracy: float  # correct / examples
+    low: float  # lower end of its 95 % interval: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953
+    high: float  # upper end
 
 
 @dataclass(frozen=True)
 class QualityFacts(EvaluationFigures):
-    """How good the model is on the test split.
+    """How good the model is on the test split."""
 
-    Attributes:
-        pairs: most frequent mistakes first, at most 12.
-        curves: one for each class that occurs.
-        calibration: None where the model could not be asked; likewise curves, coverage and slices are then empty.
-        coverage: thresholds ascending.
-        slices: by column, the largest slice first.
-        unseen: examples whose picture, or one near-identical, the train split does not have; None where not recorded.
-        uncorrected: the test products by the labels as they stand in the catalogue; its value is how many of them have
-            a corrected one. None where none has.
-    """
-
-    pairs: tuple[ConfusedPair, ...] = ()
-    curves: tuple[Curve, ...] = ()
+    pairs: tuple[ConfusedPair, ...] = ()  # most frequent mistakes first, at most 12
+    curves: tuple[Curve, ...] = ()  # one for each class that occurs
+    # None where the model could not be asked; likewise curves, coverage and slices are then empty.
     calibration: Calibration | None = None
-    coverage: tuple[Coverage, ...] = ()
-    slices: tuple[SliceQuality, ...] = ()
+    coverage: tuple[Coverage, ...] = ()  # thresholds ascending
+    slices: tuple[SliceQuality, ...] = ()  # by column, the largest slice first
+    # Examples whose picture, or one near-identical, the train split does not have; None where not recorded.
     unseen: SliceQuality | None = None
+    # The test products by the labels as they stand in the catalogue; its value is how many of them have a corrected
+    # one. None where none has.
     uncorrected: SliceQuality | None = None
 
 
@@ -162,31 +136,18 @@ class Similar:
 
 @dataclass(frozen=True)
 class PictureFacts:
-    """Pictures of the test split, and what the model makes of them.
+    """Pictures of the test split, and what the model makes of them."""
 
-    Attributes:
-        sure: right, with the highest confidence; classes take turns.
-        edge: right or wrong, where the first two answers are closest.
-        worst: wrong, with the highest confidence.
-        similar: a few queries of different classes.
-    """
-
-    sure: tuple[ProductAnswers, ...]
-    edge: tuple[ProductAnswers, ...]
-    worst: tuple[ProductAnswers, ...]
-    similar: tuple[Similar, ...]
+    sure: tuple[ProductAnswers, ...]  # right, with the highest confidence; classes take turns
+    edge: tuple[ProductAnswers, ...]  # right or wrong, where the first two answers are closest
+    worst: tuple[ProductAnswers, ...]  # wrong, with the highest confidence
+    similar: tuple[Similar, ...]  # a few queries of different classes
 
 
 @dataclass(frozen=True)
 class OutsideFacts:
-    """What the model does with pictures that it should not answer.
+    """What the model does with pictures that it should not answer."""
 
-    Attributes:
-        assessment: the figures.
-        slipped: pictures of no class that it accepts; their `class_name` is their kind.
-        refused: pictures of the classes that it takes for foreign.
-    """
-
-    assessment: Assessment
-    slipped: tuple[ProductAnswers, ...]
-    refused: tuple[ProductAnswers, ...]
+    assessment: Assessment  # the figures
+    slipped: tuple[ProductAnswers, ...]  # pictures of no class that it accepts; their `class_name` is their kind
+    refused: tuple[ProductAnswers, ...]  # pictures of the classes that it takes for foreign

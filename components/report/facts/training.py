@@ -20,23 +20,15 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of training, "head" or "finetune".
-
-    Attributes:
-        planned: epochs that the recipe allows; None where it is not known.
-        chosen: number of the epoch with the lowest validation loss; None where every loss was NaN.
-        kept: whether its weights are the model's: a later phase that does no better is dropped.
-        seconds: all epochs together, if recorded.
-        images_per_second: training pictures in an epoch, by its mean time; None if not recorded.
-    """
+    """One phase of training, "head" or "finetune"."""
 
     name: str
     epochs: tuple[Epoch, ...]
-    planned: int | None
-    chosen: int | None
-    kept: bool
-    seconds: float | None
-    images_per_second: float | None
+    planned: int | None  # epochs that the recipe allows; None where it is not known
+    chosen: int | None  # number of the epoch with the lowest validation loss; None where every loss was NaN
+    kept: bool  # whether its weights are the model's: a later phase that does no better is dropped
+    seconds: float | None  # all epochs together, if recorded
+    images_per_second: float | None  # training pictures in an epoch, by its mean time; None if not recorded
 
 
 @dataclass(frozen=True)
@@ -53,24 +45,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Network:
-    """The network, its parts and the width of an embedding.
-
-    Attributes:
-        weights: what it was started from; "none" for random numbers.
-        size: side of its square input, pixels.
-        front: what stands before the backbone; "none" for nothing.
-        reference: who published the backbone, and where; "" where nobody did.
-        layers: how many layers, counted from the end, fine-tuning trained; None where it went by parts.
-    """
+    """The network, its parts and the width of an embedding."""
 
     backbone: str
-    weights: str
-    size: int
+    weights: str  # what it was started from; "none" for random numbers
+    size: int  # side of its square input, pixels
     features: int
     blocks: tuple[Block, ...]
-    front: str = "none"
-    reference: str = ""
-    layers: int | None = None
+    front: str = "none"  # what stands before the backbone; "none" for nothing
+    reference: str = ""  # who published the backbone, and where; "" where nobody did
+    layers: int | None = None  # how many layers, counted from the end, fine-tuning trained; None where it went by parts
 
     @property
     def parameters(self) -> int:
@@ -80,16 +64,11 @@ class Network:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How training went: the phases that ran, and the network, None where it could not be read.
-
-    Attributes:
-        seconds: the whole of it; None where it is not known, or an earlier run did it.
-        calibrated: whether confidences were scaled on the eval split; None where that is not known.
-        scaling: how, and what that rests on; None where they were not, or that was not recorded.
-    """
+    """How training went: the phases that ran, and the network, None where it could not be read."""
 
     phases: tuple[Phase, ...]
     network: Network | None
-    seconds: float | None
-    calibrated: bool | None = None
+    seconds: float | None  # the whole of it; None where it is not known, or an earlier run did it
+    calibrated: bool | None = None  # whether confidences were scaled on the eval split; None where that is not known
+    # How, and what that rests on; None where they were not, or that was not recorded.
     scaling: Calibration | None = None

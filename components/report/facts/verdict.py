@@ -28,35 +28,22 @@ class Baseline:
 
 @dataclass(frozen=True)
 class VerdictFacts:
-    """What the run came to.
+    """What the run came to."""
 
-    Attributes:
-        outcome: in two words at most.
-        sentence: the same as one or two sentences.
-        reasons: all reasons for a refusal or failure; empty if published.
-        version: the version published, or that the same model had been published as before.
-        serving: the version that clients got when the run ended; None for none, or where it is not known.
-        accuracy: overall, on the test split; like the next ones None if the run did not come to an evaluation.
-        macro_f1: mean over the classes.
-        lowest_recall: of all classes.
-        lowest_recall_class: its class.
-        baseline: None if there was none to compare with.
-        gate: what had to be reached: the recipe's `gate` by key.
-        rare: which classes had too few examples to be judged each by itself; "" where all were.
-    """
-
-    outcome: Outcome
-    sentence: str
-    reasons: tuple[Reason, ...] = ()
-    version: int | None = None
+    outcome: Outcome  # in two words at most
+    sentence: str  # the same as one or two sentences
+    reasons: tuple[Reason, ...] = ()  # all reasons for a refusal or failure; empty if published
+    version: int | None = None  # the version published, or that the same model had been published as before
+    # The version that clients got when the run ended; None for none, or where it is not known.
     serving: int | None = None
+    # Overall, on the test split; like the next ones None if the run did not come to an evaluation.
     accuracy: float | None = None
-    macro_f1: float | None = None
-    lowest_recall: float | None = None
-    lowest_recall_class: str | None = None
-    baseline: Baseline | None = None
-    gate: Mapping[str, float] | None = None
-    rare: str = ""
+    macro_f1: float | None = None  # mean over the classes
+    lowest_recall: float | None = None  # of all classes
+    lowest_recall_class: str | None = None  # its class
+    baseline: Baseline | None = None  # None if there was none to compare with
+    gate: Mapping[str, float] | None = None  # what had to be reached: the recipe's `gate` by key
+    rare: str = ""  # which classes had too few examples to be judged each by itself; "" where all were
 
 
 @dataclass(frozen=True)
@@ -80,30 +67,16 @@ class Use:
 
 @dataclass(frozen=True)
 class ProvenanceFacts:
-    """Where it all comes from, and how to get it again.
+    """Where it all comes from, and how to get it again."""
 
-    Attributes:
-        recipe: the experiment as YAML, with every default written out; None where it was not recorded.
-        command: what gives the same run.
-        data: path of the catalogue.
-        data_digest: of the catalogue, hex.
-        code_digest: of the sources of training, hex; None if it did not come so far.
-        commit: of the checkout that wrote this report; None outside of one.
-        modified: whether that checkout had changes that were not committed.
-        versions: package to version.
-        machine: what it ran on, by name: "system", "python", "processors", "memory", "accelerators".
-        stages: in the order of the pipeline.
-        lineage: who takes and makes what, in the order of the stages.
-    """
-
-    recipe: str | None
-    command: str
-    data: str | None
-    data_digest: str | None
-    code_digest: str | None
-    commit: str | None
-    modified: bool
-    versions: Mapping[str, str]
-    machine: Mapping[str, str]
-    stages: tuple[StageTime, ...]
-    lineage: tuple[Use, ...]
+    recipe: str | None  # the experiment as YAML, with every default written out; None where it was not recorded
+    command: str  # what gives the same run
+    data: str | None  # path of the catalogue
+    data_digest: str | None  # of the catalogue, hex
+    code_digest: str | None  # of the sources of training, hex; None if it did not come so far
+    commit: str | None  # of the checkout that wrote this report; None outside of one
+    modified: bool  # whether that checkout had changes that were not committed
+    versions: Mapping[str, str]  # package to version
+    machine: Mapping[str, str]  # what it ran on, by name: "system", "python", "processors", "memory", "accelerators"
+    stages: tuple[StageTime, ...]  # in the order of the pipeline
+    lineage: tuple[Use, ...]  # who takes and makes what, in the order of the stages

@@ -15,22 +15,15 @@ SERIES = ((ACCENT, "solid"), (WARN, "dash"), (GOOD, "dot"), (BAD, "dashdot"))
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot, with the table that says the same; `height` is in pixels.
+    """One plot, with the table that says the same; `height` is in pixels."""
 
-    Attributes:
-        id: unique on the page.
-        summary: what it shows in one sentence with its main figure, for those who do not see it.
-        figure: Plotly's `data` and `layout`.
-        rows: of the table, as they are shown.
-    """
-
-    id: str
+    id: str  # unique on the page
     title: str
-    summary: str
-    figure: dict[str, Any]
+    summary: str  # what it shows in one sentence with its main figure, for those who do not see it
+    figure: dict[str, Any]  # Plotly's `data` and `layout`
     height: int
     head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str, ...], ...]  # of the table, as they are shown
 
 
 def template() -> dict[str, Any]:
