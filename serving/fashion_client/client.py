@@ -124,9 +124,9 @@ class Client(ABC):
                 `goes_with`, as docs/search.md says.
 
         Raises:
-            ClientError: the request failed; of a server that cannot search, or over gRPC, an `InvalidRequest`.
+            ClientError: the request failed; of a server that cannot search, an `InvalidRequest`.
         """
-        raise InvalidRequest(self.where, "similar products are asked for over REST, of the project's own server")
+        raise InvalidRequest(self.where, "similar products are asked for of the project's own server")
 
     @abstractmethod
     def status(self) -> list[VersionStatus]:

@@ -27,7 +27,7 @@ from fashion_client.errors import (
 )
 from fashion_client.options import Batches, Retries, Timeouts
 from fashion_client.pictures import Picture
-from fashion_client.similar import read_matches, search_body
+from fashion_client.similar import picture_bytes, read_matches
 from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, ResponseError
 from urllib3.exceptions import ProtocolError as Broken
 
@@ -86,8 +86,9 @@ class RestClient(Client):
             raise self._unexpected(answer) from error
 
     def similar(self, pictures: Iterable[Picture] = (), ids: Iterable[str] = (), **query: Any) -> list[Match]:
-        body = search_body(self.where, pictures, ids, query)
-        return read_matches(self.where, self._request("POST", f"{self._path}:search", body))
+        rows = [{"b64": b64encode(data).decode()} for data in picture_bytes(self.where, pictures)]
+        body = json.dumps({INPUT: rows, "ids": list(ids), **query}).encode()
+        return read_matches(self.where, self._request("POST", f"{self._path}:search", body).get("matches"))
 
     def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
         rows = [{"b64": b64encode(picture).decode()} for picture in pictures]

@@ -1,13 +1,14 @@
 """The client over TensorFlow Serving's gRPC API."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 from fashion_client import wire
-from fashion_client.answers import Metadata, Signature, TensorInfo, VersionStatus
+from fashion_client.answers import Match, Metadata, Signature, TensorInfo, VersionStatus
 from fashion_client.client import INPUT, Client, Model
 from fashion_client.errors import (
     ClientError,
@@ -21,6 +22,8 @@ from fashion_client.errors import (
     Unavailable,
 )
 from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.pictures import Picture
+from fashion_client.similar import match_rows, picture_bytes, read_matches
 from google.protobuf.message import DecodeError
 
 _PORT = 8500
@@ -94,12 +97,25 @@ class GrpcClient(Client):
             },
         )
 
+    def similar(self, pictures: Iterable[Picture] = (), ids: Iterable[str] = (), **query: Any) -> list[Match]:
+        sent = {INPUT: picture_bytes(self.where, pictures), "ids": [*map(str.encode, ids)]}
+        inputs = {name: wire.strings(rows) for name, rows in sent.items()}
+        for name, value in query.items():
+            try:
+                inputs[name] = wire.scalar(value)
+            except (LookupError, struct.error) as error:
+                raise InvalidRequest(self.where, f"{name}: give one text, number or truth value") from error
+        return read_matches(self.where, match_rows(self._predict("search", lambda name: True, inputs)))
+
     def _outputs(self, signature: str, wants: Callable[[str], bool], pictures: Sequence[bytes]) -> Mapping[str, Any]:
+        return self._predict(signature, wants, {INPUT: wire.strings(pictures)})
+
+    def _predict(self, signature: str, wants: Callable[[str], bool], inputs: Mapping[str, Any]) -> dict[str, Any]:
         answer = self._call(
             wire.PREDICT,
             "Predict",
             model_spec={**self._spec, "signature_name": signature},
-            inputs=[{"key": INPUT, "value": wire.strings(pictures)}],
+            inputs=[{"key": name, "value": tensor} for name, tensor in inputs.items()],
         )
         try:
             # Not sent as `output_filter`: a server refuses that where a model lacks one of them.

@@ -1,8 +1,7 @@
-"""What a search of similar products says over REST, and what it answers; TensorFlow Serving has no such thing."""
+"""What a search of similar products sends and gets over either protocol; TensorFlow Serving has no such thing."""
 
 import json
-from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fashion_client.answers import Match
@@ -10,30 +9,36 @@ from fashion_client.errors import InvalidRequest, ProtocolError
 from fashion_client.pictures import Picture, encode
 
 
-def search_body(where: str, pictures: Iterable[Picture], ids: Iterable[str], query: Mapping[str, Any]) -> bytes:
-    """Makes the body of a search.
+def picture_bytes(where: str, pictures: Iterable[Picture]) -> list[bytes]:
+    """Encodes the pictures that are asked about together.
 
     Raises:
-        InvalidRequest: a picture cannot be read.
+        InvalidRequest: one cannot be read.
     """
     encoded = [encode(picture) for picture in pictures]
     for picture in encoded:
         if picture.error is not None:
             raise InvalidRequest(where, f"{picture.source or 'a picture'}: {picture.error}")
-    rows = [{"b64": b64encode(picture.data).decode()} for picture in encoded]
-    return json.dumps({"image_bytes": rows, "ids": list(ids), **query}).encode()
+    return [picture.data for picture in encoded]
 
 
-def read_matches(where: str, answer: Mapping[str, Any]) -> list[Match]:
-    """Reads the answer.
+def match_rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yields what gRPC answers in columns as REST has it."""
+    names = ("id", "score", "attributes", "same")
+    for identity, score, attributes, same in zip(*(columns[name] for name in names), strict=True):
+        yield {"id": identity, "score": score, "attributes": json.loads(attributes), "same": json.loads(same)}
+
+
+def read_matches(where: str, matches: Any) -> list[Match]:
+    """Reads the matches of an answer.
 
     Raises:
-        ProtocolError: it is not of the form that was promised.
+        ProtocolError: they are not of the form that was promised.
     """
     try:
         return [
             Match(str(each["id"]), float(each["score"]), dict(each["attributes"]), tuple(map(str, each["same"])))
-            for each in answer["matches"]
+            for each in matches
         ]
     except (LookupError, TypeError, ValueError) as error:
         raise ProtocolError(where, f"the matches are not as promised: {error!r}") from error

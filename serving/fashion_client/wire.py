@@ -55,6 +55,7 @@ _MOST_REPEATED = 1 << 24  # values: an answer of a few bytes must not be able to
 
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 FLOAT, STRING = 1, 7
+_SCALARS = {bool: (10, "<?"), int: (9, "<q"), float: (2, "<d")}
 DTYPES = {1: "float", 2: "double", 3: "int32", 4: "uint8", 7: "string", 9: "int64", 10: "bool"}
 
 
@@ -83,6 +84,19 @@ def strings(values: Sequence[bytes]) -> Any:
     """A TensorProto of strings, [n]."""
     shape = MESSAGES["TensorShapeProto"](dim=[{"size": len(values)}])
     return MESSAGES["TensorProto"](dtype=STRING, tensor_shape=shape, string_val=values)
+
+
+def scalar(value: str | bool | int | float) -> Any:
+    """A TensorProto of one value.
+
+    Raises:
+        LookupError: it is of another type.
+        struct.error: it is a number of more than 64 bits.
+    """
+    if isinstance(value, str):
+        return MESSAGES["TensorProto"](dtype=STRING, string_val=[value.encode()])
+    dtype, form = _SCALARS[type(value)]
+    return MESSAGES["TensorProto"](dtype=dtype, tensor_content=struct.pack(form, value))
 
 
 def rows(tensor: Any) -> list[Any]:

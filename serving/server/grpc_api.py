@@ -16,7 +16,7 @@ from serving.server.connections import HEADER_SECONDS
 from serving.server.errors import ServingError, invalid, not_found, unserved
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
-from serving.server.manager import CALLER, MOST_SAID, ModelManager, Spec
+from serving.server.manager import CALLER, MOST_SAID, Answer, ModelManager, Spec
 from serving.server.messages import (
     SIGNATURE_DEF,
     array_bytes,
@@ -27,6 +27,7 @@ from serving.server.messages import (
 )
 from serving.server.metrics import Metrics
 from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
+from serving.server.searching import SEARCH, matches_as_outputs, read_tensors
 from serving.server.wire import check_message
 
 _log = logging.getLogger(__name__)
@@ -118,11 +119,16 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     async def _predict(self, request: Any, caller: dict[str, str]) -> Any:
         spec = replace(_spec(request), caller=caller)
-        self._manager.signatures(spec)  # there has to be such a model, whatever it is asked
+        if spec.signature != SEARCH:
+            self._manager.signatures(spec)  # there has to be such a model, whatever it is asked
         size = sum(array_bytes(name, tensor, self._limits) for name, tensor in request.inputs.items())
         inputs = await maybe_off_loop(
             size > OFF_LOOP_FROM, lambda: {name: to_array(name, tensor) for name, tensor in request.inputs.items()}
         )
+        if spec.signature == SEARCH:
+            found = await self._manager.search(spec, read_tensors(inputs, self._limits))
+            outputs = matches_as_outputs(found, request.output_filter)
+            return predict_message(spec.name, Answer(int(found["model_version"]), SEARCH, outputs))
         answer = await self._manager.predict(spec, inputs, list(request.output_filter))
         large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM
         return await maybe_off_loop(large, predict_message, spec.name, answer)

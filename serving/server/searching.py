@@ -1,4 +1,7 @@
-"""`POST /v1/models/<model>:search`: the products of a published index that look like pictures, or like others of them.
+"""Finds the products of a published index that look like pictures, or like others of them.
+
+`POST /v1/models/<model>:search` asks over REST. Over gRPC it is Predict with the signature name `search`, which no
+model has: its inputs are named as the keys of the document, and a match is a row of its outputs.
 
 An index answers together with the version of the model that it was made with, and with no other. A new version of the
 model answers as soon as it has an index; until then the pair before goes on, and is kept in memory for that.
@@ -6,8 +9,9 @@ model answers as soon as it has an index; until then the pair before goes on, an
 
 import asyncio
 import difflib
+import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -29,7 +33,7 @@ from serving.versions import recorded_digest
 
 _log = logging.getLogger(__name__)
 
-INPUT, SIGNATURE = "image_bytes", "embed"
+INPUT, SIGNATURE, SEARCH = "image_bytes", "embed", "search"
 
 
 @dataclass(frozen=True)
@@ -117,8 +121,8 @@ class Searches:
         return before
 
 
-def read_question(document: Mapping[str, Any], limits: Limits) -> Question:
-    """Reads the body of a search: `image_bytes`, `ids`, and attributes of a `Query`.
+def read_question(document: Mapping[str, Any], limits: Limits, pictures: np.ndarray | None = None) -> Question:
+    """Reads what a search asks: `image_bytes`, unless `pictures` are given, `ids`, and attributes of a `Query`.
 
     Raises:
         ServingError: INVALID_ARGUMENT, it is not of that form, or above a limit.
@@ -131,18 +135,52 @@ def read_question(document: Mapping[str, Any], limits: Limits) -> Question:
         kind = kinds.get(name, list)
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise invalid(f"{name}: give {'a list' if kind is list else f'a value of type {kind.__name__}'}")
-    ids, pictures = document.get("ids", []), document.get(INPUT, [])
+    ids = document.get("ids", [])
     if not all(isinstance(each, str) for each in ids):
         raise invalid("ids: give a list of strings")
     limits.check_rows("ids", len(ids))
-    array = None
-    if pictures:
-        array = read_inputs({"inputs": {INPUT: pictures}}, {INPUT: types_pb2.DT_STRING}, limits)[0][INPUT]
+    if document.get(INPUT):
+        inputs = {"inputs": {INPUT: document[INPUT]}}
+        pictures = read_inputs(inputs, {INPUT: types_pb2.DT_STRING}, limits)[0][INPUT]
     try:
         query = Query(**{name: value for name, value in document.items() if name in kinds})
     except QueryError as error:
         raise invalid(str(error)) from None
-    return Question(array, tuple(ids), query)
+    return Question(pictures if pictures is not None and pictures.size else None, tuple(ids), query)
+
+
+def read_tensors(inputs: Mapping[str, np.ndarray], limits: Limits) -> Question:
+    """Reads what a search asks over gRPC: `ids` and `image_bytes` have a row each, all else is one value.
+
+    Raises:
+        ServingError: as `read_question`.
+    """
+    given, document = dict(inputs), {}
+    pictures = given.pop(INPUT, None)
+    for name, array in given.items():
+        values = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in array.ravel().tolist()]
+        document[name] = values if array.ndim and (name == "ids" or len(values) != 1) else values[0]
+    return read_question(document, limits, pictures)
+
+
+def matches_as_outputs(found: Mapping[str, Any], output_filter: Collection[str]) -> dict[str, np.ndarray]:
+    """Writes what `answer` returns as outputs: a row for each match; `attributes` and `same` are JSON, string [n].
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, the filter names another output.
+    """
+    matches = found["matches"]
+    texts = {
+        "id": [match["id"] for match in matches],
+        "attributes": [json.dumps(match["attributes"]) for match in matches],
+        "same": [json.dumps(match["same"]) for match in matches],
+        "index_version": [found["index_version"]],
+    }
+    outputs = {name: np.array([each.encode() for each in rows], object) for name, rows in texts.items()}
+    outputs["score"] = np.array([match["score"] for match in matches], np.float32)
+    if unknown := sorted(set(output_filter) - set(outputs)):
+        raise invalid(f"{unknown[0]}: a search has no such output; it has {', '.join(sorted(outputs))}")
+    return {name: outputs[name] for name in output_filter or outputs}
 
 
 async def answer(pair: Pair, question: Question, embed: Callable[[Version, np.ndarray], Any]) -> dict[str, Any]:

@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fashion_client import InvalidRequest, connect
+import tensorflow as tf
+from fashion_client import InvalidRequest, NotFound, connect
 
 from components.index.settings import Index as Settings
 from serving.search.index import VECTORS
@@ -15,7 +17,8 @@ from serving.search.query import Query
 from serving.server.limits import Limits
 from serving.server.manager import Spec
 from serving.server.searching import Question, read_question
-from tests.contract.endpoint import ServerProcess
+from tests.contract.asking import Grpc, Refused, Which
+from tests.contract.endpoint import Endpoint, ServerProcess
 from tests.data.faults import encode
 from tests.index.small import make
 from tests.serving.managed_models import FAST, NAME, M, configured, refusal, run, serving, until
@@ -50,11 +53,15 @@ def put_index(root, version, model, **columns):
     os.rename(staging, store / str(version))
 
 
+def publish(models, root):
+    put_model(models, root, 1)
+    put_index(root, 11, 1)
+    return root
+
+
 @pytest.fixture
 def root(models, tmp_path):
-    put_model(models, tmp_path, 1)
-    put_index(tmp_path, 11, 1)
-    return tmp_path
+    return publish(models, tmp_path)
 
 
 def asked(ids=(), pictures=None, **query):
@@ -76,7 +83,7 @@ def test_pictures_and_products_find_what_is_like_them(root):
         async with serving(configured(root / "serving" / NAME)) as manager:
             answer = await manager.search(M, asked(pictures=[plain("red")], k=2))
             assert ids(answer) == ["p0", "p1"]
-            assert answer["model_version"], answer["index_version"] == ("1", "11")
+            assert (answer["model_version"], answer["index_version"]) == ("1", "11")
             assert answer["matches"][0]["attributes"] == {"colour": "red"}
             assert ids(await manager.search(M, asked(["p0"], where="colour = 'green'"))) == ["p2"]
             assert (await refusal(manager.search(M, asked(["nope"]))))[0] == "INVALID_ARGUMENT"
@@ -138,24 +145,64 @@ def test_broken_and_foreign_indexes_are_passed_over_and_a_model_without_one_says
     run(scenario)
 
 
-def test_client_asks_a_server_over_rest(root):
-    server = ServerProcess("--model-base", root / "serving")
-    try:
-        with connect(server.rest, NAME) as client:
-            found = client.similar([plain("red")], k=2, where="colour is not null")
-            assert [match.id for match in found] == ["p0", "p1"]
-            assert found[0].score == pytest.approx(1, abs=1e-3)
-            assert client.similar(ids=["p0"], k=1)[0].attributes == {"colour": "red"}
-            with pytest.raises(InvalidRequest, match="did you mean 'colour'"):
-                client.similar(ids=["p0"], where="color = 'red'")
-            with pytest.raises(InvalidRequest, match="did you mean 'where'"):
-                client.similar(ids=["p0"], were="")
-            with pytest.raises(InvalidRequest):
-                client.similar([b"no picture"])
-        with connect(f"grpc://{server.grpc}", NAME) as client, pytest.raises(InvalidRequest, match="over REST"):
-            client.similar(ids=["p0"])
-    finally:
-        assert server.end() == 0, server.log()
+QUESTIONS = [
+    {"pictures": [plain("red")], "k": 2, "where": "colour is not null"},
+    {"pictures": [plain("red"), plain("lime")], "ids": ["p3"], "diversity": 0.3},
+    {"ids": ["p0"], "fold": False, "k": 1},
+    {"ids": ["p0"], "where": "colour = 'blue'"},
+]
+MISTAKES = [
+    ({"ids": ["p0"], "where": "color = 'red'"}, "did you mean 'colour'"),
+    ({"ids": ["p0"], "were": ""}, "did you mean 'where'"),
+    ({"ids": ["p0"], "k": "2"}, "k: give a value of type int"),
+    ({"ids": ["p0"], "k": 1 << 40}, "k is 1099511627776; give 1 to 1,000"),
+    ({"ids": ["p0"], "goes_with": True}, "goes_with"),
+    ({"ids": ["nöpe"]}, "no product with the id 'nöpe'"),
+    ({"ids": ["p0"] * 2000}, "ids has 2,000 rows"),
+    ({}, "nothing was asked about"),
+    ({"pictures": [plain("red"), b"\xff\xd8\xff no picture"]}, r"image_bytes\[1\]: "),
+]
+
+
+@pytest.fixture(scope="module")
+def server(models, tmp_path_factory):
+    server = ServerProcess("--model-base", publish(models, tmp_path_factory.mktemp("served")) / "serving")
+    yield server
+    assert server.end() == 0, server.log()
+
+
+def test_a_search_is_answered_alike_over_rest_and_grpc(server):
+    with connect(server.rest, NAME) as rest, connect(f"grpc://{server.grpc}", NAME) as grpc:
+        for question in QUESTIONS:
+            wanted, found = rest.similar(**question), grpc.similar(**question)
+            assert [replace(match, score=0.0) for match in found] == [replace(match, score=0.0) for match in wanted]
+            assert [match.score for match in found] == pytest.approx([match.score for match in wanted], abs=1e-6)
+        assert [match.id for match in rest.similar(**QUESTIONS[0])] == ["p0", "p1"]
+        assert grpc.similar(**QUESTIONS[2])[0].attributes == {"colour": "red"}
+        for question, said in MISTAKES:
+            for client in (rest, grpc):
+                with pytest.raises(InvalidRequest, match=said):
+                    client.similar(**question)
+        with pytest.raises(InvalidRequest, match="k: give one"):
+            grpc.similar(ids=["p0"], k=None)
+    for address in (server.rest, f"grpc://{server.grpc}"):
+        for fault, model, version in ((NotFound, "other", None), (InvalidRequest, NAME, 7)):
+            with connect(address, model, version=version) as client, pytest.raises(fault):
+                client.similar(ids=["p0"])
+
+
+def test_a_plain_predict_request_searches(server):
+    calls, search = Grpc(Endpoint(server.rest, server.grpc, NAME)), Which(signature="search")
+    options = {"k": tf.make_tensor_proto(1), "fold": tf.make_tensor_proto([True])}
+    request = calls.request({"ids": [b"p0"], **options}, search)
+    answer = calls.call(request)
+    assert (answer.model_spec.version.value, answer.outputs["index_version"].string_val) == (1, [b"11"])
+    assert [json.loads(each) for each in answer.outputs["attributes"].string_val] == [{"colour": "red"}]
+    request.output_filter.append("id")
+    assert dict(calls.call(request).outputs) == {"id": answer.outputs["id"]}
+    request.output_filter.append("label")
+    with pytest.raises(Refused, match="INVALID_ARGUMENT: label: a search has no such output"):
+        calls.call(request)
 
 
 @pytest.mark.parametrize(
