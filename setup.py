@@ -97,6 +97,7 @@ setup(
         "heic": HEIC,
         "dev": [
             "cleanlab>=2.9",  # a benchmark only
+            "cryptography>=45",  # certificates of tests
             "grpcio-tools>=1.80,<2",
             "import-linter>=2",
             "kubernetes-validate>=1.33",

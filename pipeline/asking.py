@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 import fashion_client
-from fashion_client import Batches, Client, ClientError, Embedding, Prediction, Timeouts
+from fashion_client import Batches, Client, ClientError, Embedding, Prediction, Timeouts, Tls
 from fashion_client.pictures import Source
 from rich.console import Console
 from rich.progress import track
@@ -45,6 +45,9 @@ class Choice:
     label: str | None = None  # of the version, on the server
     batch_size: int = 32  # pictures in a request
     timeout: float = 60.0  # seconds for a request
+    ca: Path | None = None  # this and the next two: see `fashion_client.Tls`
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,13 +115,14 @@ def _client(choice: Choice) -> Client:
     if choice.server is None:
         folder = find_model(choice.model or SERVING, choice.model_name, choice.version)
         return _loaded(folder, Batches(rows=choice.batch_size, parallel=1))
+    files = {name: value for name in ("ca", "certificate", "key") if (value := getattr(choice, name))}
     try:
         return fashion_client.connect(
             choice.server, choice.model_name or "", version=choice.version, label=choice.label,
             timeouts=Timeouts(connect=min(5.0, choice.timeout), read=choice.timeout, total=choice.timeout),
-            batches=Batches(rows=choice.batch_size),
+            batches=Batches(rows=choice.batch_size), tls=Tls(**files) if files else None,
         )  # fmt: skip
-    except ValueError as error:  # of the address, or of version and label
+    except ValueError as error:  # of the address, of version and label, or of files
         raise click.UsageError(str(error)) from error
 
 

@@ -65,6 +65,9 @@ DECIDE = click.option(
 _asks = shared_options(
     INPUTS,
     click.option("--server", metavar="URL", help="Ask a server: http://host:8501 or grpc://host:8500."),
+    click.option("--ca", type=PATH, help="Authority of an https:// or grpcs:// server's certificate, in PEM."),
+    click.option("--certificate", type=PATH, help="Your own, where the server wants to know its clients."),
+    click.option("--key", type=PATH, help="That belongs to --certificate."),
     MODEL,
     click.option("--model-label", "label", metavar="LABEL", help="Its version by label, e.g. canary; with --server."),
     click.option("--out", type=PATH, metavar="FILE", help="Write here instead of the screen."),

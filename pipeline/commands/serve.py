@@ -68,6 +68,11 @@ class ServeError(FashionError):
 @click.option(
     "--max-connections", type=click.IntRange(min=1), default=1000, show_default=True, help="To each of the two ports."
 )
+@click.option(
+    "--ssl-config-file",
+    type=PATH,
+    help="TensorFlow Serving's file of the same name: key, certificate, clients' authority. For both ports.",
+)
 @click.option("--cors", is_flag=True, help="Let web pages of other servers ask: TensorFlow Serving's CORS headers.")
 @click.option(
     "--rest-timeout", type=click.FloatRange(min=0.001), default=30, show_default=True, help="Seconds until status 504."
@@ -85,7 +90,7 @@ def serve(
     model_base: Path | None, model_config: Path | None, model_name: str | None, model_path: Path | None, host: str,
     rest_port: int, grpc_port: int, batching: bool, batching_parameters: Path | None, poll_seconds: float, threads: int,
     max_request_mb: float, max_picture_mb: float, max_rows: int, max_waiting: int, max_waiting_mb: float,
-    max_connections: int, cors: bool, rest_timeout: float, grace: float, verbose: bool,
+    max_connections: int, ssl_config_file: Path | None, cors: bool, rest_timeout: float, grace: float, verbose: bool,
     log_answers: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Serve models over REST and gRPC, as TensorFlow Serving does.
@@ -98,6 +103,7 @@ def serve(
       fashion serve --model-base runs/serving/six_class    one of them
       fashion serve --model-config models.config --cors
       fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8
+      fashion serve --host 0.0.0.0 --ssl-config-file ssl.config
       fashion serve --log-answers answers --sample 0.1     for fashion monitor
     """
     _check_sources(model_base, model_config, model_name, model_path)
@@ -117,13 +123,15 @@ def serve(
         from serving.server.config import Options
         from serving.server.errors import ServingError
         from serving.server.limits import Limits
+        from serving.server.tls import read_ssl_config
 
     try:
         run_server(
             _models(model_base, model_config, model_name, model_path),
             Options(poll_seconds, threads, batching=_batching(batching, batching_parameters, max_rows),
                     config_file=model_config),
-            network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors),
+            network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors,
+                            read_ssl_config(ssl_config_file) if ssl_config_file else None),
             limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE), waiting=max_waiting,
                           waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE)),
             ready=_announce,

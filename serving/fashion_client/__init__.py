@@ -27,8 +27,9 @@ from fashion_client.errors import (
     ServerFailed,
     SourceError,
     Unavailable,
+    Untrusted,
 )
-from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.options import Batches, Retries, Timeouts, Tls
 from fashion_client.pictures import Picture
 from fashion_client.sources import Sources, pictures_in
 
@@ -56,7 +57,9 @@ __all__ = [
     "TensorInfo",
     "Thresholds",
     "Timeouts",
+    "Tls",
     "Unavailable",
+    "Untrusted",
     "VersionStatus",
     "connect",
     "pictures_in",

@@ -23,7 +23,7 @@ from fashion_client.answers import (
 )
 from fashion_client.decisions import Thresholds, with_thresholds
 from fashion_client.errors import ClientError, InvalidRequest, ProtocolError
-from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.options import Batches, Retries, Timeouts, Tls
 from fashion_client.pictures import Encoded, Picture, encode
 
 if TYPE_CHECKING:
@@ -244,12 +244,13 @@ def connect(
     retries: Retries | None = None,
     batches: Batches | None = None,
     headers: Mapping[str, str] | None = None,
+    tls: Tls | None = None,
     log: "AnswerLog | None" = None,
 ) -> Client:
     """Makes a client for one model of a server. Nothing is sent before the first question.
 
-    Proxies of the environment are not used. `https` and `grpcs` check the server's certificate; an authority of your
-    own is named by the variables SSL_CERT_FILE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.
+    Proxies of the environment are not used. `https` and `grpcs` check the server's certificate. An authority of your
+    own is named by `tls`, or by the variables SSL_CERT_FILE and GRPC_DEFAULT_SSL_ROOTS_FILE_PATH.
 
     Args:
         address: `http://host:8501` or `https://…` for REST, with a path if a gateway wants one; `grpc://host:8500` or
@@ -261,6 +262,7 @@ def connect(
         retries: how often to try.
         batches: how much to send at once.
         headers: are sent with each request, as credentials for a gateway.
+        tls: whom to trust over `https` and `grpcs`, and who asks.
         log: gets a sample of the predictions, see `fashion_client.answer_log`.
 
     Raises:
@@ -268,9 +270,11 @@ def connect(
     """
     url = urlsplit(address)
     asked = Model(model, version, label)
-    options = (asked, timeouts or Timeouts(), retries or Retries(), batches or Batches(), headers or {})
+    options = (asked, timeouts or Timeouts(), retries or Retries(), batches or Batches(), headers or {}, tls or Tls())
     if not url.hostname or url.port == 0 or url.query or url.fragment or url.username:
         raise ValueError(f"'{address}' is not an address: give one like http://localhost:8501 or grpc://localhost:8500")
+    if tls and url.scheme in ("http", "grpc"):
+        raise ValueError(f"'{address}' is without TLS: tls is for https:// and grpcs://")
     client: Client
     # Both are imported late: a program that uses one need not load the other.
     if url.scheme in ("http", "https"):

@@ -46,7 +46,16 @@ class Overloaded(ClientError):
 class Unavailable(ClientError):
     """The server cannot be reached, hung up, or says that it is not ready."""
 
-    remedy = "Check that it runs and that the address is right."
+    remedy = "Check that it runs, that the address is right, and whether it wants TLS, or a certificate of yours."
+
+
+class Untrusted(Unavailable):
+    """The server's certificate is not trusted, this client's is missing or not trusted, or one side speaks no TLS."""
+
+    remedy = (
+        "Tls(ca=...) names the authority of the server's certificate, Tls(certificate=..., key=...) this client's own; "
+        "https:// and grpcs:// are for servers with TLS."
+    )
 
 
 class DeadlineExceeded(ClientError):

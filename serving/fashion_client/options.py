@@ -1,6 +1,8 @@
-"""How long a client waits, how often it tries and how much it sends at once."""
+"""How long a client waits, how often it tries, how much it sends at once, and whom it trusts."""
 
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,48 @@ class Batches:
     def __post_init__(self) -> None:
         if min(self.rows, self.bytes, self.parallel) < 1:
             raise ValueError(f"{self}: rows, bytes and parallel have to be at least 1")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files in PEM for `https` and `grpcs`.
+
+    Attributes:
+        ca: certificates of the authorities that are trusted; the system's, or gRPC's own, if None.
+        certificate: of this client, where a server wants to know its clients; followed by those up to the authority.
+        key: that belongs to it, without a password.
+    """
+
+    ca: str | Path | None = None
+    certificate: str | Path | None = None
+    key: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: give both, or neither")
+        self.context()
+
+    def context(self) -> ssl.SSLContext:
+        """What HTTPS connections are opened with.
+
+        Raises:
+            ValueError: a file cannot be read, or is not what it should be.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except OSError as error:
+            raise ValueError(f"ca {self.ca}: no certificates in PEM can be read from it ({error})") from error
+        if self.certificate is not None:
+            try:
+                context.load_cert_chain(self.certificate, self.key, password="")
+            except OSError as error:
+                raise ValueError(
+                    f"certificate {self.certificate}, key {self.key}: they cannot be read as PEM, do not belong "
+                    f"together, or the key has a password ({error})"
+                ) from error
+        return context
+
+    def texts(self) -> dict[str, bytes | None]:
+        """What gRPC connections are opened with."""
+        files = {"root_certificates": self.ca, "private_key": self.key, "certificate_chain": self.certificate}
+        return {name: None if file is None else Path(file).read_bytes() for name, file in files.items()}

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,11 +25,12 @@ from fashion_client.errors import (
     ProtocolError,
     ServerFailed,
     Unavailable,
+    Untrusted,
 )
-from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.options import Batches, Retries, Timeouts, Tls
 from fashion_client.pictures import Picture
 from fashion_client.similar import picture_bytes, read_matches
-from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, ResponseError
+from urllib3.exceptions import HTTPError, MaxRetryError, ReadTimeoutError, ResponseError, SSLError
 from urllib3.exceptions import ProtocolError as Broken
 
 _MOST_BYTES = 64 << 20  # of an answer; 32 embeddings have less than one
@@ -45,7 +47,7 @@ class RestClient(Client):
 
     def __init__(
         self, address: str, model: Model, timeouts: Timeouts, retries: Retries, batches: Batches,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str], tls: Tls,
     ) -> None:  # fmt: skip
         super().__init__(f"{model} at {address}", batches)
         url = urllib3.util.parse_url(address)
@@ -54,7 +56,8 @@ class RestClient(Client):
         self._path = f"{(url.path or '').rstrip('/')}/v1/models/{quote(model.name, safe='')}{version}{label}"
         self._headers = {"Accept": "application/json", **headers}
         self._timeouts, self._retries = timeouts, retries
-        self._pool = urllib3.connection_from_url(address, maxsize=_CONNECTIONS)
+        secured = {"ssl_context": tls.context()} if url.scheme == "https" else {}
+        self._pool = urllib3.connection_from_url(address, maxsize=_CONNECTIONS, **secured)
 
     def close(self) -> None:
         self._pool.close()
@@ -139,6 +142,8 @@ class RestClient(Client):
 
     def _failed(self, error: HTTPError) -> ClientError:
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        if _is_distrust(reason):
+            return Untrusted(self.where, f"no secure connection: {_plain(reason)}")
         if isinstance(reason, ReadTimeoutError):
             return DeadlineExceeded(self.where, f"no answer within {self._waited()}")
         if _is_no_http(reason):
@@ -195,7 +200,7 @@ class _Policy(urllib3.Retry):
         self, method: str | None = None, url: str | None = None, response: urllib3.BaseHTTPResponse | None = None,
         error: Exception | None = None, _pool: Any = None, _stacktrace: TracebackType | None = None,
     ) -> "_Policy":  # fmt: skip
-        if isinstance(error, ReadTimeoutError) or _is_no_http(error):
+        if isinstance(error, ReadTimeoutError) or _is_no_http(error) or (error and _is_distrust(error)):
             raise error
         policy = super().increment(method, url, response, error, _pool, _stacktrace)
         asked = self.get_retry_after(response) if response is not None else None
@@ -220,6 +225,12 @@ def _shape(shape: Mapping[str, Any]) -> tuple[int, ...] | None:
 def _is_no_http(error: Exception | None) -> TypeGuard[Broken]:
     cause = error.args[-1] if isinstance(error, Broken) else None
     return isinstance(cause, BadStatusLine) and not isinstance(cause, RemoteDisconnected)
+
+
+def _is_distrust(error: Exception) -> bool:
+    """Whether TLS refuses, and will again; a connection that was cut may stand at the next attempt."""
+    cause = error.args[0] if isinstance(error, SSLError) and error.args else None
+    return isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError)
 
 
 def _plain(error: Exception) -> str:

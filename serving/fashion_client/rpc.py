@@ -20,8 +20,9 @@ from fashion_client.errors import (
     ProtocolError,
     ServerFailed,
     Unavailable,
+    Untrusted,
 )
-from fashion_client.options import Batches, Retries, Timeouts
+from fashion_client.options import Batches, Retries, Timeouts, Tls
 from fashion_client.pictures import Picture
 from fashion_client.similar import match_rows, picture_bytes, read_matches
 from google.protobuf.message import DecodeError
@@ -47,20 +48,15 @@ class GrpcClient(Client):
     """Asks over gRPC. Thread-safe; all requests share one connection."""
 
     def __init__(
-        self,
-        address: str,
-        model: Model,
-        timeouts: Timeouts,
-        retries: Retries,
-        batches: Batches,
-        headers: Mapping[str, str],
-    ) -> None:
+        self, address: str, model: Model, timeouts: Timeouts, retries: Retries, batches: Batches,
+        headers: Mapping[str, str], tls: Tls,
+    ) -> None:  # fmt: skip
         super().__init__(f"{model} at {address}", batches)
         url = urlsplit(address)
         host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
         target, options = f"{host}:{url.port or _PORT}", _channel_options(timeouts, retries)
         if url.scheme == "grpcs":
-            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
+            self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(**tls.texts()), options)
         else:
             self._channel = grpc.insecure_channel(target, options)
         self._spec: dict[str, Any] = {"name": model.name}
@@ -145,6 +141,8 @@ class GrpcClient(Client):
         if code == _CODE.RESOURCE_EXHAUSTED and "larger than max" in detail:
             # gRPC's own limits have the same code as an overload.
             kind = ProtocolError if "CLIENT" in detail else InvalidRequest
+        if code == _CODE.UNAVAILABLE and ("SSL" in detail or "Verification" in detail):
+            kind = Untrusted
         if code == _CODE.DEADLINE_EXCEEDED:
             detail = f"no answer within {self._timeouts.total:g} s"
         return kind(self.where, f"{code.name}: {detail}" if detail else code.name)

@@ -12,8 +12,6 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-PACKAGE = "fashion_client"
-
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
@@ -59,25 +57,26 @@ _SCALARS = {bool: (10, "<?"), int: (9, "<q"), float: (2, "<d")}
 DTYPES = {1: "float", 2: "double", 3: "int32", 4: "uint8", 7: "string", 9: "int64", 10: "bool"}
 
 
-def _messages() -> dict[str, Any]:
+def messages(package: str, tables: Mapping[str, Sequence[tuple[str, int, str]]]) -> dict[str, Any]:
+    """Makes the classes of messages from a table like `FIELDS`, in a descriptor pool of their own."""
     field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name=f"{PACKAGE}/wire.proto", package=PACKAGE, syntax="proto3")
-    for message, fields in FIELDS.items():
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}/wire.proto", package=package, syntax="proto3")
+    for message, fields in tables.items():
         described = file.message_type.add(name=message)
         for name, number, kind in fields:
             plain = kind.removesuffix("[]")
             label = field.LABEL_OPTIONAL if plain == kind else field.LABEL_REPEATED
-            if plain in FIELDS:
-                typed = {"type": field.TYPE_MESSAGE, "type_name": f".{PACKAGE}.{plain}"}
+            if plain in tables:
+                typed = {"type": field.TYPE_MESSAGE, "type_name": f".{package}.{plain}"}
             else:
                 typed = {"type": getattr(field, f"TYPE_{plain.upper()}")}
             described.field.add(name=name, number=number, label=label, **typed)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in FIELDS}
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}")) for name in tables}
 
 
-MESSAGES = _messages()
+MESSAGES = messages("fashion_client", FIELDS)
 
 
 def strings(values: Sequence[bytes]) -> Any:

@@ -17,7 +17,7 @@ import grpc
 from aiohttp import web
 
 from serving.server.config import ModelServerConfig, Options, models_of
-from serving.server.connections import IDLE_SECONDS, Connections, connection_limit, raise_file_limit
+from serving.server.connections import HEADER_SECONDS, IDLE_SECONDS, Connections, connection_limit, raise_file_limit
 from serving.server.errors import ServingError
 from serving.server.follow import following
 from serving.server.grpc_api import grpc_server
@@ -26,6 +26,7 @@ from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager
 from serving.server.metrics import Metrics
 from serving.server.rest_api import RestApi
+from serving.server.tls import Tls
 
 if TYPE_CHECKING:
     from fashion_client.answer_log import AnswerLog
@@ -54,6 +55,7 @@ class Network:
         grace_seconds: that running requests have to end in when the server is told to stop; the rest get UNAVAILABLE.
         connections: of each protocol at once, as far as there are files for them.
         cors: whether pages of other servers may ask from a browser.
+        tls: that both ports speak; None for neither.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +65,7 @@ class Network:
     grace_seconds: float = 30.0
     connections: int = 1000
     cors: bool = False
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ async def serve(
     try:
         assert runner.server
         http = await _listen_http(partial(connections.accept, runner.server), network)
-        rest_url = f"http://{_address(network.host, http.sockets[0].getsockname()[1])}"
+        rest_url = f"{'https' if network.tls else 'http'}://{_address(network.host, http.sockets[0].getsockname()[1])}"
         grpc_address = await _listen_grpc(calls, network)
         if await _before(closing, manager.start()):
             ready(Listening(rest_url, grpc_address, _available(config, manager)))
@@ -174,16 +177,24 @@ def run_server(
 
 
 async def _listen_http(accept: Callable[[], asyncio.BaseProtocol], network: Network) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
+    loop, secured = asyncio.get_running_loop(), network.tls.context if network.tls else None
     try:
-        return await loop.create_server(accept, network.host, network.rest_port, backlog=_BACKLOG, reuse_address=True)
+        return await loop.create_server(
+            accept, network.host, network.rest_port, backlog=_BACKLOG, reuse_address=True, ssl=secured,
+            ssl_handshake_timeout=HEADER_SECONDS if secured else None,
+        )  # fmt: skip
     except OSError as error:
         raise _cannot_listen(network.host, network.rest_port, "--rest-port", error.strerror or str(error)) from error
 
 
 async def _listen_grpc(server: grpc.aio.Server, network: Network) -> str:
     try:
-        port = server.add_insecure_port(_address(network.host, network.grpc_port))
+        address = _address(network.host, network.grpc_port)
+        port = (
+            server.add_secure_port(address, network.tls.credentials)
+            if network.tls
+            else server.add_insecure_port(address)
+        )
     except RuntimeError as error:
         reason = "the port is taken, or the host is none of this machine"
         raise _cannot_listen(network.host, network.grpc_port, "--grpc-port", reason) from error

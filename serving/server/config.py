@@ -10,13 +10,13 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
-from serving.server.batching_proto import empty_parameters
 from serving.server.errors import invalid, not_found, unmet
+from serving.server.protos import BatchingParameters
 from serving.versions import find_versions
 
 __all__ = [
     "RUN_ROWS", "Batching", "Model", "ModelServerConfig", "Options", "check_labels", "check_on_disk", "model_base",
-    "models_of", "read_batching", "read_model_config", "single_model",
+    "models_of", "parse_text", "read_batching", "read_model_config", "single_model",
 ]  # fmt: skip
 
 RUN_ROWS = 32  # of one run, unless batching parameters say otherwise: memory grows with them, and speed no more
@@ -136,7 +136,7 @@ def read_model_config(path: Path) -> ModelServerConfig:
     Raises:
         ServingError: there is no such file, it does not parse, it contradicts itself, or a folder cannot be read.
     """
-    config = _parse(path, ModelServerConfig())
+    config = parse_text(path, ModelServerConfig())
     check_on_disk({name: replace(model, labels={}) for name, model in models_of(config).items()})
     return config
 
@@ -178,7 +178,7 @@ def read_batching(path: Path) -> Batching:
     Raises:
         ServingError: there is no such file, it does not parse, or its numbers do not fit together.
     """
-    message = _parse(path, empty_parameters())
+    message = parse_text(path, BatchingParameters())
     given: dict[str, Any] = {}
     for descriptor, value in message.ListFields():
         given[descriptor.name] = tuple(value) if descriptor.name == "allowed_batch_sizes" else value.value
@@ -253,7 +253,12 @@ def _config_of(folders: Mapping[str, Path]) -> ModelServerConfig:
     return config
 
 
-def _parse(path: Path, message: Any) -> Any:
+def parse_text(path: Path, message: Any) -> Any:
+    """Reads a file that holds a message in protobuf's text format.
+
+    Raises:
+        ServingError: there is no such file, or it does not parse.
+    """
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
