@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.networks import lite0
+from components.networks import lite
 from components.networks.weights.published import Published, fetch, load_h5
 
 PUBLISHED = Published(
@@ -39,7 +39,7 @@ def build_b0(size: int) -> keras.Model:
     plain = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(size, size, 3))
     pictures = keras.Input((size, size, 3), name="pictures")
     trunk = keras.models.clone_model(plain, pictures, clone_function=_with_input_scaling)
-    _scale_inputs(trunk, lite0.PIXEL_MEAN / 255, lite0.PIXEL_DEVIATION / 255)
+    _scale_inputs(trunk, lite.PIXEL_MEAN / 255, lite.PIXEL_DEVIATION / 255)
     return trunk
 
 
@@ -80,8 +80,8 @@ def start_from_lite0(trunk: keras.Model) -> None:
     Raises:
         WeightsError: the package with Lite0's weights is not installed or damaged.
     """
-    lite0.load_imagenet(trunk)
-    _scale_inputs(trunk, lite0.PIXEL_MEAN / 255, lite0.PIXEL_DEVIATION / 255)
+    lite.load_imagenet(trunk)
+    _scale_inputs(trunk, lite.PIXEL_MEAN / 255, lite.PIXEL_DEVIATION / 255)
     for layer in trunk.layers:
         if layer.name.endswith("_se_expand"):
             kernel, bias = layer.get_weights()

