@@ -1,4 +1,4 @@
-"""The gRPC face: TensorFlow Serving's PredictionService and ModelService, and gRPC's own health service."""
+"""The gRPC face: TensorFlow Serving's services, the Open Inference Protocol's, and gRPC's own health service."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
 
 from serving.server.connections import HEADER_SECONDS
 from serving.server.errors import ServingError, invalid, not_found, unserved
+from serving.server.inference_grpc import Inference
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import CALLER, MOST_SAID, Answer, ModelManager, Spec
@@ -60,6 +61,7 @@ def grpc_server(
     server = grpc.aio.server(interceptors=[_Reading(limits, waiting, metrics)], options=options)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(manager, limits, metrics), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(manager), server)
+    server.add_generic_rpc_handlers((Inference(manager, limits, metrics, _caller).handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(_Health(manager, closing), server)
     return server
 
@@ -74,7 +76,7 @@ class _Reading(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or handler.unary_unary is None:
             return handler
-        predicts = details.method.endswith("/Predict")
+        predicts = details.method.endswith(("/Predict", "/ModelInfer"))
 
         async def answer(data: bytes, context: Context) -> Any:
             early = predicts

@@ -1,4 +1,4 @@
-"""Messages of public protocols that no package at hand ships: TensorFlow Serving's configuration files."""
+"""Messages that no package at hand ships: TensorFlow Serving's configuration files, and the Open Inference Protocol."""
 
 from fashion_client.wire import messages
 
@@ -25,3 +25,45 @@ _CONFIGURATION = messages(
     },
 )
 BatchingParameters, SSLConfig = _CONFIGURATION["BatchingParameters"], _CONFIGURATION["SSLConfig"]
+
+# Of https://github.com/kserve/open-inference-protocol, specification/protocol/open_inference_grpc.proto.
+_TENSOR = [("name", 1, "string"), ("datatype", 2, "string"), ("shape", 3, "int64[]")]
+_VALUES = [*_TENSOR, ("parameters", 4, "ParameterEntry[]"), ("contents", 5, "InferTensorContents")]
+_WHICH = [("name", 1, "string"), ("version", 2, "string")]
+_CALL = [
+    ("model_name", 1, "string"), ("model_version", 2, "string"), ("id", 3, "string"),
+    ("parameters", 4, "ParameterEntry[]"),
+]  # fmt: skip
+INFERENCE = messages(
+    "inference",
+    {
+        "InferParameter": [("bool_param", 1, "bool"), ("int64_param", 2, "int64"), ("string_param", 3, "string")],
+        "ParameterEntry": [("key", 1, "string"), ("value", 2, "InferParameter")],
+        "InferTensorContents": [
+            ("bool_contents", 1, "bool[]"), ("int_contents", 2, "int32[]"), ("int64_contents", 3, "int64[]"),
+            ("uint_contents", 4, "uint32[]"), ("uint64_contents", 5, "uint64[]"), ("fp32_contents", 6, "float[]"),
+            ("fp64_contents", 7, "double[]"), ("bytes_contents", 8, "bytes[]"),
+        ],
+        "TensorMetadata": _TENSOR,
+        "InferTensor": _VALUES,
+        "InferRequestedOutput": [("name", 1, "string"), ("parameters", 2, "ParameterEntry[]")],
+        "ServerLiveRequest": [],
+        "ServerLiveResponse": [("live", 1, "bool")],
+        "ServerReadyRequest": [],
+        "ServerReadyResponse": [("ready", 1, "bool")],
+        "ModelReadyRequest": _WHICH,
+        "ModelReadyResponse": [("ready", 1, "bool")],
+        "ServerMetadataRequest": [],
+        "ServerMetadataResponse": [("name", 1, "string"), ("version", 2, "string"), ("extensions", 3, "string[]")],
+        "ModelMetadataRequest": _WHICH,
+        "ModelMetadataResponse": [
+            ("name", 1, "string"), ("versions", 2, "string[]"), ("platform", 3, "string"),
+            ("inputs", 4, "TensorMetadata[]"), ("outputs", 5, "TensorMetadata[]"),
+        ],
+        "ModelInferRequest": [
+            *_CALL, ("inputs", 5, "InferTensor[]"), ("outputs", 6, "InferRequestedOutput[]"),
+            ("raw_input_contents", 7, "bytes[]"),
+        ],
+        "ModelInferResponse": [*_CALL, ("outputs", 5, "InferTensor[]"), ("raw_output_contents", 6, "bytes[]")],
+    },
+)  # fmt: skip

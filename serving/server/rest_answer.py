@@ -28,7 +28,7 @@ def write_outputs(outputs: Mapping[str, np.ndarray], by_row: bool) -> str:
     """
     if not by_row:
         columns = {
-            name: _listed({name: array}) if array.ndim else json.dumps(_values(name, array))
+            name: _listed({name: array}) if array.ndim else json.dumps(json_values(name, array))
             for name, array in sorted(outputs.items())
         }
         if len(columns) == 1:
@@ -44,7 +44,7 @@ def _listed(outputs: Mapping[str, np.ndarray]) -> str:
     most = max(1, _MOST_VALUES * rows // max(1, sum(array.size for array in outputs.values())))
     parts = []
     for start in range(0, rows, most):
-        columns = {name: _values(name, array[start : start + most]) for name, array in sorted(outputs.items())}
+        columns = {name: json_values(name, array[start : start + most]) for name, array in sorted(outputs.items())}
         few = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         parts.append(json.dumps(few if len(columns) > 1 else next(iter(columns.values())))[1:-1])
     return f"[{', '.join(parts)}]"
@@ -60,8 +60,8 @@ def _check_rows(outputs: Mapping[str, np.ndarray]) -> None:
         rows = len(array)
 
 
-def _values(name: str, array: np.ndarray) -> Any:
-    """Nested lists that `json` can write."""
+def json_values(name: str, array: np.ndarray) -> Any:
+    """Nested lists that `json` can write, of an output's array."""
     if array.dtype.kind in "OS":
         values, flat = array.ravel().tolist(), np.empty(array.size, object)
         if name.endswith("_bytes"):

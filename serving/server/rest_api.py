@@ -1,4 +1,4 @@
-"""The REST face: TensorFlow Serving's HTTP API, its metrics page, and two questions about the server's health."""
+"""The REST face: TensorFlow Serving's HTTP API and metrics, the Open Inference Protocol, and the server's health."""
 
 import asyncio
 import json
@@ -12,7 +12,9 @@ import grpc
 from aiohttp import web
 
 from serving.server.connections import Connections
-from serving.server.errors import RequestTooLarge, ServingError, http_status, invalid, unmet, unserved
+from serving.server.errors import RequestTooLarge, ServingError, http_status, invalid, not_found, unmet, unserved
+from serving.server.inference import read_version
+from serving.server.inference_rest import JSON_LENGTH, PATH, infer, tell
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import CALLER, MOST_SAID, ModelManager, Spec
 from serving.server.messages import fields_of, metadata_fields, metadata_message, status_message
@@ -61,6 +63,7 @@ class RestApi:
         """The routes, for one event loop."""
         application = web.Application(middlewares=[self._guard])
         application.router.add_route("*", "/v1/{rest:.*}", self._v1)
+        application.router.add_route("*", "/v2{rest:.*}", self._v2)
         application.router.add_get("/monitoring/prometheus/metrics", self._exposition)
         application.router.add_get("/healthz", self._alive)
         application.router.add_get("/readyz", self._ready)
@@ -75,7 +78,7 @@ class RestApi:
             response = await self._answer(request, handler)
         finally:
             self.running -= 1
-        if self._cors and request.path.lower().startswith("/v1/"):
+        if self._cors and request.path.lower().startswith(("/v1/", "/v2")):
             response.headers.update(_CORS)
         return response
 
@@ -111,8 +114,21 @@ class RestApi:
             return _json(json.dumps(metadata_fields(metadata_message(self._manager, spec))), request)
         return _json(json.dumps(fields_of(status_message(self._manager, spec))), request)
 
+    async def _v2(self, request: web.Request) -> web.Response:
+        if request.method == "OPTIONS":
+            return _preflight(request)
+        found = PATH.fullmatch(request.rel_url.raw_path)
+        if not found or (request.method == "POST") != (found["verb"] == "/infer"):
+            raise not_found(f"{request.method} {request.path} is not of the Open Inference Protocol")
+        if request.method == "POST":
+            return await self._post(request, Spec(unquote(found["name"]), read_version(found["version"])), "infer")
+        if found["health"] == "ready":
+            return await self._ready(request)
+        status, fields = tell(self._manager, found)
+        return web.json_response(fields, status=status)
+
     async def _post(self, request: web.Request, spec: Spec, verb: str) -> web.Response:
-        if verb not in ("predict", "search"):
+        if verb not in ("predict", "search", "infer"):
             raise unserved(f":{verb}", ":predict")
         with self._metrics.request(self._manager.known(spec.name), "REST"):
             if self._closing.is_set():
@@ -129,7 +145,7 @@ class RestApi:
         with self._waiting.place() as hold:
             body = await self._body(request, hold)
             with self._connections.answer(request.protocol):
-                answer = self._searched if verb == "search" else self._answered
+                answer = {"search": self._searched, "infer": self._inferred}.get(verb, self._answered)
                 return await answer(request, spec, body)
 
     async def _searched(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
@@ -142,14 +158,22 @@ class RestApi:
     async def _answered(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
         large = len(body) > OFF_LOOP_FROM
         document = await maybe_off_loop(large, parse_request, body, self._limits)
-        sent = {field: request.headers[name][:MOST_SAID] for name, field in CALLER.items() if name in request.headers}
-        spec = replace(spec, signature=signature_of(document), caller=sent)
+        spec = replace(spec, signature=signature_of(document), caller=_caller(request))
         declared = self._declared(spec)
         inputs, by_row = await maybe_off_loop(large, read_inputs, document, declared, self._limits)
         del body, document  # what is waited for now may take long
         answer = await self._manager.predict(spec, inputs)
         large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM // 8
         return _json(await maybe_off_loop(large, write_outputs, answer.outputs, by_row), request)
+
+    async def _inferred(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
+        content, length = await infer(
+            self._manager, replace(spec, caller=_caller(request)), body, request.headers.get(JSON_LENGTH), self._limits
+        )
+        if length is None:
+            return _json(content.decode(), request)
+        binary = "application/octet-stream"
+        return web.Response(body=content, content_type=binary, headers={JSON_LENGTH: str(length)})
 
     async def _body(self, request: web.Request, hold: Callable[[int], None]) -> bytearray:
         body, limit = bytearray(), self._limits.request_bytes
@@ -187,6 +211,11 @@ class RestApi:
         if not self._manager.ready:
             return web.json_response({"status": "not all models have a version that is available"}, status=503)
         return web.json_response({"status": "ready"})
+
+
+def _caller(request: web.Request) -> dict[str, str]:
+    """What the caller says of the request, see `CALLER`."""
+    return {field: request.headers[name][:MOST_SAID] for name, field in CALLER.items() if name in request.headers}
 
 
 def _spec(name: str | None, version: str | None, label: str | None) -> Spec:

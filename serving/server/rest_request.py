@@ -89,7 +89,7 @@ def read_inputs(
     columns = _columns_of_rows(document["instances"], names) if by_row else _columns(document["inputs"], names)
     for name, (values, _) in columns.items():
         limits.check_rows(name, len(values) if isinstance(values, list) else 0)
-    inputs = {name: _array(values, declared[name], at) for name, (values, at) in columns.items()}
+    inputs = {name: read_array(values, declared[name], at) for name, (values, at) in columns.items()}
     limits.check(inputs)
     return inputs, by_row
 
@@ -128,8 +128,13 @@ def _columns(inputs: Any, names: Sequence[str]) -> dict[str, tuple[Any, str]]:
     return {name: (inputs[name], f"inputs.{name}") for name in names}
 
 
-def _array(values: Any, dtype: int, at: str) -> np.ndarray:
-    shape, leaves = _flat(values, at)
+def read_array(values: Any, dtype: int, at: str) -> np.ndarray:
+    """Makes an array of a `DataType` of nested lists; strings as an object array of bytes.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, a value is of another type; UNIMPLEMENTED, JSON cannot write that type.
+    """
+    shape, leaves = flatten(values, at)
     if dtype == types_pb2.DT_STRING:
         flat = np.empty(len(leaves), object)
         flat[:] = [_bytes(leaf, at, position, shape) for position, leaf in enumerate(leaves)]
@@ -146,8 +151,12 @@ def _array(values: Any, dtype: int, at: str) -> np.ndarray:
     return flat.reshape(shape)
 
 
-def _flat(values: Any, at: str) -> tuple[Shape, list[Any]]:
-    """The shape that nested lists have in common, and their leaves in order."""
+def flatten(values: Any, at: str) -> tuple[Shape, list[Any]]:
+    """The shape that nested lists have in common, and their leaves in order; `at` is where they stand in the request.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, they have no shape in common.
+    """
     shape: Shape = ()
     first = values
     while isinstance(first, list):
