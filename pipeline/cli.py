@@ -36,7 +36,10 @@ class _Sections(click.Group):
                 formatter.write_dl([(each.name or "", each.get_short_help_str(limit=70)) for each in commands])
 
 
-@click.group(cls=_Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Sections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
+)
 @click.version_option(package_name="fashion-pipeline", prog_name="fashion")
 def main() -> None:
     """From a fashion catalogue to an image classifier you can trust in production.

@@ -14,6 +14,9 @@ from components.errors import FashionError
 
 PATH = click.Path(path_type=Path)  # the type of an option that names a file or folder
 
+ROOT = click.option("--root", type=PATH, default=Path("runs"), help="As in `fashion run`.")
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+
 
 class Command(click.Command):
     """Prints the errors that a user can fix in one line, without a traceback."""

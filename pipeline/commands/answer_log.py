@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from pipeline.commands import PATH
+
 _OPTIONS = (
-    click.option("--log-answers", "folder", type=click.Path(path_type=Path), help="Log answers, for fashion monitor."),
-    click.option("--sample", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of them to log."),
+    click.option("--log-answers", "folder", type=PATH, help="Log answers, for fashion monitor."),
+    click.option("--sample", type=click.FloatRange(0, 1), default=0.1, help="Share of them to log."),
     click.option("--log-pictures", "pictures", is_flag=True, help="Keep their pictures too."),
-    click.option(
-        "--keep-days", type=click.IntRange(min=1), default=30, show_default=True, help="Days until a log is deleted."
-    ),
+    click.option("--keep-days", type=click.IntRange(min=1), default=30, help="Days until a log is deleted."),
 )
 
 

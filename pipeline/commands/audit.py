@@ -5,22 +5,20 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import Command
+from pipeline.commands import PATH, ROOT, Command
 from pipeline.commands.training import metadata_option
 
 
 @click.command(cls=Command)
 @click.argument("run", default="latest")
-@click.option("--most", type=click.IntRange(min=1), default=2000, show_default=True, help="Suspects to write.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: ROOT/audits/RUN]")
+@click.option("--most", type=click.IntRange(min=1), default=2000, help="Suspects to write.")
+@click.option("--out", type=PATH, help="Folder to write.  [default: ROOT/audits/RUN]")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@click.option(
-    "--root", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="As in `fashion run`."
-)
+@ROOT
 @click.option(
     "--from-label-studio",
     "export",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="EXPORT",
     help="Audit nothing: write what was decided in Label Studio, exported as JSON, as corrections.csv.",
 )

@@ -20,9 +20,7 @@ Exit codes: 0 every row has its line, with a label or with the reason why not ·
 130 stopped by Ctrl-C
 """
 
-BEAM = click.option(
-    "--beam", default="{}", help="Where it runs, as `beam` of a recipe says it.  [default: {runner: local}]"
-)
+BEAM = click.option("--beam", default="{runner: local}", help="Where it runs, as `beam` of a recipe says it.")
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
@@ -30,7 +28,7 @@ BEAM = click.option(
 @MODEL
 @click.option("--out", type=PATH, required=True, help="Folder to make.")
 @TOP_CLASSES
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv")
 @DECIDE
 @click.option("--review", type=PATH, metavar="FILE", help="Write what a person should look at here, as CSV.")
 @click.option("--fill", type=PATH, metavar="FILE", help="Write the table with its empty cells filled here, as CSV.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import JSON, PATH, Command
 
 if TYPE_CHECKING:
     from components.inspect.inspection import Inspection
@@ -32,7 +32,7 @@ Exit codes: 0 done · 2 no draft: nothing to learn, or a file was edited · 3 ca
 )
 @click.option("--force", is_flag=True, help="Replace drafts in DIR although they were edited.")
 @click.option("--catalogue", "layout", type=PATH, help="A catalogue.yaml that says how to read it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 def inspect(data: Path, draft: Path | None, force: bool, layout: Path | None, as_json: bool) -> None:
     """Say what a catalogue holds, and draft a recipe for it.
 

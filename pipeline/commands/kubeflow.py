@@ -70,13 +70,13 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
 
 
 @click.command("compile", cls=Command)
-@click.option("--target", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow", show_default=True)
+@click.option("--target", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow")
 @click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file. It travels in the package.")
 @set_option
 @click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
 @click.option("--out", type=PATH, required=True, help="The package to write, .yaml.")
 @click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models.")
-@click.option("--mount", default="/data", show_default=True, help="Where the claim is mounted.")
+@click.option("--mount", default="/data", help="Where the claim is mounted.")
 @click.option("--data", help="Default of the package's parameter `data`: the catalogue in the container.")
 @click.option("--root", help="Default of `root`: the folder that everything is written below.")
 @click.option("--metadata", help="Default of `metadata`: the database's URL, without a password.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.commands import PATH, Command, shared_options
+from pipeline.commands import JSON, PATH, ROOT, Command, shared_options
 
 if TYPE_CHECKING:
     from pipeline.releasing import Choice
@@ -36,8 +36,7 @@ def models() -> None:
 
 
 _places = shared_options(
-    click.option("--root", type=PATH, default=Path("runs"), show_default=True, help="As in `fashion run`."),
-    click.option("--serving", type=PATH, help="The serving folder, if it is not the one below --root."),
+    ROOT, click.option("--serving", type=PATH, help="The serving folder, if it is not the one below --root.")
 )
 _moves = shared_options(
     click.option(
@@ -52,7 +51,7 @@ _moves = shared_options(
         metavar="URL",
         help="REST address of a server: if it has to load the version first, wait for that. Repeatable.",
     ),
-    click.option("--timeout", type=click.FloatRange(min=1), default=300.0, show_default=True, metavar="SECONDS"),
+    click.option("--timeout", type=click.FloatRange(min=1), default=300.0, metavar="SECONDS"),
     click.option("--dry-run", is_flag=True, help="Only show how models.config would change."),
     _places,
 )
@@ -71,7 +70,7 @@ def _version(context: click.Context, parameter: click.Parameter, value: str | No
 @models.command("list", cls=Command)
 @click.argument("model", required=False)
 @_places
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 def list_versions(model: str | None, root: Path, serving: Path | None, as_json: bool) -> None:
     """List versions, their figures and which serve. Dates are UTC; figures are of the test split.
 
@@ -137,7 +136,7 @@ def rollback(model: str, **options: Any) -> None:
 
 @models.command(cls=Command)
 @click.argument("model")
-@click.option("--keep", type=click.IntRange(min=1), default=5, show_default=True, help="How many of the newest stay.")
+@click.option("--keep", type=click.IntRange(min=1), default=5, help="How many of the newest stay.")
 @_places
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def prune(model: str, keep: int, root: Path, serving: Path | None, dry_run: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import JSON, PATH, ROOT, Command
 from pipeline.commands.training import metadata_option
 
 ALARM = 12
@@ -18,25 +18,22 @@ Exit codes: 0 nothing moved · 2 wrong option · 10 the log or the model cannot 
 """
 
 _LOG = click.argument("log", type=PATH)
-_ROOT = click.option("--root", type=PATH, default=Path("runs"), show_default=True, help="Of the model's run.")
 _AGAINST = click.option(
-    "--against",
-    metavar="MODEL",
-    help="A version's folder, run, baseline or another log.  [default: as it was logged]",
+    "--against", metavar="MODEL", help="A version's folder, run, baseline or another log.  [default: as it was logged]"
 )
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @_LOG
 @_AGAINST
-@_ROOT
+@ROOT
 @metadata_option
 @click.option("--out", type=PATH, help="Folder for the page and verdict.json.  [default: ROOT/monitor]")
-@click.option("--chance", type=click.FloatRange(0, 1, min_open=True), default=0.001, show_default=True,
+@click.option("--chance", type=click.FloatRange(0, 1, min_open=True), default=0.001,
               help="Of a false alarm on a day, about.")  # fmt: skip
-@click.option("--label-next", type=click.IntRange(min=0), default=50, show_default=True, help="Pictures to suggest.")
+@click.option("--label-next", type=click.IntRange(min=0), default=50, help="Pictures to suggest.")
 @click.option("--watch", type=click.FloatRange(min=1), metavar="SECONDS", help="Look again and again, until an alarm.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 @click.pass_context
 def monitor(
     context: click.Context, log: Path, against: str | None, root: Path, database: str | None, out: Path | None,
@@ -83,10 +80,10 @@ def monitor(
 @_LOG
 @click.argument("labels", type=PATH)
 @_AGAINST
-@_ROOT
+@ROOT
 @metadata_option
 @click.option("--corrections", type=PATH, help="Write wrong answers here, for labels.corrections of a recipe.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 def feedback(
     log: Path, labels: Path, against: str | None, root: Path, database: str | None, corrections: Path | None,
     as_json: bool,

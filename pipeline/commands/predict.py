@@ -52,9 +52,7 @@ MODEL = shared_options(
         "--model-version", "version", type=click.IntRange(min=0), help="Its version.  [default: stable, or the newest]"
     ),
 )
-TOP_CLASSES = click.option(
-    "--top", type=click.IntRange(1, TOP), default=TOP, show_default=True, help="Classes to name."
-)
+TOP_CLASSES = click.option("--top", type=click.IntRange(1, TOP), default=TOP, help="Classes to name.")
 
 DECIDE = click.option(
     "--decide",
@@ -71,10 +69,8 @@ _asks = shared_options(
     MODEL,
     click.option("--model-label", "label", metavar="LABEL", help="Its version by label, e.g. canary; with --server."),
     click.option("--out", type=PATH, metavar="FILE", help="Write here instead of the screen."),
-    click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Pictures a request."),
-    click.option(
-        "--timeout", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="Seconds for a request."
-    ),
+    click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Pictures a request."),
+    click.option("--timeout", type=click.FloatRange(min=0.1), default=60.0, help="Seconds for a request."),
 )
 
 

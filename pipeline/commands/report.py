@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import JSON, ROOT, Command
 from pipeline.commands.training import metadata_option
 
 if TYPE_CHECKING:
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
 
 _WIDEST = 240
 
-_root = click.option("--root", type=PATH, default=Path("runs"), show_default=True, help="As in `fashion run`.")
-
 
 @click.command(cls=Command)
 @click.argument("run", default="latest")
 @click.option("--compare", nargs=2, metavar="RUN_A RUN_B", help="Set two runs side by side instead.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@_root
+@ROOT
 @metadata_option
 def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, database: str | None) -> None:
     """Write the report of a run. RUN is an id as `fashion runs` lists it, the beginning of one, or `latest`.
@@ -51,9 +49,9 @@ def report(run: str, compare: tuple[str, str] | None, show: bool, root: Path, da
 
 
 @click.command(cls=Command)
-@_root
+@ROOT
 @metadata_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 def runs(root: Path, database: str | None, as_json: bool) -> None:
     """List runs, the latest first, with their outcome and figures.
 

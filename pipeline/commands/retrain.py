@@ -18,7 +18,6 @@ KEPT = 11  # of --only-decide, where the model stays
     "--root",
     type=PATH,
     default=Path("runs"),
-    show_default=True,
     help="As in the runs before: what the published model was trained on is found there.",
 )
 @click.option("--if-drift", is_flag=True, help="Only if the data have moved from what the model was trained on.")

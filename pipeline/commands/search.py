@@ -9,11 +9,9 @@ from typing import Any
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import JSON, PATH, ROOT, Command
 from pipeline.commands.batch import BEAM, read_beam
 from pipeline.commands.predict import READING
-
-ROOT = click.option("--root", type=PATH, default=Path("runs"), show_default=True)
 
 EXIT_CODES = """
 \b
@@ -101,15 +99,15 @@ def index(
 @click.command(cls=Command)
 @click.argument("images", nargs=-1, metavar="[IMAGE...]")
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A product of the index. Repeatable.")
-@click.option("--where", default="", metavar="FILTER", help="Only products for which this is true, as SQL has it.")
-@click.option("--k", type=click.IntRange(1, 1000), default=12, show_default=True, help="How many.")
-@click.option("--per-family", type=click.IntRange(0), default=0, help="Most variants of one product; 0 (default): any.")
+@click.option("--where", default="", show_default=False, metavar="FILTER", help="Only products that meet it, in SQL.")
+@click.option("--k", type=click.IntRange(1, 1000), default=12, help="How many.")
+@click.option("--per-family", type=click.IntRange(0), default=0, help="Most variants of one product; 0: any.")
 @click.option("--diversity", type=click.FloatRange(0, 0.99), default=0.0, help="Towards 1 they differ from each other.")
 @click.option("--goes-with", is_flag=True, help="Of other categories, for the same person and occasion; with --id.")
 @click.option("--model-name", metavar="NAME", help="Which model, if several are published.")
 @ROOT
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page with the pictures.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@JSON
 def similar(
     images: tuple[str, ...], ids: tuple[str, ...], model_name: str | None, root: Path, html: Path | None,
     as_json: bool, **query: Any,

@@ -39,10 +39,10 @@ class ServeError(FashionError):
 @click.option("--model-config", type=PATH, help="TensorFlow Serving's --model_config_file, followed.")
 @click.option("--model-name", help="Name of the one model in --model-path.")
 @click.option("--model-path", type=PATH, help="Folder with the versions of one model.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines ask.")
-@click.option("--rest-port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0: a free one.")
-@click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, show_default=True, help="0: a free one.")
-@click.option("--batching/--no-batching", default=True, show_default=True, help="Run concurrent requests together.")
+@click.option("--host", default="127.0.0.1", help="0.0.0.0 lets other machines ask.")
+@click.option("--rest-port", type=click.IntRange(0, 65535), default=8501, help="0: a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), default=8500, help="0: a free one.")
+@click.option("--batching/--no-batching", default=True, help="Run concurrent requests together.")
 @click.option(
     "--batching-parameters",
     type=PATH,
@@ -52,21 +52,10 @@ class ServeError(FashionError):
     "--poll-seconds",
     type=click.FloatRange(min=0.05),
     default=1.0,
-    show_default=True,
     help="Time between two looks for new versions and another model config.",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="Runs at once with --no-batching; 0 (default): one a core."
-)
-@click.option("--max-request-mb", type=click.FloatRange(min=0.001), default=64, show_default=True)
-@click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16, show_default=True)
-@click.option("--max-rows", type=click.IntRange(min=1), default=1024, show_default=True, help="Rows of one request.")
-@click.option(
-    "--max-waiting", type=click.IntRange(min=1), default=1000, show_default=True, help="Requests; more get status 429."
-)
-@click.option("--max-waiting-mb", type=click.FloatRange(min=0.001), default=256, show_default=True, help="Of requests.")
-@click.option(
-    "--max-connections", type=click.IntRange(min=1), default=1000, show_default=True, help="To each of the two ports."
+    "--threads", type=click.IntRange(min=0), default=0, help="Runs at once with --no-batching; 0: one a core."
 )
 @click.option(
     "--ssl-config-file",
@@ -74,14 +63,11 @@ class ServeError(FashionError):
     help="TensorFlow Serving's file of the same name: key, certificate, clients' authority. For both ports.",
 )
 @click.option("--cors", is_flag=True, help="Let web pages of other servers ask: TensorFlow Serving's CORS headers.")
-@click.option(
-    "--rest-timeout", type=click.FloatRange(min=0.001), default=30, show_default=True, help="Seconds until status 504."
-)
+@click.option("--rest-timeout", type=click.FloatRange(min=0.001), default=30, help="Seconds until status 504.")
 @click.option(
     "--grace",
     type=click.FloatRange(min=0),
     default=30,
-    show_default=True,
     help="Seconds that running requests have to end in when the server is stopped; the rest get UNAVAILABLE.",
 )
 @logs_answers

@@ -38,7 +38,7 @@ metadata_option = click.option(
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@click.option("--recipe", default="quickstart", show_default=True, help="A recipe's name, or the path of a YAML file.")
+@click.option("--recipe", default="quickstart", help="A recipe's name, or the path of a YAML file.")
 @click.option(
     "--data",
     type=PATH,
@@ -46,9 +46,7 @@ metadata_option = click.option(
     "a catalogue is drawn.",
 )
 @set_option
-@click.option(
-    "--root", type=PATH, default=Path("runs"), show_default=True, help="Everything a run writes lies below it."
-)
+@click.option("--root", type=PATH, default=Path("runs"), help="Everything a run writes lies below it.")
 @click.option(
     "--from", "first", metavar="STAGE", help="First stage to run; what lies before is taken from the latest run."
 )
@@ -95,13 +93,12 @@ def _first_sentence(recipe: Path) -> str:
 
 @click.command(cls=Command)
 @click.option("--out", type=PATH, required=True, help="Folder to write; must not exist yet.")
-@click.option("--products", type=click.IntRange(min=1), default=600, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--products", type=click.IntRange(min=1), default=600)
+@click.option("--seed", type=int, default=1)
 @click.option(
     "--shape",
     type=click.Choice(["kaggle", "german", "shopify"]),
     default="kaggle",
-    show_default=True,
     help="Whose export it looks like: Kaggle's data set, a German shop's (semicolons, Windows-1252, article numbers, "
     "nested folders), or Shopify's (variants, HTML, WebP).",
 )
