@@ -83,7 +83,7 @@ setup(
     ],
     package_dir={"fashion_client": "serving/fashion_client"},
     package_data={
-        "pipeline": ["recipes/*.yaml"],
+        "pipeline": ["recipes/*.yaml", "drafts/*.j2"],
         "components.export": ["page/*"],
         "components.report.page": ["templates/*.j2", "*.css", "*.js"],
         "schema": ["*.pbtxt", "taxonomies/*.yaml"],
