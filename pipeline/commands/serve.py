@@ -57,6 +57,12 @@ class ServeError(FashionError):
 @click.option(
     "--threads", type=click.IntRange(min=0), default=0, help="Runs at once with --no-batching; 0: one a core."
 )
+@click.option("--max-request-mb", type=click.FloatRange(min=0.001), default=64)
+@click.option("--max-picture-mb", type=click.FloatRange(min=0.001), default=16)
+@click.option("--max-rows", type=click.IntRange(min=1), default=1024, help="Rows of one request.")
+@click.option("--max-waiting", type=click.IntRange(min=1), default=1000, help="Requests; more get status 429.")
+@click.option("--max-waiting-mb", type=click.FloatRange(min=0.001), default=256, help="Of requests.")
+@click.option("--max-connections", type=click.IntRange(min=1), default=1000, help="To each of the two ports.")
 @click.option(
     "--ssl-config-file",
     type=PATH,
