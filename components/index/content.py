@@ -37,23 +37,14 @@ class Change:
 
 @dataclass(frozen=True)
 class Content:
-    """The products and their vectors, row by row.
+    """The products and their vectors, row by row."""
 
-    Attributes:
-        table: id, picture's digest and attributes.
-        vectors: float32 [n, d], each of length 1.
-        transforms: what makes a vector of an embedding, one after another.
-        fitted: products that it was fitted to.
-        embedded: products that the model was asked about.
-        left_out: id, reason and detail of products that could not be indexed.
-    """
-
-    table: pa.Table
-    vectors: Floats
-    transforms: Sequence[faiss.VectorTransform]
-    fitted: int
-    embedded: int
-    left_out: pa.Table
+    table: pa.Table  # id, picture's digest and attributes
+    vectors: Floats  # float32 [n, d], each of length 1
+    transforms: Sequence[faiss.VectorTransform]  # what makes a vector of an embedding, one after another
+    fitted: int  # products that it was fitted to
+    embedded: int  # products that the model was asked about
+    left_out: pa.Table  # id, reason and detail of products that could not be indexed
 
     @property
     def reasons(self) -> dict[str, int]:

@@ -39,19 +39,13 @@ class Embedder:
 
 @dataclass(frozen=True)
 class Vectors(Shards):
-    """The vectors of a catalogue's products, as shards.
+    """The vectors of a catalogue's products, as shards."""
 
-    Attributes:
-        inputs: the catalogue.
-        model_dir: the published model.
-        earlier: an index of the same model, whose vectors serve for pictures that did not change; None for none.
-        coloured: whether the pictures' colours are wanted too.
-    """
-
-    inputs: Products
-    model_dir: Path
+    inputs: Products  # the catalogue
+    model_dir: Path  # the published model
+    # An index of the same model, whose vectors serve for pictures that did not change; None for none.
     earlier: Path | None
-    coloured: bool
+    coloured: bool  # whether the pictures' colours are wanted too
 
     @property
     def name(self) -> tuple[str, str]:

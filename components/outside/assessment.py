@@ -20,27 +20,16 @@ _POINTS, _SHOWN = 60, 12
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answers for n test pictures.
+    """What a model answers for n test pictures."""
 
-    Attributes:
-        ids: str [n].
-        names: str [n], as the catalogue describes them.
-        truth: str [n], the class of each product; of one that has none, its kind.
-        probabilities: float32 [n, k].
-        scores: float32 [n], how foreign each is.
-        decisions: str [n].
-        sets: str [n], the labels that cannot be ruled out, each in a line.
-        tags: what is answered in further columns, by their names.
-    """
-
-    ids: NDArray[np.str_]
-    names: NDArray[np.str_]
-    truth: NDArray[np.str_]
-    probabilities: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    decisions: NDArray[np.str_]
-    sets: NDArray[np.str_]
-    tags: Mapping[str, Column] = field(default_factory=dict)
+    ids: NDArray[np.str_]  # str [n]
+    names: NDArray[np.str_]  # str [n], as the catalogue describes them
+    truth: NDArray[np.str_]  # str [n], the class of each product; of one that has none, its kind
+    probabilities: NDArray[np.float32]  # float32 [n, k]
+    scores: NDArray[np.float32]  # float32 [n], how foreign each is
+    decisions: NDArray[np.str_]  # str [n]
+    sets: NDArray[np.str_]  # str [n], the labels that cannot be ruled out, each in a line
+    tags: Mapping[str, Column] = field(default_factory=dict)  # what is answered in further columns, by their names
 
 
 class Outsiders(Settings):
@@ -81,39 +70,24 @@ class Point(Settings):
 
 
 class Assessment(Settings):
-    """A model's decisions on the test split; None where there was nothing to ask.
+    """A model's decisions on the test split; None where there was nothing to ask."""
 
-    Attributes:
-        accepted: share of the classes' pictures.
-        accuracy: among those.
-        kept: share of the classes' pictures that are not taken for foreign.
-        shown: pictures of no class, of kinds that training has seen.
-        unseen: likewise, of kinds that it has not.
-        coverage: how often the true class is in the label set.
-        set_size: mean number of labels in it.
-        asked: what the recipe wants of `coverage`.
-        kinds: those with the largest share accepted first.
-        curve: from all that may be accepted to none.
-        slipped: pictures of no class that were accepted with most confidence; unseen kinds among them.
-        refused: pictures of the classes that were taken for foreign, the most foreign first.
-        tags: how right its answers in further columns are.
-        failures: why the gate refuses the model.
-    """
-
-    accepted: Proportion | None = None
-    accuracy: Proportion | None = None
-    kept: Proportion | None = None
-    shown: Outsiders | None = None
-    unseen: Outsiders | None = None
-    coverage: Proportion | None = None
-    set_size: float | None = None
-    asked: float | None = None
-    kinds: tuple[Kind, ...] = ()
-    curve: tuple[Point, ...] = Field(default=(), repr=False)
+    accepted: Proportion | None = None  # share of the classes' pictures
+    accuracy: Proportion | None = None  # among those
+    kept: Proportion | None = None  # share of the classes' pictures that are not taken for foreign
+    shown: Outsiders | None = None  # pictures of no class, of kinds that training has seen
+    unseen: Outsiders | None = None  # likewise, of kinds that it has not
+    coverage: Proportion | None = None  # how often the true class is in the label set
+    set_size: float | None = None  # mean number of labels in it
+    asked: float | None = None  # what the recipe wants of `coverage`
+    kinds: tuple[Kind, ...] = ()  # those with the largest share accepted first
+    curve: tuple[Point, ...] = Field(default=(), repr=False)  # from all that may be accepted to none
+    # Pictures of no class that were accepted with most confidence; unseen kinds among them.
     slipped: tuple[Example, ...] = Field(default=(), repr=False)
+    # Pictures of the classes that were taken for foreign, the most foreign first.
     refused: tuple[Example, ...] = Field(default=(), repr=False)
-    tags: tuple[TagFigures, ...] = ()
-    failures: tuple[str, ...] = ()
+    tags: tuple[TagFigures, ...] = ()  # how right its answers in further columns are
+    failures: tuple[str, ...] = ()  # why the gate refuses the model
 
 
 def read_assessment(folder: str | os.PathLike[str]) -> Assessment:

@@ -43,23 +43,16 @@ class Column(NamedTuple):
 
 
 class TagFigures(Settings):
-    """How right the answers in a further column are, about products that have a value.
-
-    Attributes:
-        classes: how many of its classes occur; `macro_f1` is the mean over these.
-        right: accuracy; `frequent` is that of always answering the most frequent one.
-        accepted: share of accepted answers; `accuracy` is that among those.
-        alone: accuracy by pictures without names; None of a model that reads none.
-    """
+    """How right the answers in a further column are, about products that have a value."""
 
     column: str
-    classes: int
-    right: Proportion
+    classes: int  # how many of its classes occur; `macro_f1` is the mean over these
+    right: Proportion  # accuracy; `frequent` is that of always answering the most frequent one
     macro_f1: float
     frequent: float
-    accepted: Proportion
+    accepted: Proportion  # share of accepted answers; `accuracy` is that among those
     accuracy: Proportion | None
-    alone: Proportion | None = None
+    alone: Proportion | None = None  # accuracy by pictures without names; None of a model that reads none
 
 
 def tag_figures(name: str, column: Column) -> TagFigures | None:

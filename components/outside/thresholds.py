@@ -24,33 +24,21 @@ Floats = NDArray[np.floating]
 
 
 class Decisions(Settings):
-    """The thresholds of a model, and what they rest on.
+    """The thresholds of a model, and what they rest on."""
 
-    Attributes:
-        outside: see `fashion_client.decisions.Thresholds`, as for `clear` and `confidence`.
-        sets: of each class, the least probability with which it is in the label set.
-        classwise: how many classes have a threshold of their own there.
-        asked: what the recipe wants.
-        examples: of the eval split.
-        outsiders: pictures of no class beside them; with none, `outside` and `clear` are None.
-        accepted: share of the examples.
-        accuracy: among those that are accepted; None where there are none.
-        outsiders_accepted: share of the pictures of no class; None where there are none.
-        tags: `confidence` of each further column.
-    """
-
-    outside: float | None
+    outside: float | None  # see `fashion_client.decisions.Thresholds`, as for `clear` and `confidence`
     clear: float | None
     confidence: float
+    # Of each class, the least probability with which it is in the label set.
     sets: tuple[float, ...] = Field(strict=False)
-    classwise: int
-    asked: Decide
-    examples: int
-    outsiders: int
-    accepted: float
-    accuracy: float | None
-    outsiders_accepted: float | None
-    tags: dict[str, float] = Field(default={})
+    classwise: int  # how many classes have a threshold of their own there
+    asked: Decide  # what the recipe wants
+    examples: int  # of the eval split
+    outsiders: int  # pictures of no class beside them; with none, `outside` and `clear` are None
+    accepted: float  # share of the examples
+    accuracy: float | None  # among those that are accepted; None where there are none
+    outsiders_accepted: float | None  # share of the pictures of no class; None where there are none
+    tags: dict[str, float] = Field(default={})  # `confidence` of each further column
 
     @property
     def thresholds(self) -> Thresholds:

@@ -21,20 +21,13 @@ Labels = NDArray[np.int64]
 
 
 class Calibration(Settings):
-    """How the confidences of a network were scaled, and what that rests on.
+    """How the confidences of a network were scaled, and what that rests on."""
 
-    Attributes:
-        temperature: what logits are divided by.
-        doubt: share of each answer that is spread over all classes.
-        examples: of the eval split, of which the network answers `errors` wrongly.
-        ece_before: expected calibration error on these examples as trained; `ece_after` scaled.
-    """
-
-    temperature: float
-    doubt: float
-    examples: int
+    temperature: float  # what logits are divided by
+    doubt: float  # share of each answer that is spread over all classes
+    examples: int  # of the eval split, of which the network answers `errors` wrongly
     errors: int
-    ece_before: float
+    ece_before: float  # expected calibration error on these examples as trained; `ece_after` scaled
     ece_after: float
     tags: dict[str, "Calibration"] = Field(default={})
 

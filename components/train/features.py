@@ -27,15 +27,10 @@ _EVALUATED = {FEATURES: 512, ACTIVATIONS: BATCH}  # at a time
 
 @dataclass(frozen=True)
 class Features:
-    """What a frozen network makes of a split.
+    """What a frozen network makes of a split."""
 
-    Attributes:
-        values: [views, n, ...], on disk; the first view is of the plain pictures, the others are augmented.
-        targets: int64 [n, columns], -1 where a value is missing.
-    """
-
-    values: np.ndarray
-    targets: np.ndarray
+    values: np.ndarray  # [views, n, ...], on disk; the first view is of the plain pictures, the others are augmented
+    targets: np.ndarray  # int64 [n, columns], -1 where a value is missing
 
 
 class CachedBatches(keras.utils.PyDataset):

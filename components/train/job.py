@@ -16,34 +16,23 @@ from components.train.settings import Column, Finetune, Train
 
 @dataclass(frozen=True)
 class Job:
-    """One training: what to fit, on what, and where its unfinished work is kept.
-
-    Attributes:
-        shift: float [k], what `PriorShift` adds to the logits of the k classes, those of all columns.
-        outside_train: pictures of no class to train on; None where there are none.
-        outside_eval: likewise, to choose by.
-        work: folder that survives a kill; started again, training goes on from what is there.
-        strategy: from `make_strategy`.
-        decide: what the network's decisions must reach; None where it makes none.
-        features: folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where
-            several trainings share it; None is `work`.
-        title: what progress says before the name of a phase.
-        columns: what is answered beside the main column.
-    """
+    """One training: what to fit, on what, and where its unfinished work is kept."""
 
     model: Model
     train: Train
-    shift: np.ndarray
+    shift: np.ndarray  # float [k], what `PriorShift` adds to the logits of the k classes, those of all columns
     train_pictures: Pictures
     eval_pictures: Pictures
-    work: Path
-    strategy: tf.distribute.Strategy
-    outside_train: Pictures | None = None
-    outside_eval: Pictures | None = None
-    decide: Decide | None = None
+    work: Path  # folder that survives a kill; started again, training goes on from what is there
+    strategy: tf.distribute.Strategy  # from `make_strategy`
+    outside_train: Pictures | None = None  # pictures of no class to train on; None where there are none
+    outside_eval: Pictures | None = None  # likewise, to choose by
+    decide: Decide | None = None  # what the network's decisions must reach; None where it makes none
+    # Folder of what the trunk, frozen as a whole or below what is trained, makes of the pictures, where several
+    # trainings share it; None is `work`.
     features: Path | None = None
-    title: str = ""
-    columns: tuple[Column, ...] = ()
+    title: str = ""  # what progress says before the name of a phase
+    columns: tuple[Column, ...] = ()  # what is answered beside the main column
 
     @property
     def sizes(self) -> tuple[int, ...]:

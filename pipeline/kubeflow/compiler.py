@@ -43,21 +43,14 @@ _BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_durat
 
 @dataclass(frozen=True)
 class Cluster:
-    """What a package says of the cluster that it is for.
+    """What a package says of the cluster that it is for."""
 
-    Attributes:
-        pvc: name of the volume claim that holds catalogue, artifacts and models; every task mounts it.
-        mount: where.
-        metadata_secret: name of the secret whose key `password` is that of the metadata database.
-        pull_policy: when the image is pulled.
-        data: default of the parameter `data`, the catalogue; None leaves it to who submits. Likewise `root`, the
-            folder that everything is written below, and `metadata`, the database's URL without a password.
-    """
-
-    pvc: str | None = None
-    mount: str = "/data"
-    metadata_secret: str | None = None
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    pvc: str | None = None  # name of the volume claim that holds catalogue, artifacts and models; every task mounts it
+    mount: str = "/data"  # where
+    metadata_secret: str | None = None  # name of the secret whose key `password` is that of the metadata database
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None  # when the image is pulled
+    # Default of the parameter `data`, the catalogue; None leaves it to who submits. Likewise `root`, the folder that
+    # everything is written below, and `metadata`, the database's URL without a password.
     data: str | None = None
     root: str | None = None
     metadata: str | None = None

@@ -24,18 +24,13 @@ KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 @dataclass(frozen=True)
 class Package:
-    """A compiled pipeline; its `tasks` are those that run a container.
-
-    Attributes:
-        version: names this content: the same for the same bytes, on any machine.
-        parameters: what a run of it takes, by name, as the package describes them.
-    """
+    """A compiled pipeline; its `tasks` are those that run a container."""
 
     path: Path
     name: str
-    version: str
+    version: str  # names this content: the same for the same bytes, on any machine
     tasks: tuple[str, ...]
-    parameters: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Mapping[str, Any]]  # what a run of it takes, by name, as the package describes them
 
     def arguments(self, given: Iterable[str]) -> dict[str, Any]:
         """Reads `key=value` texts as the types that the package asks for.

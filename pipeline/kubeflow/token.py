@@ -13,17 +13,12 @@ from components.errors import ClusterError
 
 @dataclass(frozen=True)
 class Token:
-    """What a server knows us by.
+    """What a server knows us by."""
 
-    Attributes:
-        file: holds a bearer token; read for every request, since Kubernetes renews the tokens that it mounts.
-        value: the token itself, where there is no file.
-        name: where it comes from, as errors call it.
-    """
-
+    # Holds a bearer token; read for every request, since Kubernetes renews the tokens that it mounts.
     file: Path | None = None
-    value: str | None = None
-    name: str = "--token-file"
+    value: str | None = None  # the token itself, where there is no file
+    name: str = "--token-file"  # where it comes from, as errors call it
 
     def read(self) -> str | None:
         """The token; None if there is none.

@@ -23,20 +23,13 @@ _LABELS = ("label", "class", "truth")
 
 @dataclass(frozen=True)
 class Feedback:
-    """What late labels say of a log.
+    """What late labels say of a log."""
 
-    Attributes:
-        labels: in the file.
-        accuracy: of the answers that it has a label for; `expected` is that of the same before it was known.
-        classes: label to the share of its products that were answered rightly.
-        wrong: product, answer, label and confidence of each wrong answer.
-    """
-
-    labels: int
-    accuracy: Share
+    labels: int  # in the file
+    accuracy: Share  # of the answers that it has a label for; `expected` is that of the same before it was known
     expected: Share | None
-    classes: Mapping[str, Share]
-    wrong: tuple[tuple[str, str, str, float], ...]
+    classes: Mapping[str, Share]  # label to the share of its products that were answered rightly
+    wrong: tuple[tuple[str, str, str, float], ...]  # product, answer, label and confidence of each wrong answer
 
     def as_corrections(self, when: str) -> str:
         """The wrong answers as decisions about labels, which `labels.corrections` of a recipe takes."""

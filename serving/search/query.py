@@ -21,24 +21,17 @@ class QueryError(ValueError):
 
 @dataclass(frozen=True)
 class Query:
-    """What is looked for.
+    """What is looked for."""
 
-    Attributes:
-        k: how many products.
-        where: a filter over their attributes, see `filters`; "" for none.
-        per_family: most products of one family, the variants of one product; 0 for any number.
-        fold: whether a product that looks the same as one before it is named with that one, not by itself.
-        diversity: 0 for the nearest ones; towards 1 they differ more from each other. It is 1 - λ of maximal marginal
-            relevance (Carbonell and Goldstein 1998).
-        goes_with: look not for more of the kind, but for what goes with the products asked about: of another category,
-            for the same person and occasion, and at most one or `per_family` of each category.
-    """
-
-    k: int = 12
-    where: str = ""
-    per_family: int = 0
-    fold: bool = True
+    k: int = 12  # how many products
+    where: str = ""  # a filter over their attributes, see `filters`; "" for none
+    per_family: int = 0  # most products of one family, the variants of one product; 0 for any number
+    fold: bool = True  # whether a product that looks the same as one before it is named with that one, not by itself
+    # 0 for the nearest ones; towards 1 they differ more from each other. It is 1 - λ of maximal marginal relevance
+    # (Carbonell and Goldstein 1998).
     diversity: float = 0.0
+    # Look not for more of the kind, but for what goes with the products asked about: of another category, for the same
+    # person and occasion, and at most one or `per_family` of each category.
     goes_with: bool = False
 
     def __post_init__(self) -> None:

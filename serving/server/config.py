@@ -27,25 +27,16 @@ _PLATFORM = "tensorflow"
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests are merged into batches; the fields of TensorFlow Serving's batching parameters.
+    """How requests are merged into batches; the fields of TensorFlow Serving's batching parameters."""
 
-    Attributes:
-        max_batch_size: rows of the largest request.
-        batch_timeout_micros: how long a batch waits for more requests while a batch thread is free.
-        max_enqueued_batches: how many batches of one signature may wait; beyond that requests are refused.
-        num_batch_threads: how many batches run at once.
-        allowed_batch_sizes: ascending; batches are filled up to the next of these. Empty for any size.
-        enable_large_batch_splitting: whether requests are split over batches.
-        max_execution_batch_size: rows of the largest batch if requests are split; 0 for `max_batch_size`.
-    """
-
-    max_batch_size: int = RUN_ROWS
-    batch_timeout_micros: int = 10_000
-    max_enqueued_batches: int = 10
-    num_batch_threads: int = 1
+    max_batch_size: int = RUN_ROWS  # rows of the largest request
+    batch_timeout_micros: int = 10_000  # how long a batch waits for more requests while a batch thread is free
+    max_enqueued_batches: int = 10  # how many batches of one signature may wait; beyond that requests are refused
+    num_batch_threads: int = 1  # how many batches run at once
+    # Ascending; batches are filled up to the next of these. Empty for any size.
     allowed_batch_sizes: tuple[int, ...] = ()
-    enable_large_batch_splitting: bool = False
-    max_execution_batch_size: int = 0
+    enable_large_batch_splitting: bool = False  # whether requests are split over batches
+    max_execution_batch_size: int = 0  # rows of the largest batch if requests are split; 0 for `max_batch_size`
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
@@ -79,46 +70,31 @@ class Batching:
 
 @dataclass(frozen=True)
 class Options:
-    """How models are loaded and run.
+    """How models are loaded and run."""
 
-    Attributes:
-        poll_seconds: between two looks at the model folders; 0 for one look only, at the start.
-        threads: how many requests run in TensorFlow at once where they are not batched; 0 for one a core.
-        warmup: whether the requests in a version's `assets.extra` are replayed before it serves.
-        batching: how requests are merged; None to run each by itself, in pieces if it is large.
-        config_file: the model config file, read again at every look; None where there is none to follow.
-        keep_last: whether a model whose last version vanishes from its folder goes on serving it from memory, as
-            TensorFlow Serving does with its option servable_versions_always_present.
-        retry_seconds: after which a version that could not be loaded is tried again though its files are the same, as
-            with TensorFlow Serving's option load_retry_interval_micros; doubled with every try, up to 64 times as long.
-    """
-
-    poll_seconds: float = 1.0
-    threads: int = 0
-    warmup: bool = True
-    batching: Batching | None = None
+    poll_seconds: float = 1.0  # between two looks at the model folders; 0 for one look only, at the start
+    threads: int = 0  # how many requests run in TensorFlow at once where they are not batched; 0 for one a core
+    warmup: bool = True  # whether the requests in a version's `assets.extra` are replayed before it serves
+    batching: Batching | None = None  # how requests are merged; None to run each by itself, in pieces if it is large
+    # The model config file, read again at every look; None where there is none to follow.
     config_file: Path | None = None
+    # Whether a model whose last version vanishes from its folder goes on serving it from memory, as TensorFlow Serving
+    # does with its option servable_versions_always_present.
     keep_last: bool = True
+    # After which a version that could not be loaded is tried again though its files are the same, as with TensorFlow
+    # Serving's option load_retry_interval_micros; doubled with every try, up to 64 times as long.
     retry_seconds: float = 60.0
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model of a configuration.
+    """One model of a configuration."""
 
-    Attributes:
-        name: as clients call it.
-        base_path: the folder of its versions.
-        latest: how many of the newest versions serve; 0 if `specific` counts.
-        specific: the versions that serve; None for all that are there.
-        labels: label to version.
-    """
-
-    name: str
-    base_path: Path
-    latest: int = 1
-    specific: frozenset[int] | None = None
-    labels: Mapping[str, int] = field(default_factory=dict)
+    name: str  # as clients call it
+    base_path: Path  # the folder of its versions
+    latest: int = 1  # how many of the newest versions serve; 0 if `specific` counts
+    specific: frozenset[int] | None = None  # the versions that serve; None for all that are there
+    labels: Mapping[str, int] = field(default_factory=dict)  # label to version
 
     def choose(self, found: Iterable[int]) -> list[int]:
         """The versions that are to serve, of those found in the folder; newest first."""

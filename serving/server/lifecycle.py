@@ -28,19 +28,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """What became of a version.
+    """What became of a version."""
 
-    Attributes:
-        version: its number.
-        state: "START", "LOADING", "AVAILABLE", "UNLOADING" or "END".
-        error_code: number of a gRPC code; 0 if all is well.
-        error_message: why it does not serve.
-    """
-
-    version: int
-    state: str
-    error_code: int = 0
-    error_message: str = ""
+    version: int  # its number
+    state: str  # "START", "LOADING", "AVAILABLE", "UNLOADING" or "END"
+    error_code: int = 0  # number of a gRPC code; 0 if all is well
+    error_message: str = ""  # why it does not serve
 
 
 class Version:

@@ -23,23 +23,14 @@ _TRIM_FROM, _TRIM_SECONDS = 32 * MEGABYTE, 1.0
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest request that is served; the largest picture in pixels is the model's own affair.
+    """The largest request that is served; the largest picture in pixels is the model's own affair."""
 
-    Attributes:
-        request_bytes: of a request's body, once inflated if it came compressed.
-        rows: of one input, its first axis.
-        string_bytes: of one string, e.g. one encoded picture.
-        values: numbers, strings, lists and objects of one request.
-        waiting: requests that wait or run at once; further ones are told to come again later.
-        waiting_bytes: of their bodies, together.
-    """
-
-    request_bytes: int = 64 * MEGABYTE
-    rows: int = 1024
-    string_bytes: int = 16 * MEGABYTE
-    values: int = 2 * MEGABYTE
-    waiting: int = 1000
-    waiting_bytes: int = 256 * MEGABYTE
+    request_bytes: int = 64 * MEGABYTE  # of a request's body, once inflated if it came compressed
+    rows: int = 1024  # of one input, its first axis
+    string_bytes: int = 16 * MEGABYTE  # of one string, e.g. one encoded picture
+    values: int = 2 * MEGABYTE  # numbers, strings, lists and objects of one request
+    waiting: int = 1000  # requests that wait or run at once; further ones are told to come again later
+    waiting_bytes: int = 256 * MEGABYTE  # of their bodies, together
 
     @property
     def strings(self) -> int:

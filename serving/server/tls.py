@@ -17,19 +17,12 @@ _PEM = "-----BEGIN "
 
 @dataclass(frozen=True)
 class Tls:
-    """A server's key and certificate, and whether it wants to know its clients; all in PEM.
+    """A server's key and certificate, and whether it wants to know its clients; all in PEM."""
 
-    Attributes:
-        key: private, without a password.
-        certificate: the server's own, followed by those between it and its authority.
-        authority: that clients' certificates are held against; "" if `verify` is off.
-        verify: whether clients without a certificate of the authority are turned away.
-    """
-
-    key: str = field(repr=False)
-    certificate: str
-    authority: str = ""
-    verify: bool = False
+    key: str = field(repr=False)  # private, without a password
+    certificate: str  # the server's own, followed by those between it and its authority
+    authority: str = ""  # that clients' certificates are held against; "" if `verify` is off
+    verify: bool = False  # whether clients without a certificate of the authority are turned away
 
     @property
     def credentials(self) -> grpc.ServerCredentials:
