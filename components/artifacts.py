@@ -23,7 +23,7 @@ class ProductIndex(Artifact):
 
 
 class ModelCopies(Artifact):
-    """Which copies of a model were published, and which were refused; its folder is empty."""
+    """`copies.json`: which copies of a model were published or refused, see `components.export.copies`."""
 
     TYPE_NAME = "ModelCopies"
 

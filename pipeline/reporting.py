@@ -28,7 +28,7 @@ _OUTPUTS = {
     "statistics": ("statistics", "statistics"), "anomalies": ("validate", "anomalies"),
     "transformed": ("transform", "transformed_examples"), "model": ("train", "model"),
     "history": ("train", "model_run"), "evaluation": ("evaluate", "evaluation"), "blessing": ("evaluate", "blessing"),
-    "assessment": ("outside", "assessment"),
+    "assessment": ("outside", "assessment"), "copies": ("export", "copies"),
 }  # fmt: skip
 _PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 

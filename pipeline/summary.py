@@ -3,7 +3,7 @@
 import csv
 import json
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
+from components.export.copies import HEAD, Copy, read_copies, rows
 from components.ingest.faults import PASSED
 from components.outside.assessment import read_assessment
 from components.outside.sentences import in_words
@@ -52,19 +53,20 @@ def _did(stage: StageRun, experiment: Experiment) -> str:
         case "infra":
             return _tried(stage.outputs["blessing"][0].properties, experiment.recipe)
         case "publish" | "index" | "export":
-            return _placed(next(iter(stage.outputs.values()))[0].properties)
+            return _placed(next(iter(stage.outputs.values()))[0])
     return ""
 
 
-def _placed(properties: Mapping[str, Any]) -> str:
+def _placed(artifact: Artifact) -> str:
+    properties = artifact.properties
+    if artifact.type == "ModelCopies":
+        copies = read_copies(Path(artifact.uri))
+        refused = [f"refused {copy.form}: {copy.parity.refused}" for copy in copies if not copy.path]
+        return "; ".join([", ".join(copy.form for copy in copies if copy.path) or "nothing published", *refused])
     if "products" in properties:
         figures = json.loads(properties["figures"])
         parts = [f"precision@10 {figure['precision']:.3f} of the same {name}" for name, figure in figures.items()]
         return ", ".join([f"version {properties['version']}, {properties['products']:,} products", *parts[:1]])
-    if "refused" in properties:
-        published = [line.partition(":")[0] for line in properties["published"].splitlines()]
-        refused = [f"refused {line}" for line in properties["refused"].splitlines()]
-        return "; ".join([", ".join(published) or "nothing published", *refused])
     return f"version {properties['pushed_version']}" if properties.get("pushed") else "nothing published"
 
 
@@ -96,6 +98,10 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         refused = ModelRefused(refusal(store.name, reasons, serving_version(store)))
     if not refused and (pushed := run.stage("publish").output("pushed_model")):
         refused = _published(console, pushed, store, held)
+    if (copied := _folders(run.stage("export"))) and (copies := read_copies(copied["copies"])):
+        console.print()
+        console.print(table_of(copies))
+        console.print()
     if ingested := _folders(run.stage("ingest")):
         console.print(f"quarantine  {short(ingested['quarantine'] / 'quarantine.csv')}")
     return refused
@@ -203,6 +209,14 @@ def _trained(folder: Path) -> str:
             reached += ": head kept"
         said.append(reached)
     return ", ".join(said)
+
+
+def table_of(copies: Sequence[Copy]) -> Table:
+    """Makes the table of a model's copies."""
+    table = Table(*HEAD, box=None, padding=(0, 2, 0, 0))
+    for cells in rows(copies):
+        table.add_row(*cells)
+    return table
 
 
 def _verdict(outputs: Mapping[str, Path], experiment: Experiment) -> Verdict:

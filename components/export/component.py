@@ -11,6 +11,7 @@ from tfx.types.standard_artifacts import Examples, PushedModel
 
 from components.artifacts import ModelCopies
 from components.digest import code_digest
+from components.export.copies import write_copies
 from components.export.settings import Export, copies_of
 from components.publish.store import versions
 
@@ -42,8 +43,7 @@ def Exporter(
     Args:
         pushed_model: the publisher's.
         examples: ingest's, of this run.
-        copies: custom properties `published` and `refused`: a format each line, the latter with its reason. Its folder
-            stays empty.
+        copies: `copies.json`, see `components.export.copies`.
         store: `<serving_dir>/<name>`.
         settings: JSON of `components.export.settings.Export`.
         code: digest of the sources that matter here, for the cache.
@@ -58,11 +58,7 @@ def Exporter(
     folder = versions(Path(store)).get(int(version)) if version else None
     if folder is None:
         logging.warning("nothing of %s was published, so nothing is copied", store)
+        write_copies(Path(copies.uri), ())
         return
     done = export(folder, Path(examples.uri), Export.model_validate_json(settings), copies_of(Path(store)))
-    published = [f"{copy.form}: {copy.path}" for copy in done if copy.path]
-    refused = [f"{copy.form}: {copy.parity.refused}" for copy in done if not copy.path]
-    for line in refused:
-        logging.warning("refused: %s", line)
-    copies.set_string_custom_property("published", "\n".join(published))
-    copies.set_string_custom_property("refused", "\n".join(refused))
+    write_copies(Path(copies.uri), done)

@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from components.errors import ExportError
 from components.export.browser import add_page
 from components.export.bundle import Golden, Original, write_bundle
 from components.export.convert import SUFFIXES, convert, run_module
+from components.export.copies import Copy
 from components.export.golden import draw_pictures
 from components.export.parity import QUANTISED, Parity, compare
 from components.export.pictures import labelled_batches, some_of_each
@@ -29,23 +30,6 @@ from components.publish.store import latest, model_digest, place, read_extras, v
 from serving.decode import decode_trusted
 
 PIXELS = "pixels"
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What became of one format.
-
-    Attributes:
-        form: its name.
-        path: where it lies; None where it was refused.
-        parity: how near it is to the model.
-        already: whether it had been published before.
-    """
-
-    form: str
-    path: Path | None
-    parity: Parity
-    already: bool = False
 
 
 def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> list[Copy]:
@@ -83,7 +67,7 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
         golden = _golden(model, original.size)
         for form, parity in parities.items():
             if parity.refused:
-                done[form] = Copy(form, None, parity)
+                done[form] = Copy(form, None, parity, files[form].stat().st_size)
                 continue
             held_to, own = golden, original
             if form in QUANTISED:
@@ -132,7 +116,7 @@ def _publish(
         run_module(form, "fashion_client.local", str(staging))  # in a process that has no TensorFlow
 
     published = place(store, keep, lambda version: _is_same(version, original.digest, made), fill)
-    return Copy(form, published.path, parity, published.already)
+    return Copy(form, published.path, parity, file.stat().st_size, published.already)
 
 
 def _published(store: Path, digest: str, made: Mapping[str, str]) -> Copy | None:
@@ -140,7 +124,9 @@ def _published(store: Path, digest: str, made: Mapping[str, str]) -> Copy | None
     newest = latest(store)
     if newest is None or not _is_same(folder := versions(store)[newest], digest, made):
         return None
-    return Copy(store.name, folder, Parity(**_described(folder)["parity"]), already=True)
+    described = _described(folder)
+    size = (folder / described["file"]).stat().st_size
+    return Copy(store.name, folder, Parity(**described["parity"]), size, already=True)
 
 
 def _is_same(version: Path, digest: str, made: Mapping[str, str]) -> bool:

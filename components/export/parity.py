@@ -27,6 +27,8 @@ class Parity:
         gained: those that the copy alone has right.
         worst_class: that with the lowest recall by the copy.
         worst_recall: its recall.
+        fallen_class: that whose recall falls most, against the model's;
+        fall: by how much; 0 where none falls.
         refused: why the copy is not published; "" if it is.
     """
 
@@ -40,18 +42,13 @@ class Parity:
     gained: int
     worst_class: str
     worst_recall: float
+    fallen_class: str
+    fall: float
     refused: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """The figures for JSON."""
         return asdict(self)
-
-    def said(self) -> str:
-        """The figures in one line."""
-        return (
-            f"accuracy {self.accuracy:.2%}, the model's {self.model_accuracy:.2%}; worst class {self.worst_class} "
-            f"{self.worst_recall:.1%}; {self.same:.2%} of {self.examples:,} answers the same"
-        )
 
 
 def compare(
@@ -80,11 +77,13 @@ def compare(
     lost, gained = (np.bincount(labels[of_one], minlength=len(classes)) for of_one in (model & ~copy, copy & ~model))
     with np.errstate(invalid="ignore"):
         recalls = np.bincount(labels[copy], minlength=len(classes)) / support
-    worst = int(np.nanargmin(recalls))
+        falls = (lost - gained) / support
+    worst, fallen = int(np.nanargmin(recalls)), int(np.nanargmax(falls))
     same = float(np.mean(answers[0] == answers[1]))
     found = Parity(
         len(labels), same, float(cosines.min()), float(cosines.mean()), float(copy.mean()), float(model.mean()),
         int(lost.sum()), int(gained.sum()), classes[worst], float(recalls[worst]),
+        classes[fallen], max(0.0, float(falls[fallen])),
     )  # fmt: skip
     reasons = [] if form in QUANTISED else _differences(found, settings)
     gate = Gate(regression=settings.accuracy, class_regression=settings.recall)
@@ -92,10 +91,10 @@ def compare(
         fall = f"accuracy falls from {found.model_accuracy:.2%} to {found.accuracy:.2%}"
         reasons.append(f"{fall}, by more than {settings.accuracy:.1%}")
     for place in np.flatnonzero(proven_losses(lost, gained, support, gate)):
-        was = recalls[place] + (lost - gained)[place] / support[place]
+        now = recalls[place]
         reasons.append(
-            f"recall of {classes[place]} falls from {was:.1%} to {recalls[place]:.1%} of {support[place]:,}, by more "
-            f"than {settings.recall:.1%}"
+            f"recall of {classes[place]} falls from {now + falls[place]:.1%} to {now:.1%} of {support[place]:,}, by "
+            f"more than {settings.recall:.1%}"
         )
     return Parity(**{**asdict(found), "refused": "; ".join(reasons)})
 

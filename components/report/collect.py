@@ -42,5 +42,6 @@ def collect(
         pictures=pictures,
         provenance=provenance_facts(reading, folder),
         doubts=reading.attempt("data", "labels to look at", lambda: doubts(reading)) or (),
+        copies=reading.copies,
         gaps=tuple(dict.fromkeys(reading.gaps)),  # last: each part may add some
     )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import FashionError
+from components.export.copies import Copy, read_copies
 from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.outside.assessment import Assessment, read_assessment
 from components.report.examples import Table, read_table, uses_by_label
@@ -166,6 +167,12 @@ class Reading:
     def failures(self) -> tuple[str, ...]:
         """Why the gate refuses these."""
         return self.assessment.failures if self.assessment else ()
+
+    @property
+    def copies(self) -> tuple[Copy, ...]:
+        """The model in other formats; none where the recipe asks for none."""
+        folder = self.folders.copies
+        return self.attempt("verdict", "copies", lambda: read_copies(folder)) or () if folder else ()
 
     @cached_property
     def network(self) -> "ExportedNetwork | None":

@@ -51,6 +51,7 @@ class Folders:
     evaluation: Path | None = None  # the ModelEvaluation
     blessing: Path | None = None  # the ModelBlessing of the evaluation
     assessment: Path | None = None  # the OutsideAssessment
+    copies: Path | None = None  # the ModelCopies
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
     from components.reading import explain
     from pipeline.asking import find_model
     from pipeline.paths import short
+    from pipeline.summary import table_of
     from pipeline.view import quiet
 
     try:
@@ -70,9 +71,9 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
         from components.export.job import export as make
 
         made = make(folder, examples, settings, copies)
+        console.print(table_of(made))
         for each in made:
-            console.print(f"{each.form:<12} {each.parity.said()}")
-            console.print(f"{'':<12} {short(each.path) if each.path else f'refused: {each.parity.refused}'}")
+            console.print(f"{each.form:<12} {short(each.path) if each.path else f'refused: {each.parity.refused}'}")
     refused = [each.form for each in made if each.path is None]
     if refused:
         raise ExportError(f"{store.name} {folder.name}: refused: {', '.join(refused)}. Nothing was published of these.")

@@ -14,7 +14,7 @@ from components.export.golden import draw_pictures
 from components.export.parity import Parity
 
 SIZE, LABELS = 32, ("shirts", "shoes", "hats", "bags")
-PARITY = Parity(100, 1.0, 1.0, 1.0, 0.99, 0.99, 0, 0, "bags", 0.97)
+PARITY = Parity(100, 1.0, 1.0, 1.0, 0.99, 0.99, 0, 0, "bags", 0.97, "bags", 0.0)
 LIMITS = (SIZE, 40_000_000, 100_000_000)
 DECIDE = {"outside": 65.0, "clear": 55.0, "confidence": 0.4, "sets": [0.2, 0.2, 0.2, 0.3], "tags": {"colour": 0.6}}
 ALLOWED = [[1, 0, 1], [1, 1, 1], [0, 1, 1], [1, 1, 0]]  # colours of each class

@@ -10,6 +10,7 @@ from fashion_client.local import local
 
 from components.errors import ExportError
 from components.export import job
+from components.export.copies import read_copies
 from components.export.golden import draw_pictures
 from components.export.settings import Export
 from serving.local_model import LocalModel
@@ -87,15 +88,16 @@ def test_the_stage_of_a_run_copies_what_the_run_has_published_and_nothing_else(c
 
     examples, parameters = standard_artifacts.Examples(), {"store": str(model.parent), "code": ""}
     examples.uri = str(folder / "examples")
-    for version, said in ((model.name, "\n".join(f"{each.form}: {each.path}" for each in copies)), ("", "")):
+    for version, found in ((model.name, [(each.form, each.path, each.size) for each in copies]), ("", [])):
         pushed, artifact = standard_artifacts.PushedModel(), ModelCopies()
+        artifact.uri = str(folder / f"copies of {version}")
         pushed.set_string_custom_property("pushed_version", version)
         Exporter.EXECUTOR_SPEC.executor_class().Do(
             {"pushed_model": [pushed], "examples": [examples]},
             {"copies": [artifact]},
             parameters | {"settings": Export(formats=FORMATS).as_json()},
         )
-        assert artifact.get_string_custom_property("published") == said
+        assert [(each.form, each.path, each.size) for each in read_copies(Path(artifact.uri))] == found
 
 
 def test_a_file_that_takes_blue_before_red_is_refused_and_not_published(copies, folder, model, monkeypatch):

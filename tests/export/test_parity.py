@@ -46,6 +46,7 @@ def test_figures_are_of_the_copy_and_of_the_model():
     parity = judged("litert-int8", {2: 4}, 0.95, wrong=20)
     assert (parity.examples, parity.lost, parity.gained) == (3000, 4, 0)
     assert (parity.worst_class, parity.worst_recall) == ("hats", 0.98)
+    assert (parity.fallen_class, parity.fall) == ("hats", 0.02)
     assert (parity.model_accuracy, parity.accuracy) == pytest.approx((2980 / 3000, 2976 / 3000))
     assert parity.same == pytest.approx(2996 / 3000)
 

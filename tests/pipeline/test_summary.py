@@ -5,9 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.runs import Artifact
-from pipeline.summary import _published, ingested
+from components.export.copies import read_copies, write_copies
+from pipeline.runs import Artifact, StageRun
+from pipeline.summary import _published, describe, ingested, table_of
 from serving.config_file import CONFIG
+from tests.report.drawn_facts import copies
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,17 @@ def test_published_version_that_does_not_serve_is_told_with_the_command_that_cha
     assert _published(console, pushed, store, {1}) is None
     first, *rest = console.file.getvalue().splitlines()[:-1]
     assert (first, tuple(rest)) == ("published as version 2", said)
+
+
+def test_copies_are_told_with_their_figures_and_why_one_is_refused(tmp_path):
+    write_copies(tmp_path, copies("shoes"))
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table_of(read_copies(tmp_path)))
+    *_, fine, poor = console.file.getvalue().splitlines()
+    assert " ".join(fine.split()) == "onnx 13.5 99.40 % shoes 97.1 % shoes 0.4 points 99.96 % 0.9991"
+    assert poor.startswith("litert-int8, refused")
+    stage = StageRun("export", "complete", outputs={"copies": [Artifact(1, "ModelCopies", str(tmp_path), {})]})
+    assert describe(stage, None) == "onnx; refused litert-int8: recall of <shoes> falls"
 
 
 def test_what_is_passed_over_at_ingest_is_told_beside_what_is_left_out() -> None:

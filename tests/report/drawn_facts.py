@@ -2,11 +2,14 @@
 
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from components.evaluate.verdict import ClassFigures
+from components.export.copies import Copy
+from components.export.parity import Parity
 from components.networks.profiles import PROFILES
 from components.outside.assessment import Assessment, Kind, Outsiders, Point
 from components.outside.shares import Proportion, TagFigures
@@ -87,7 +90,15 @@ def full_facts(classes: int = 6, *, pictures: int = 12, side: int = 160, name: s
         pictures=making.gallery(),
         provenance=provenance(),
         doubts=making.gallery().worst[:3],
+        copies=copies(making.names[0]),
     )
+
+
+def copies(class_name: str) -> tuple[Copy, ...]:
+    """One copy that was published, and one that was refused."""
+    fine = Parity(2664, 0.9996, 0.9991, 0.9999, 0.994, 0.9944, 1, 0, class_name, 0.971, class_name, 0.004)
+    poor = dataclasses.replace(fine, same=0.91, accuracy=0.908, fall=0.21, refused="recall of <shoes> falls")
+    return Copy("onnx", Path("exports/onnx/7"), fine, 13_500_000), Copy("litert-int8", None, poor, 4_040_000)
 
 
 def refused_facts() -> RunFacts:
@@ -110,6 +121,7 @@ def refused_facts() -> RunFacts:
         training=None,
         quality=None,
         outside=None,
+        copies=(),
         pictures=None,
         doubts=(),
         provenance=dataclasses.replace(full.provenance, stages=stages),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from components.export.copies import rows
 from components.report.facts import RunFacts, from_json, to_json
 from components.report.facts.quality import Coverage
 from components.report.page import write_page
@@ -47,6 +48,8 @@ def of_verdict(facts: RunFacts) -> Iterator[str]:
     yield from map(percent, (verdict.accuracy, verdict.macro_f1, verdict.lowest_recall, verdict.baseline.accuracy))
     yield from (str(verdict.version), duration(facts.seconds), *map(percent, (verdict.gate or {}).values()))
     yield verdict.rare
+    yield from (cell for row in rows(facts.copies) for cell in row)
+    yield "litert-int8 was refused: recall of <shoes> falls."
 
 
 def of_data(facts: RunFacts) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from components.export.copies import Copy
 from components.report.facts.data import DataFacts
 from components.report.facts.quality import OutsideFacts, PictureFacts, ProductAnswers, QualityFacts
 from components.report.facts.training import TrainingFacts
@@ -38,6 +39,7 @@ class RunFacts:
         seconds: from the first stage's begin to the last one's end; None while that is not known.
         classes: in the order of their labels; empty where not even these are known.
         doubts: test products whose labels are to be looked at, the surest first.
+        copies: of the model in other formats, refused ones included.
         gaps: what is missing, and why.
     """
 
@@ -54,6 +56,7 @@ class RunFacts:
     pictures: PictureFacts | None = None
     provenance: ProvenanceFacts | None = None
     doubts: tuple[ProductAnswers, ...] = ()
+    copies: tuple[Copy, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
 

@@ -43,7 +43,7 @@ def escaped(value: Any) -> Any:
 @cache
 def _environment() -> Environment:
     jinja = formats.environment(finalize=escaped)
-    jinja.filters["code"] = _code
+    jinja.filters |= {"code": _code, "escaped": escaped}
     return jinja
 
 

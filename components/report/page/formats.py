@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from components.export import copies
+
 NONE = "–"  # what is not known
 
 _ROUNDING = 1e-9
@@ -94,4 +96,5 @@ def environment(**options: Any) -> Environment:
     )  # fmt: skip
     for form in (percent, points, whole, number, score, duration, moment, parameters, jpeg_uri):
         jinja.filters[form.__name__] = form
+    jinja.globals["copies"] = copies
     return jinja
