@@ -49,6 +49,7 @@ PIPELINE = [
 EXCEL = ["openpyxl>=3.1,<4"]
 # Copies models to other formats, and asks the copies.
 EXPORT = ["tf2onnx>=1.17,<2", "onnx>=1.18,<2", "onnxruntime>=1.20,<2", "ai-edge-litert>=2.1,<3"]
+OPENVINO = ["openvino>=2025.1"]
 # Reads HEIC, as telephones write it; an extra, for its wheels hold libraries under the GPL.
 HEIC = ["pillow-heif>=1"]
 CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
@@ -94,6 +95,7 @@ setup(
         "pipeline": [*PIPELINE, *CLIENT],
         "excel": EXCEL,
         "export": EXPORT,
+        "openvino": [*EXPORT, *OPENVINO],
         "heic": HEIC,
         "dev": [
             "cleanlab>=2.9",  # a benchmark only

@@ -1,6 +1,5 @@
 """A bundle: one file of a model, and what a program needs to ask it rightly and to find out that it does not."""
 
-import hashlib
 import io
 import json
 import shutil
@@ -9,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
-from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD
+from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD, digest_of, parts
 from fashion_client.reading import Arrays
 from PIL import Image
 
@@ -25,7 +25,9 @@ _NEAR = {
     "litert-int8": (0.99, 0.1),
     "onnx": (0.999, 1e-3),
     "web": (0.999, 1e-3),
+    "openvino": (0.999, 1e-3),
 }
+_RUNTIMES = {".onnx": "ONNX Runtime", ".tflite": "LiteRT", ".xml": "OpenVINO"}
 _CARD = """# {model} {version}, {form}
 
 A copy of the image classifier `{model}`, version {version} (digest {digest}), for {runtime}: it takes pixels
@@ -93,7 +95,7 @@ def write_bundle(
 
     Args:
         folder: of the bundle.
-        file: the model in its other format; it is copied, and gets its labels.
+        file: the model in its other format; it is copied with what belongs to it, and gets its labels.
         form: the format.
         original: the model.
         golden: the golden pictures, with the answers that this file is held to.
@@ -102,12 +104,13 @@ def write_bundle(
     """
     (folder / "golden").mkdir(parents=True)
     target = folder / f"model{file.suffix}"
-    shutil.copyfile(file, target)
+    for part in parts(file):
+        shutil.copyfile(part, target.with_suffix(part.suffix))
     labels = "".join(f"{label}\n" for label in original.labels)
     _add_labels(target, labels, original)
     described = {
         "format": form, "file": target.name, "model": original.name, "version": original.version,
-        "digest": original.digest, "sha256": hashlib.sha256(target.read_bytes()).hexdigest(), "made": dict(made),
+        "digest": original.digest, "sha256": digest_of(target), "made": dict(made),
         "parity": parity.as_dict(), "decide": original.decide, "tags": list(original.tags),
     }  # fmt: skip
     road = {"size": original.size, **ROAD, "max_pixels": original.max_pixels, "max_bytes": original.max_bytes}
@@ -118,9 +121,10 @@ def write_bundle(
     for (name, content), pixels in zip(golden.files.items(), golden.pixels, strict=True):
         (folder / "golden" / name).write_bytes(content)
         Image.fromarray(pixels).save(folder / "golden" / f"{Path(name).stem}.pixels.png")
-    runtime = "ONNX Runtime" if file.suffix == ".onnx" else "LiteRT"
     whole: dict[str, Any] = {**described, **parity.as_dict(), "size": original.size, "classes": len(original.labels)}
-    (folder / "README.md").write_text(_CARD.format(form=form, runtime=runtime, **whole), encoding="utf-8")
+    (folder / "README.md").write_text(
+        _CARD.format(form=form, runtime=_RUNTIMES[file.suffix], **whole), encoding="utf-8"
+    )
 
 
 def _golden(form: str, original: Original, golden: Golden) -> dict[str, Any]:
@@ -146,6 +150,14 @@ def _add_labels(file: Path, labels: str, original: Original) -> None:
         about = {"labels": labels, "model": f"{original.name}/{original.version}", "digest": original.digest}
         onnx.helper.set_model_props(model, about)
         onnx.save(model, str(file))
+        return
+    if file.suffix == ".xml":  # where OpenVINO's Model API looks
+        root = (network := ElementTree.parse(file)).getroot()
+        info = root.find("rt_info")
+        held = ElementTree.SubElement(root, "rt_info") if info is None else info
+        names = " ".join(label.replace(" ", "_") for label in original.labels)
+        ElementTree.SubElement(ElementTree.SubElement(held, "model_info"), "labels", value=names)
+        network.write(file)
         return
     # As the metadata of TensorFlow Lite has it: a zip behind the model, which its reader does not see.
     packed = io.BytesIO()

@@ -3,14 +3,14 @@
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from fashion_client.local import DESCRIPTION, Runtime, open_runtime
+from fashion_client.local import DESCRIPTION, Runtime, open_runtime, parts
 from fashion_client.reading import Arrays
 
 from components.answers.settings import read_settings
@@ -18,7 +18,7 @@ from components.digest import code_digest
 from components.errors import ExportError
 from components.export.browser import add_page
 from components.export.bundle import Golden, Original, write_bundle
-from components.export.convert import SUFFIXES, convert, run_module
+from components.export.convert import convert, run_module
 from components.export.copies import Copy
 from components.export.golden import draw_pictures
 from components.export.parity import QUANTISED, Parity, compare
@@ -61,13 +61,16 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
         if set(left) & set(QUANTISED):
             most = settings.calibration
             np.save(calibration, some_of_each(model, examples, original.size, most, len(original.labels)))
-        files = _convert_all(model_dir, left, calibration)
+        files: dict[str, Path] = {}
+        for form in left:
+            logging.info("%s: converting", form)
+            files[form] = convert(model_dir, form, Path(work), calibration)
         runtimes: dict[str, Runtime] = {form: open_runtime(file) for form, file in files.items()}
         parities = _compare_all(model, runtimes, examples, original, settings)
         golden = _golden(model, original.size)
         for form, parity in parities.items():
             if parity.refused:
-                done[form] = Copy(form, None, parity, files[form].stat().st_size)
+                done[form] = Copy(form, None, parity, size_of(files[form]))
                 continue
             held_to, own = golden, original
             if form in QUANTISED:
@@ -76,19 +79,6 @@ def export(model_dir: Path, examples: Path, settings: Export, store: Path) -> li
                 own = _refitted(original, model, run, examples)
             done[form] = _publish(store / form, files[form], own, held_to, parity, made, settings.keep)
     return [copy for copy in done.values() if copy]
-
-
-def _convert_all(model_dir: Path, formats: Sequence[str], calibration: Path) -> dict[str, Path]:
-    """Converts to each format, to a file beside that of the calibration; what two formats share is made once."""
-    files: dict[str, Path] = {}
-    for form in formats:
-        file = calibration.with_name(f"{form}{SUFFIXES[form]}")
-        same = next((made for made in files.values() if made.suffix == file.suffix == SUFFIXES["onnx"]), None)
-        if same is None:
-            logging.info("%s: converting", form)
-            convert(model_dir, form, file, calibration)
-        files[form] = same or file
-    return files
 
 
 def _refitted(original: Original, model: Any, run: Runtime, examples: Path) -> Original:
@@ -116,7 +106,12 @@ def _publish(
         run_module(form, "fashion_client.local", str(staging))  # in a process that has no TensorFlow
 
     published = place(store, keep, lambda version: _is_same(version, original.digest, made), fill)
-    return Copy(form, published.path, parity, file.stat().st_size, published.already)
+    return Copy(form, published.path, parity, size_of(file), published.already)
+
+
+def size_of(file: Path) -> int:
+    """Bytes of a copy's file, with what belongs to it."""
+    return sum(part.stat().st_size for part in parts(file))
 
 
 def _published(store: Path, digest: str, made: Mapping[str, str]) -> Copy | None:
@@ -125,8 +120,8 @@ def _published(store: Path, digest: str, made: Mapping[str, str]) -> Copy | None
     if newest is None or not _is_same(folder := versions(store)[newest], digest, made):
         return None
     described = _described(folder)
-    size = (folder / described["file"]).stat().st_size
-    return Copy(store.name, folder, Parity(**described["parity"]), size, already=True)
+    parity, file = Parity(**described["parity"]), folder / described["file"]
+    return Copy(store.name, folder, parity, size_of(file), already=True)
 
 
 def _is_same(version: Path, digest: str, made: Mapping[str, str]) -> bool:
@@ -190,8 +185,8 @@ def _compare_all(
             )
             theirs[form].append((copy["probabilities"].argmax(axis=1), cosines))
     parities = {}
-    for form, parts in theirs.items():
-        answers, cosines = (np.concatenate(column) for column in zip(*parts, strict=True))
+    for form, batches in theirs.items():
+        answers, cosines = (np.concatenate(column) for column in zip(*batches, strict=True))
         pair = np.concatenate(own), answers
         parities[form] = compare(form, np.concatenate(truth), pair, cosines, original.labels, settings)
     return parities

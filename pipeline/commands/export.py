@@ -37,7 +37,9 @@ def export() -> None:
 
 @export.command(cls=Command, epilog=EXIT_CODES)
 @click.argument("model", type=PATH, default=Path("runs/serving"))
-@click.option("--to", required=True, metavar="FORMATS", help="litert, litert-fp16, litert-int8, onnx, web, by commas.")
+@click.option(
+    "--to", required=True, metavar="FORMATS", help="litert, litert-fp16, litert-int8, onnx, web, openvino, by commas."
+)
 @click.option("--data", type=PATH, help="Folder of the run's examples.  [default: as the database remembers]")
 @click.option("--out", type=PATH, help="Where copies go.  [default: `exports` beside the serving folder]")
 @metadata_option

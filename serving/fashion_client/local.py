@@ -1,4 +1,4 @@
-"""A model without a server and without TensorFlow: a bundle, asked by LiteRT or ONNX Runtime."""
+"""A model without a server and without TensorFlow: a bundle, asked by LiteRT, ONNX Runtime or OpenVINO."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ class Bundle(Client):
             if other:
                 raise ValueError(f"{PREPROCESS} has another {other[0]} than this client's: {road.get(other[0])}")
             file = self.folder / described["file"]
-            if hashlib.sha256(file.read_bytes()).hexdigest() != described["sha256"]:
+            if digest_of(file) != described["sha256"]:
                 raise ValueError(f"{file.name} is not the file that {DESCRIPTION} describes")
             self._run = open_runtime(file)
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -139,27 +139,57 @@ def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bun
     return Bundle(folder, batches)
 
 
+def parts(file: Path) -> list[Path]:
+    """A model's file, and what belongs to it: OpenVINO keeps the weights beside the network."""
+    return [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a model's file and what belongs to it."""
+    return hashlib.sha256(b"".join(part.read_bytes() for part in parts(file))).hexdigest()
+
+
 def open_runtime(file: Path) -> Runtime:
-    """Loads a `.tflite` or `.onnx` file; what is returned runs it on uint8 [n, size, size, 3].
+    """Loads a `.tflite`, `.onnx` or `.xml` file; what is returned runs it on uint8 [n, size, size, 3].
 
     Raises:
         BundleError: the package that runs it is not installed.
     """
-    is_onnx = file.suffix == ".onnx"
+    load, package = _RUNTIMES[file.suffix]
     try:
-        if is_onnx:
-            import onnxruntime
-        else:
-            from ai_edge_litert.interpreter import Interpreter
+        return load(str(file))
     except ImportError as error:
-        package = "onnxruntime" if is_onnx else "ai-edge-litert"
         raise BundleError(str(file), f"{package} is not installed: pip install {package}") from error
-    if not is_onnx:
-        runner = Interpreter(str(file), num_threads=os.cpu_count()).get_signature_runner("pixels")
-        return lambda pixels: dict(runner(pixels=pixels))
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+
+def _load_litert(file: str) -> Runtime:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(file, num_threads=os.cpu_count()).get_signature_runner("pixels")
+    return lambda pixels: dict(runner(pixels=pixels))
+
+
+def _load_onnx(file: str) -> Runtime:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda pixels: dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
+
+
+def _load_openvino(file: str) -> Runtime:
+    import openvino
+
+    # On some processors it would calculate in 16 bits otherwise.
+    network = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda pixels: {output.any_name: values.copy() for output, values in network(pixels).items()}
+
+
+_RUNTIMES = {
+    ".tflite": (_load_litert, "ai-edge-litert"),
+    ".onnx": (_load_onnx, "onnxruntime"),
+    ".xml": (_load_openvino, "openvino"),
+}
 
 
 def _closed(pixels: Pixels) -> Arrays:

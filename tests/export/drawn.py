@@ -10,6 +10,7 @@ from fashion_client.pixels import read_pixels
 from PIL import Image
 
 from components.export.bundle import Golden, Original, write_bundle
+from components.export.convert import run_module
 from components.export.golden import draw_pictures
 from components.export.parity import Parity
 
@@ -69,14 +70,15 @@ def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
     onnx.save(model, str(file))
 
 
-def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2)) -> Path:
+def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2), form: str = "onnx") -> Path:
     """Writes a bundle whose golden answers are the network's, whatever `channels` makes of its file."""
-    file = folder.with_name("model.onnx")
-    write_network(file, channels)
+    write_network(file := folder.with_name("network.onnx"), channels)
+    if form == "openvino":
+        run_module(form, "components.export.openvino", str(file), str(file := file.with_suffix(".xml")))
     original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE, tags=TAGS)
     files = draw_pictures()
     pixels = np.stack([read_pixels(data, *LIMITS) for data in files.values()])
-    write_bundle(folder, file, "onnx", original, Golden(files, pixels, answer(pixels)), PARITY, {})
+    write_bundle(folder, file, form, original, Golden(files, pixels, answer(pixels)), PARITY, {})
     return folder
 
 

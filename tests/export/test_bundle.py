@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from click.testing import CliRunner
 from fashion_client import Thresholds
@@ -173,6 +174,17 @@ def test_a_bundle_that_is_not_whole_or_goes_another_road_is_refused(bundle, tmp_
     (bundle_file := other / "model.onnx").write_bytes(bundle_file.read_bytes()[:1000])
     (other / "preprocess.json").write_text(json.dumps(road))
     with pytest.raises(BundleError, match=r"model\.onnx is not the file that bundle.json describes"):
+        local(other)
+
+
+def test_openvino_s_files_answer_likewise_and_belong_together(bundle, tmp_path):
+    other = write_drawn(tmp_path / "bundle", form="openvino")
+    with local(other) as client:
+        assert client.check() == []
+    network = openvino.Core().read_model(other / "model.xml")
+    assert network.get_rt_info(["model_info", "labels"]).astype(str).split() == list(LABELS)
+    (other / "model.bin").write_bytes((other / "model.bin").read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"model\.xml is not the file that bundle.json describes"):
         local(other)
 
 
