@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from components.errors import RecipeError
 
+YAML = ".yaml", ".yml"
+
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML as people mean it: 1e-3 is a number, and a key given twice is a mistake."""
@@ -32,26 +34,29 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
-def find_file(name: str, folder: Path, kind: str) -> Path:
+def find_file(name: str, folder: Path, kind: str, *suffixes: str) -> Path:
     """Finds a file by its name in the project, without suffix, or by its path.
 
     Args:
-        name: e.g. `six_class`, or a path that ends in .yaml or .yml.
-        folder: where the project keeps files of this kind.
+        name: e.g. `six_class`, or a path that ends in one of the suffixes.
+        folder: where the project keeps files of this kind, with the first suffix.
         kind: what errors call such a file.
+        suffixes: e.g. `.yaml`.
 
     Raises:
         RecipeError: there is none.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in suffixes:
         if not path.is_file():
             raise RecipeError(f"{kind} {name}: there is no such file")
         return path
-    at_hand = sorted(each.stem for each in folder.glob("*.yaml"))
+    suffix = suffixes[0]
+    at_hand = sorted(each.stem for each in folder.glob(f"*{suffix}"))
     if name not in at_hand:
-        raise RecipeError(f"{kind} {name!r}: there is none; {choices(name, at_hand)}; or give the path of a .yaml file")
-    return folder / f"{name}.yaml"
+        known = choices(name, at_hand)
+        raise RecipeError(f"{kind} {name!r}: there is none; {known}; or give the path of a {suffix} file")
+    return folder / f"{name}{suffix}"
 
 
 def parse_yaml(text: str, source: str) -> Any:

@@ -12,7 +12,7 @@ from components.ingest.labels import taxonomy_of_values
 from components.ingest.settings import PICTURE
 from components.inspect.inspection import Inspection
 from components.transform.taxonomy import load_taxonomy
-from components.validate.reviewed import find_schema
+from components.validate.settings import find_schema
 from pipeline.recipe import Recipe, load_recipe, recipe_names
 
 

@@ -14,7 +14,7 @@ from components.ingest.split import check_split
 from components.networks.profiles import weights_path
 from components.train.earlier import check_earlier
 from components.transform.taxonomy import Taxonomy, load_taxonomy
-from components.validate.reviewed import find_schema
+from components.validate.settings import find_schema
 from pipeline.beam import beam_args
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe

@@ -20,7 +20,7 @@ from components.networks.profiles import PROFILES, check_size, read_unfreeze
 from components.networks.settings import Model
 from components.outside.settings import Decide, OptionalOutside
 from components.publish.settings import Publish
-from components.reading import explain, find_file, kind_of, parse_yaml, read_mapping
+from components.reading import YAML, explain, find_file, kind_of, parse_yaml, read_mapping
 from components.settings import Settings
 from components.train.settings import Train
 from components.transform.settings import Balance
@@ -110,7 +110,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: naming the file, the key and the rule, for all mistakes at once.
     """
-    path = find_file(name, RECIPES, "recipe")
+    path = find_file(name, RECIPES, "recipe", *YAML)
     content = read_mapping(path, "recipe")
     content.setdefault("name", path.stem)
     _place(content, path.parent)

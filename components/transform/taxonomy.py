@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_v
 
 from components.errors import RecipeError
 from components.features import LabelColumn
-from components.reading import choices, explain, find_file, read_mapping
+from components.reading import YAML, choices, explain, find_file, read_mapping
 from components.settings import Settings
 from components.transform.words import in_words, pattern_of
 
@@ -170,7 +170,7 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
     Raises:
         RecipeError: there is no such file, or what it says is not a taxonomy; names file, key, rule and remedy.
     """
-    path = find_file(name_or_path, Path(str(resources.files("schema"))) / "taxonomies", "taxonomy")
+    path = find_file(name_or_path, Path(str(resources.files("schema"))) / "taxonomies", "taxonomy", *YAML)
     content = {"name": path.stem, **read_mapping(path, "taxonomy")}
     try:
         return Taxonomy.model_validate_json(json.dumps(content, default=str))

@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components.features import TEXT_COLUMNS
 from components.ingest.table import Row
-from components.validate.reviewed import find_schema
+from components.validate.settings import find_schema
 
 # As schema.pbtxt: one odd row in seven passes, so that a small split is not refused for one of its ten rows.
 _TOLERANCE = 0.85

@@ -1,9 +1,12 @@
 """When data are refused."""
 
+from importlib import resources
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.reading import find_file
 from components.settings import Count, Settings, Share
 
 
@@ -31,3 +34,13 @@ class Validation(Settings):
         default="open",
         description="name of a reviewed schema in schema/, or a path to a .pbtxt file; open takes any vocabulary",
     )
+
+
+def find_schema(name_or_path: str) -> Path:
+    """Returns the file of a schema, by its name in schema/ without the suffix or by a path that ends in .pbtxt.
+
+    Raises:
+        RecipeError: there is no such file.
+    """
+    folder = Path(str(resources.files("schema")))
+    return find_file(name_or_path, folder, "validation.schema_file", ".pbtxt").absolute()

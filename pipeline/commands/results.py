@@ -7,8 +7,6 @@ import click
 from pipeline.commands import PATH, Command
 from pipeline.commands.training import metadata_option
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-
 
 @click.command(cls=Command)
 @click.option(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from components.errors import RecipeError
 from components.reading import explain
 from components.transform.taxonomy import load_taxonomy
-from components.validate.reviewed import find_schema
+from components.validate.settings import find_schema
 from pipeline.recipe import Recipe
 from pipeline.textfile import read_text
 from serving.disk import replacing

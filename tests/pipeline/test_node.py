@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import CatalogueError, FashionError, MetadataError, RecipeError
-from components.validate.reviewed import find_schema
+from components.validate.settings import find_schema
 from pipeline.kubeflow.packing import pack, unpack
 from pipeline.node import run_node
 from pipeline.paths import Paths

@@ -9,8 +9,7 @@ import pytest
 from components.errors import DataRefused, RecipeError
 from components.settings import SPLITS
 from components.validate.gate import Anomaly, Verdict, judge
-from components.validate.reviewed import find_schema
-from components.validate.settings import Validation
+from components.validate.settings import Validation, find_schema
 from components.validate.shares import Summary
 from pipeline.beam import Beam, beam_args
 from tests import HOUSE
