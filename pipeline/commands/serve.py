@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,14 @@ class ServeError(FashionError):
     help="Seconds that running requests have to end in when the server is stopped; the rest get UNAVAILABLE.",
 )
 @logs_answers
+@click.option("--access-log", is_flag=True, help="Write a line of JSON to stderr for each request.")
 @click.option("--verbose", is_flag=True, help="Log every request that is refused.")
 def serve(
     model_base: Path | None, model_config: Path | None, model_name: str | None, model_path: Path | None, host: str,
     rest_port: int, grpc_port: int, batching: bool, batching_parameters: Path | None, poll_seconds: float, threads: int,
     max_request_mb: float, max_picture_mb: float, max_rows: int, max_waiting: int, max_waiting_mb: float,
-    max_connections: int, ssl_config_file: Path | None, cors: bool, rest_timeout: float, grace: float, verbose: bool,
-    log_answers: dict[str, Any] | None,
+    max_connections: int, ssl_config_file: Path | None, cors: bool, rest_timeout: float, grace: float,
+    access_log: bool, verbose: bool, log_answers: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Serve models over REST and gRPC, as TensorFlow Serving does.
 
@@ -123,7 +125,8 @@ def serve(
             Options(poll_seconds, threads, batching=_batching(batching, batching_parameters, max_rows),
                     config_file=model_config),
             network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors,
-                            read_ssl_config(ssl_config_file) if ssl_config_file else None),
+                            read_ssl_config(ssl_config_file) if ssl_config_file else None,
+                            sys.stderr if access_log else None),
             limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE), waiting=max_waiting,
                           waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE)),
             ready=_announce,

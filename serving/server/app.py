@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import grpc
 from aiohttp import web
 
+from serving.server.access import AccessLog
 from serving.server.config import ModelServerConfig, Options, models_of
 from serving.server.connections import HEADER_SECONDS, IDLE_SECONDS, Connections, connection_limit, raise_file_limit
 from serving.server.errors import ServingError
@@ -45,27 +46,17 @@ class CannotListen(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """Where the server listens, and how patient it is.
+    """Where the server listens, and how patient it is."""
 
-    Attributes:
-        host: name or address to listen on; "0.0.0.0" is every network of the machine.
-        rest_port: for HTTP; 0 takes a free one.
-        grpc_port: for gRPC; 0 takes a free one.
-        rest_timeout_seconds: after which an HTTP request gets status 504. gRPC clients send a deadline of their own.
-        grace_seconds: that running requests have to end in when the server is told to stop; the rest get UNAVAILABLE.
-        connections: of each protocol at once, as far as there are files for them.
-        cors: whether pages of other servers may ask from a browser.
-        tls: that both ports speak; None for neither.
-    """
-
-    host: str = "127.0.0.1"
-    rest_port: int = 8501
+    host: str = "127.0.0.1"  # name or address to listen on; "0.0.0.0" is every network of the machine
+    rest_port: int = 8501  # 0 takes a free one, as below
     grpc_port: int = 8500
-    rest_timeout_seconds: float = 30.0
-    grace_seconds: float = 30.0
-    connections: int = 1000
-    cors: bool = False
-    tls: Tls | None = None
+    rest_timeout_seconds: float = 30.0  # after which an HTTP request gets status 504; gRPC clients send a deadline
+    grace_seconds: float = 30.0  # that requests have to end in when the server is to stop; the rest get UNAVAILABLE
+    connections: int = 1000  # of each protocol at once, as far as there are files for them
+    cors: bool = False  # whether pages of other servers may ask from a browser
+    tls: Tls | None = None  # that both ports speak; None for neither
+    access_log: TextIO | None = None  # gets a line for each request
 
 
 @dataclass(frozen=True)
@@ -103,8 +94,9 @@ async def serve(
     manager = ModelManager(config, options, metrics, log)
     most = connection_limit(network.connections)
     connections = Connections(most)
+    access = AccessLog(network.access_log)
     rest = RestApi(
-        manager, metrics, limits, network.rest_timeout_seconds, closing, waiting, connections, cors=network.cors
+        manager, metrics, limits, network.rest_timeout_seconds, closing, waiting, connections, access, network.cors
     )
     runner = web.AppRunner(
         rest.application(),
@@ -113,7 +105,7 @@ async def serve(
         shutdown_timeout=1,
         keepalive_timeout=IDLE_SECONDS,
     )
-    calls = grpc_server(manager, metrics, limits, waiting, most, closing)
+    calls = grpc_server(manager, metrics, limits, waiting, most, closing, access)
     await runner.setup()
     http: asyncio.Server | None = None
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -12,12 +13,13 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from serving.server.access import AccessLog, known_by
 from serving.server.connections import HEADER_SECONDS
 from serving.server.errors import ServingError, invalid, not_found, unserved
-from serving.server.inference_grpc import Inference
+from serving.server.inference_grpc import SERVICE, Inference
 from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
-from serving.server.manager import CALLER, MOST_SAID, Answer, ModelManager, Spec
+from serving.server.manager import Answer, ModelManager, Spec, said_by
 from serving.server.messages import (
     SIGNATURE_DEF,
     array_bytes,
@@ -38,12 +40,15 @@ _WATCH_SECONDS = 0.5
 _IDLE_MILLISECONDS = 300_000  # after which a connection without a call is closed; clients open another unasked
 _MOST_CALLS = 128  # on one connection at once
 
+_SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", SERVICE)
+
 Context = Any
 
 
 def grpc_server(
-    manager: ModelManager, metrics: Metrics, limits: Limits, waiting: Waiting, connections: int, closing: asyncio.Event
-) -> grpc.aio.Server:
+    manager: ModelManager, metrics: Metrics, limits: Limits, waiting: Waiting, connections: int,
+    closing: asyncio.Event, access: AccessLog,
+) -> grpc.aio.Server:  # fmt: skip
     """Makes a server with all services, not yet bound to a port. Keep a reference: one that is garbage-collected stops.
 
     More than `connections` clients are turned away; whoever watches the health is told once `closing` is set.
@@ -58,10 +63,10 @@ def grpc_server(
         ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
         ("grpc.max_concurrent_streams", _MOST_CALLS),
     ]
-    server = grpc.aio.server(interceptors=[_Reading(limits, waiting, metrics)], options=options)
+    server = grpc.aio.server(interceptors=[_Reading(limits, waiting, metrics, access)], options=options)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(manager, limits, metrics), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Models(manager), server)
-    server.add_generic_rpc_handlers((Inference(manager, limits, metrics, _caller).handler(),))
+    server.add_generic_rpc_handlers((Inference(manager, limits, metrics).handler(),))
     health_pb2_grpc.add_HealthServicer_to_server(_Health(manager, closing), server)
     return server
 
@@ -69,8 +74,8 @@ def grpc_server(
 class _Reading(grpc.aio.ServerInterceptor):
     """Refuses requests that are too much, or too many, before they are parsed, and turns errors into gRPC's status."""
 
-    def __init__(self, limits: Limits, waiting: Waiting, metrics: Metrics) -> None:
-        self._limits, self._waiting, self._metrics = limits, waiting, metrics
+    def __init__(self, limits: Limits, waiting: Waiting, metrics: Metrics, access: AccessLog) -> None:
+        self._limits, self._waiting, self._metrics, self._access = limits, waiting, metrics, access
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         handler = await continuation(details)
@@ -79,24 +84,30 @@ class _Reading(grpc.aio.ServerInterceptor):
         predicts = details.method.endswith(("/Predict", "/ModelInfer"))
 
         async def answer(data: bytes, context: Context) -> Any:
-            early = predicts
+            early, status, began, size = predicts, grpc.StatusCode.CANCELLED, time.monotonic(), len(data)
+            known = known_by(dict(context.invocation_metadata() or ()))
+            context.set_trailing_metadata(tuple(known.items()))
             try:
                 with self._waiting.place() if predicts else contextlib.nullcontext(int) as hold:
                     hold(len(data))
                     work = handler.unary_unary(self._parsed(data, handler.request_deserializer), context)
                     early = False
-                    return await work
+                    message = await work
+                status = grpc.StatusCode.OK
+                return message
             except ServingError as error:
-                code, message = error.code, error.message[:_DETAILS]
-                _log.debug("%s: %s %s", details.method, code.name, message)
+                status, message = error.code, error.message[:_DETAILS]
+                _log.debug("%s: %s %s", details.method, status.name, message)
             except Exception:  # noqa: BLE001 - a bug met by one request is not to end the server
-                code, message = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more"
+                status, message = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more"
                 _log.exception("%s failed", details.method)
+            finally:
+                self._access.write("gRPC", context.peer(), details.method, status.name, size, began, known)
             if early:
-                self._metrics.requests.labels("", code.name).inc()
+                self._metrics.requests.labels("", status.name).inc()
             # gRPC holds on to what abort raises, and so to this frame, until garbage is collected.
             del data
-            return await context.abort(code, message)
+            return await context.abort(status, message)
 
         return grpc.unary_unary_rpc_method_handler(answer, response_serializer=handler.response_serializer)
 
@@ -117,7 +128,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     async def Predict(self, request: Any, context: Context) -> Any:
         # A deadline that has passed arrives here as a cancellation, when gRPC has told the client already.
         with self._metrics.request(self._manager.known(request.model_spec.name), "GRPC", context.time_remaining):
-            return await self._predict(request, _caller(context))
+            return await self._predict(request, said_by(dict(context.invocation_metadata() or ())))
 
     async def _predict(self, request: Any, caller: dict[str, str]) -> Any:
         spec = replace(_spec(request), caller=caller)
@@ -169,7 +180,7 @@ class _Models(model_service_pb2_grpc.ModelServiceServicer):
 
 
 class _Health(health_pb2_grpc.HealthServicer):
-    """Health of the server under the name "", and of each model under its own."""
+    """Health of the server under the name "" and those of its services, and of each model under its own."""
 
     def __init__(self, manager: ModelManager, closing: asyncio.Event) -> None:
         self._manager, self._closing = manager, closing
@@ -193,18 +204,12 @@ class _Health(health_pb2_grpc.HealthServicer):
 
     def _state(self, service: str) -> int:
         responses, serves = health_pb2.HealthCheckResponse, self._manager.ready
-        if service:
+        if service and service not in _SERVICES:
             try:
                 serves = any(version.state == AVAILABLE for version in self._manager.status(service))
             except ServingError:
                 return int(responses.SERVICE_UNKNOWN)
         return int(responses.SERVING if serves else responses.NOT_SERVING)
-
-
-def _caller(context: Context) -> dict[str, str]:
-    """What the caller says of the request, see `CALLER`."""
-    sent = dict(context.invocation_metadata() or ())
-    return {field: str(sent[name])[:MOST_SAID] for name, field in CALLER.items() if name in sent}
 
 
 def _spec(request: Any) -> Spec:

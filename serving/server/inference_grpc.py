@@ -1,6 +1,6 @@
 """The gRPC face of the Open Inference Protocol: `inference.GRPCInferenceService`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -21,7 +21,7 @@ from serving.server.inference import (
     write_raw,
 )
 from serving.server.limits import Limits
-from serving.server.manager import Answer, ModelManager, Spec
+from serving.server.manager import Answer, ModelManager, Spec, said_by
 from serving.server.metrics import Metrics
 from serving.server.protos import INFERENCE
 from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
@@ -39,12 +39,10 @@ Context = Any
 
 
 class Inference:
-    """Answers out of a manager, as the protocol has it; `caller` tells what a call's metadata say of it."""
+    """Answers out of a manager, as the protocol has it."""
 
-    def __init__(
-        self, manager: ModelManager, limits: Limits, metrics: Metrics, caller: Callable[[Context], dict[str, str]]
-    ) -> None:
-        self._manager, self._limits, self._metrics, self._caller = manager, limits, metrics, caller
+    def __init__(self, manager: ModelManager, limits: Limits, metrics: Metrics) -> None:
+        self._manager, self._limits, self._metrics = manager, limits, metrics
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service, to be added to a server."""
@@ -82,7 +80,8 @@ class Inference:
     async def _infer(self, request: Any, context: Context) -> Any:
         with self._metrics.request(self._manager.known(request.model_name), "GRPC", context.time_remaining):
             parameters = {entry.key: entry.value.string_param for entry in request.parameters}
-            caller = {**({"request": request.id} if request.id else {}), **self._caller(context)}
+            sent = {"request": request.id} if request.id else {}
+            caller = sent | said_by(dict(context.invocation_metadata() or ()))
             version = read_version(request.model_version)
             spec = Spec(request.model_name, version, None, parameters.get(SIGNATURE, ""), caller)
             self._manager.signatures(spec)  # there has to be such a model, whatever it is asked

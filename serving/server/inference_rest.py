@@ -23,7 +23,7 @@ from serving.server.inference import (
     write_raw,
 )
 from serving.server.limits import Limits
-from serving.server.manager import Answer, ModelManager, Spec
+from serving.server.manager import Answer, ModelManager, Spec, said_by
 from serving.server.rest_answer import json_values
 from serving.server.rest_request import flatten, parse_request, read_array
 from serving.server.runner import OFF_LOOP_FROM, maybe_off_loop
@@ -64,7 +64,7 @@ def tell(manager: ModelManager, found: re.Match[str]) -> tuple[int, dict[str, An
 
 
 async def infer(
-    manager: ModelManager, spec: Spec, body: bytearray, json_length: str | None, limits: Limits
+    manager: ModelManager, spec: Spec, headers: Mapping[str, str], body: bytearray, limits: Limits
 ) -> tuple[bytes, int | None]:
     """Answers a request; see `read_infer` and `write_infer`.
 
@@ -72,9 +72,9 @@ async def infer(
         ServingError: as `read_infer` and `ModelManager.predict` do.
     """
     manager.signatures(spec)  # there has to be such a model, whatever it is asked
-    request = await maybe_off_loop(len(body) > OFF_LOOP_FROM, read_infer, body, json_length, limits)
-    caller = {**({"request": request.id} if request.id else {}), **spec.caller}
-    spec = replace(spec, signature=request.signature, caller=caller)
+    request = await maybe_off_loop(len(body) > OFF_LOOP_FROM, read_infer, body, headers.get(JSON_LENGTH), limits)
+    sent = {"request": request.id} if request.id else {}
+    spec = replace(spec, signature=request.signature, caller=sent | said_by(headers))
     answer = await manager.predict(spec, request.inputs, list(request.outputs))
     large = sum(array.nbytes for array in answer.outputs.values()) > OFF_LOOP_FROM // 8
     return await maybe_off_loop(large, write_infer, spec.name, request, answer)

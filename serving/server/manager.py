@@ -26,8 +26,13 @@ __all__ = ["Answer", "ModelManager", "Spec", "VersionStatus"]
 
 # Headers, and metadata of gRPC, by which a caller says what a request is about, to columns of the log. Between the ids
 # of several rows' products are commas.
-CALLER = {"x-request-id": "request", "x-product-id": "product"}
-MOST_SAID = 16_384  # characters of each
+_CALLER = {"x-request-id": "request", "x-product-id": "product"}
+_MOST_SAID = 16_384  # characters of each
+
+
+def said_by(sent: Mapping[str, Any]) -> dict[str, str]:
+    """What the caller says of a request, by headers or gRPC's metadata: columns of the log."""
+    return {field: str(sent[name])[:_MOST_SAID] for name, field in _CALLER.items() if name in sent}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Spec:
         version: its number; None for the newest that serves, or the one of `label`.
         label: of the version; None if there is none.
         signature: its name; "" for serving_default.
-        caller: what the caller said of the request, for the log, see `CALLER`.
+        caller: what the caller said of the request, for the log, see `said_by`.
     """
 
     name: str

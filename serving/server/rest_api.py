@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from urllib.parse import unquote
@@ -11,12 +12,13 @@ from urllib.parse import unquote
 import grpc
 from aiohttp import web
 
+from serving.server.access import AccessLog, known_by
 from serving.server.connections import Connections
 from serving.server.errors import RequestTooLarge, ServingError, http_status, invalid, not_found, unmet, unserved
 from serving.server.inference import read_version
 from serving.server.inference_rest import JSON_LENGTH, PATH, infer, tell
 from serving.server.limits import Limits, Waiting
-from serving.server.manager import CALLER, MOST_SAID, ModelManager, Spec
+from serving.server.manager import ModelManager, Spec, said_by
 from serving.server.messages import fields_of, metadata_fields, metadata_message, status_message
 from serving.server.metrics import Metrics
 from serving.server.rest_answer import write_outputs
@@ -31,6 +33,7 @@ _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_CHOICE}:(?P<verb>classify|reg
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_CHOICE}(?P<metadata>/metadata)?", re.IGNORECASE)
 _MAX_VERSION, _VERSION_DIGITS = 2**63 - 1, 100
 
+_GONE = 499  # in the log, of a client that did not wait for its answer
 _COMPRESSED_FROM = 1024  # bytes of an answer below which gzip costs more than it saves
 # What TensorFlow Serving sends with --rest_api_enable_cors_support.
 _CORS = {
@@ -53,8 +56,9 @@ class RestApi:
 
     def __init__(
         self, manager: ModelManager, metrics: Metrics, limits: Limits, timeout_seconds: float, closing: asyncio.Event,
-        waiting: Waiting, connections: Connections, cors: bool = False,
+        waiting: Waiting, connections: Connections, access: AccessLog, cors: bool = False,
     ) -> None:  # fmt: skip
+        self._access = access
         self._manager, self._metrics, self._limits, self._timeout = manager, metrics, limits, timeout_seconds
         self._closing, self._waiting, self._connections, self._cors = closing, waiting, connections, cors
         self.running = 0
@@ -74,10 +78,15 @@ class RestApi:
         """Counts what runs, and answers it with the headers that all answers have."""
         self.running += 1
         self._connections.heard(request.protocol)
+        known, began, status = known_by(request.headers), time.monotonic(), _GONE
         try:
             response = await self._answer(request, handler)
+            status = response.status
         finally:
             self.running -= 1
+            path = f"{request.method} {request.path}"
+            self._access.write("REST", request.remote, path, status, request.content_length, began, known)
+        response.headers.update(known)
         if self._cors and request.path.lower().startswith(("/v1/", "/v2")):
             response.headers.update(_CORS)
         return response
@@ -158,7 +167,7 @@ class RestApi:
     async def _answered(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
         large = len(body) > OFF_LOOP_FROM
         document = await maybe_off_loop(large, parse_request, body, self._limits)
-        spec = replace(spec, signature=signature_of(document), caller=_caller(request))
+        spec = replace(spec, signature=signature_of(document), caller=said_by(request.headers))
         declared = self._declared(spec)
         inputs, by_row = await maybe_off_loop(large, read_inputs, document, declared, self._limits)
         del body, document  # what is waited for now may take long
@@ -167,9 +176,7 @@ class RestApi:
         return _json(await maybe_off_loop(large, write_outputs, answer.outputs, by_row), request)
 
     async def _inferred(self, request: web.Request, spec: Spec, body: bytearray) -> web.Response:
-        content, length = await infer(
-            self._manager, replace(spec, caller=_caller(request)), body, request.headers.get(JSON_LENGTH), self._limits
-        )
+        content, length = await infer(self._manager, spec, request.headers, body, self._limits)
         if length is None:
             return _json(content.decode(), request)
         binary = "application/octet-stream"
@@ -211,11 +218,6 @@ class RestApi:
         if not self._manager.ready:
             return web.json_response({"status": "not all models have a version that is available"}, status=503)
         return web.json_response({"status": "ready"})
-
-
-def _caller(request: web.Request) -> dict[str, str]:
-    """What the caller says of the request, see `CALLER`."""
-    return {field: request.headers[name][:MOST_SAID] for name, field in CALLER.items() if name in request.headers}
 
 
 def _spec(name: str | None, version: str | None, label: str | None) -> Spec:
