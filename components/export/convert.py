@@ -1,15 +1,11 @@
 """Runs converters, each in a process of its own: they leak memory, and one that dies takes nothing along."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-import serving
+from components import children
 from components.errors import ExportError
 
 _OPSET = "18"
-_HOUSE = Path(serving.__file__).parents[1]
 
 
 def convert(model_dir: Path, form: str, folder: Path, calibration: Path) -> Path:
@@ -48,17 +44,5 @@ def run_module(form: str, *arguments: str) -> None:
     Raises:
         ExportError: it failed; with the last line it said.
     """
-    places = (str(_HOUSE), str(_HOUSE / "serving"), os.environ.get("PYTHONPATH"))
-    # Without accelerators: this process may still hold all of their memory.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), "CUDA_VISIBLE_DEVICES": "-1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-        raise ExportError(f"{form}: {arguments[0]} ended with {done.returncode}: {said[-1]}. Nothing was published.")
+    if failure := children.run(*arguments):
+        raise ExportError(f"{form}: {arguments[0]} {failure}. Nothing was published.")

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -14,7 +12,7 @@ from typing import Any
 import faiss
 import pyarrow.parquet as pq
 
-import serving
+from components import children
 from components.answers.inputs import Products
 from components.digest import code_digest
 from components.errors import AnswerError, CatalogueError, PublishError
@@ -179,12 +177,5 @@ def write_index(folder: Path, content: Content, settings: Settings, about: dict[
 
 def _verify(folder: Path, digest: str) -> None:
     """Has a fresh process open the index and ask it, as a server would."""
-    house = str(Path(serving.__file__).parents[1])
-    paths = os.pathsep.join([house, f"{house}/serving", *filter(None, [os.environ.get("PYTHONPATH")])])
-    run = subprocess.run(
-        [sys.executable, "-m", "serving.search.index", str(folder), digest],
-        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if run.returncode:
-        said = run.stderr.strip().rpartition("\n")[2] or f"it ended with {run.returncode}"
-        raise PublishError(f"{folder}: the index does not answer in a fresh process ({said}). Nothing was published.")
+    if said := children.run("serving.search.index", str(folder), digest):
+        raise PublishError(f"{folder}: the index does not answer in a fresh process: it {said}. Nothing was published.")

@@ -15,7 +15,7 @@ from tfx.components.infra_validator.model_server_runners.kubernetes_runner impor
 from tfx.components.infra_validator.model_server_runners.local_docker_runner import LocalDockerRunner
 from tfx.proto import infra_validator_pb2 as proto
 
-import serving
+from components import children
 from components.errors import PublishError
 from components.infra.settings import Serving
 
@@ -40,16 +40,10 @@ class LocalRunner(BaseModelServerRunner):
         return "the local server"
 
     def Start(self) -> None:
-        house = str(Path(serving.__file__).parents[1])
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (house, os.environ.get("PYTHONPATH")))),
-            "CUDA_VISIBLE_DEVICES": "-1",  # this process may still hold all of an accelerator's memory
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "components.infra.server", str(self._base), self._base.name],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True,
+            env=children.environment(TF_CPP_MIN_LOG_LEVEL="2"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._log, text=True,
         )  # fmt: skip
 
     def WaitUntilRunning(self, deadline: float) -> None:
