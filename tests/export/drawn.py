@@ -1,13 +1,11 @@
 """A bundle of a network so small that numpy says what it has to answer."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 from fashion_client.pixels import read_pixels
-from PIL import Image
 
 from components.export.bundle import Golden, Original, write_bundle
 from components.export.convert import run_module
@@ -70,14 +68,18 @@ def write_network(file: Path, channels: Sequence[int] = (0, 1, 2)) -> None:
     onnx.save(model, str(file))
 
 
-def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2), form: str = "onnx") -> Path:
-    """Writes a bundle whose golden answers are the network's, whatever `channels` makes of its file."""
+def right_road(data: bytes) -> np.ndarray:
+    return read_pixels(data, *LIMITS)
+
+
+def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2), form: str = "onnx", road=right_road) -> Path:
+    """Writes a bundle whose golden answers are the network's to the pixels of `road`, whatever its file answers."""
     write_network(file := folder.with_name("network.onnx"), channels)
     if form == "openvino":
         run_module(form, "components.export.openvino", str(file), str(file := file.with_suffix(".xml")))
     original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE, tags=TAGS)
     files = draw_pictures()
-    pixels = np.stack([read_pixels(data, *LIMITS) for data in files.values()])
+    pixels = np.stack([road(data) for data in files.values()])
     write_bundle(folder, file, form, original, Golden(files, pixels, answer(pixels)), PARITY, {})
     return folder
 
@@ -86,8 +88,7 @@ def results(bundle: Path, road, labels: Sequence[str] = LABELS) -> dict[str, dic
     """What a runtime answers to a bundle's golden pictures that has its own road to the pixels."""
     found = {}
     for file in sorted(bundle.glob("golden/??.???")):
-        image = Image.open(io.BytesIO(file.read_bytes()))
-        answers = answer(np.asarray(road(image, file.read_bytes()))[np.newaxis])
+        answers = answer(np.asarray(road(file.read_bytes()))[np.newaxis])
         scores = dict(zip(labels, answers["probabilities"][0].tolist(), strict=True))
         embedding = answers["embedding"][0].tolist()
         found[file.name] = {"label": max(scores, key=scores.get), "probabilities": scores, "embedding": embedding}

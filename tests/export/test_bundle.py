@@ -15,12 +15,11 @@ from click.testing import CliRunner
 from fashion_client import Thresholds
 from fashion_client.golden import find_faults
 from fashion_client.local import BundleError, local
-from fashion_client.pixels import read_pixels
 from PIL import Image, ImageOps
 
 from components.export.golden import COUNT, draw_pictures
 from pipeline.cli import main
-from tests.export.drawn import ALLOWED, DECIDE, LABELS, LIMITS, SIZE, TAGS, answer, results, write_drawn
+from tests.export.drawn import ALLOWED, DECIDE, LABELS, SIZE, TAGS, answer, results, right_road, write_drawn
 
 
 @pytest.fixture(scope="module")
@@ -28,26 +27,28 @@ def bundle(tmp_path_factory) -> Path:
     return write_drawn(tmp_path_factory.mktemp("bundles") / "bundle")
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+def opened(data: bytes, turn: bool = True) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image = ImageOps.exif_transpose(image) if turn else image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 
 
 def squashed(image: Image.Image, size: int = SIZE) -> Image.Image:
-    return on_white(image).resize((size, size), Image.Resampling.BILINEAR)
+    return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
-def without_antialias(image: Image.Image) -> Image.Image:
+def without_antialias(data: bytes) -> Image.Image:
+    image = opened(data)
     steps = (image.width / SIZE, 0, 0, 0, image.height / SIZE, 0)
-    return on_white(image).transform((SIZE, SIZE), Image.Transform.AFFINE, steps, Image.Resampling.BILINEAR)
+    return image.transform((SIZE, SIZE), Image.Transform.AFFINE, steps, Image.Resampling.BILINEAR)
 
 
-# How an app may come to other pixels: each from the picture as Pillow opens it, and its file.
+# How an app, or whoever exports, may come to other pixels.
 WRONG_ROADS = {
-    "blue before red": lambda image, data: read_pixels(data, *LIMITS)[..., ::-1],
-    "no antialias": lambda image, data: without_antialias(ImageOps.exif_transpose(image)),
-    "another size": lambda image, data: squashed(squashed(ImageOps.exif_transpose(image), SIZE // 2)),
-    "not turned": lambda image, data: squashed(image),
+    "blue before red": lambda data: right_road(data)[..., ::-1],
+    "no antialias": without_antialias,
+    "another size": lambda data: squashed(squashed(opened(data), SIZE // 2)),
+    "not turned": lambda data: squashed(opened(data, turn=False)),
 }
 
 
@@ -56,7 +57,7 @@ def golden_of(bundle: Path) -> dict:
 
 
 def test_the_right_road_and_the_right_file_pass(bundle):
-    assert find_faults(golden_of(bundle), results(bundle, lambda image, data: read_pixels(data, *LIMITS))) == []
+    assert find_faults(golden_of(bundle), results(bundle, right_road)) == []
     assert local(bundle).check() == []
 
 
@@ -68,8 +69,19 @@ def test_a_wrong_road_to_the_pixels_is_found_out_by_the_embedding(bundle, road):
 
 def test_labels_in_another_order_are_found_out(bundle):
     swapped = (LABELS[1], LABELS[0], *LABELS[2:])
-    faults = find_faults(golden_of(bundle), results(bundle, lambda _, data: read_pixels(data, *LIMITS), swapped))
+    faults = find_faults(golden_of(bundle), results(bundle, right_road, swapped))
     assert any("is the order of the labels another?" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("road", WRONG_ROADS.values(), ids=WRONG_ROADS)
+def test_an_export_made_by_another_road_is_refused_by_its_golden_pictures(tmp_path, road):
+    wrong = write_drawn(tmp_path / "wrong", road=road)
+    assert any("the embedding's cosine to the model's is" in fault for fault in local(wrong).check())
+
+
+def test_an_export_whose_labels_are_swapped_is_refused_by_its_golden_pictures(tmp_path):
+    (write_drawn(tmp_path / "wrong") / "labels.txt").write_text("\n".join((LABELS[1], LABELS[0], *LABELS[2:], "")))
+    assert any("is the order of the labels another?" in fault for fault in local(tmp_path / "wrong").check())
 
 
 def test_a_file_that_takes_blue_before_red_is_refused_in_a_process_without_tensorflow(tmp_path):
@@ -99,7 +111,7 @@ def test_answers_that_are_missing_or_of_another_form_are_named(bundle, answers, 
 
 def test_the_command_verifies_what_any_runtime_has_written(bundle, tmp_path):
     file = tmp_path / "results.json"
-    file.write_text(json.dumps(results(bundle, lambda image, data: read_pixels(data, *LIMITS))))
+    file.write_text(json.dumps(results(bundle, right_road)))
     done = CliRunner().invoke(main, ["export", "verify", str(file), "--bundle", str(bundle)])
     assert (done.exit_code, done.output) == (0, "16 of 16 golden pictures are answered as by the model\n")
     file.write_text(json.dumps(results(bundle, WRONG_ROADS["blue before red"])))
@@ -127,7 +139,7 @@ def test_a_bundle_answers_as_other_clients_do(bundle, tmp_path):
         file, none, other = client.predict([tmp_path / "shoe.jpg", b"no picture", webp.getvalue()])
         embeddings = client.embed([data])
         assert (client.metadata().model, client.status()[0].version) == ("drawn", 7)
-    scores = answer(read_pixels(data, *LIMITS)[np.newaxis])["probabilities"][0]
+    scores = answer(right_road(data)[np.newaxis])["probabilities"][0]
     assert file.source == str(tmp_path / "shoe.jpg")
     assert file.label == LABELS[scores.argmax()] == other.label
     assert [score for _, score in file.top] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-5)
@@ -137,7 +149,7 @@ def test_a_bundle_answers_as_other_clients_do(bundle, tmp_path):
 
 def test_a_bundle_decides_by_the_model_s_own_thresholds(bundle):
     pictures = list(draw_pictures().values())
-    scores = answer(np.stack([read_pixels(data, *LIMITS) for data in pictures]))
+    scores = answer(np.stack([right_road(data) for data in pictures]))
     thresholds = Thresholds(DECIDE["outside"], DECIDE["clear"], DECIDE["confidence"])
     [failed, *found] = local(bundle).predict([b"", *pictures])
     assert (failed.decision, failed.label_set) == ("", ())
@@ -152,7 +164,7 @@ def test_a_bundle_decides_by_the_model_s_own_thresholds(bundle):
 
 def test_a_bundle_answers_in_further_columns_what_goes_with_the_label(bundle):
     pictures = list(draw_pictures().values())
-    scores = answer(np.stack([read_pixels(data, *LIMITS) for data in pictures]))
+    scores = answer(np.stack([right_road(data) for data in pictures]))
     for own, colours, foreign in zip(
         local(bundle).predict(pictures), scores["colour_probabilities"], scores["outside"][:, 0], strict=True
     ):

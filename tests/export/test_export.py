@@ -13,6 +13,7 @@ from components.export import job
 from components.export.copies import read_copies
 from components.export.golden import draw_pictures
 from components.export.settings import Export
+from serving.decode import decode_trusted
 from serving.local_model import LocalModel
 from tests.publish.toy import save_toy
 from tests.serving.serving_model import LABELS, write_model
@@ -116,6 +117,15 @@ def test_a_file_that_takes_blue_before_red_is_refused_and_not_published(copies, 
     assert copy.path is None
     assert "an embedding's cosine to the model's is" in copy.parity.refused
     assert not (folder / "other").exists()
+
+
+def test_another_road_to_the_pixels_is_found_out_in_a_process_without_tensorflow_and_not_published(
+    folder, model, monkeypatch
+):
+    monkeypatch.setattr(job, "decode_trusted", lambda data, size: decode_trusted(data, size)[..., ::-1])
+    with pytest.raises(ExportError, match=r"onnx: fashion_client\.local ended with 1: .* the embedding's cosine"):
+        job.export(model, folder / "examples", Export(formats=("onnx",)), folder / "third" / "tiny")
+    assert not list((folder / "third" / "tiny").rglob("bundle.json"))
 
 
 def test_a_model_of_an_earlier_release_is_refused_by_name(folder, tmp_path):

@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from fashion_client import pictures
 from fashion_client.formats import FormatError
 from fashion_client.pixels import read_pixels
 
@@ -22,6 +23,8 @@ FILES = {
     **{name: data for name, (data, _) in GOOD.items()},
     **{name: make() for name, make in SAME.items() if name != "large JPEG"},
     **{f"{w} x {h} {form}": encode(noisy((w, h), w), form) for w, h in SHAPES for form in ("JPEG", "PNG")},
+    # What models do not read is sent as JPEG.
+    **{form: pictures.encode(encode(noisy((61, 83)), form)).data for form in ("WEBP", "AVIF", "TIFF", "BMP", "GIF")},
     **draw_pictures(),
 }
 REFUSALS = {
