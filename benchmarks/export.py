@@ -6,32 +6,31 @@ Each copy answers the model's whole test split, and is refused as `fashion expor
 of one picture and of eight, decoded before, each in a process of its own.
 """
 
+import logging
 import os
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.measure import apart, parser_of, ratio, said, say, scratch, show, take_turns
+from components.export.copies import HEAD, Copy, rows
 from components.export.settings import FORMATS, Export
 
 _BATCHES = (1, 8)
 _REQUESTS = 30
 _SAVED = ("saved_model.pb", "variables/variables.data-00000-of-00001")
 
-Made = tuple[str, Path | None, dict[str, Any]]
 
-
-def copies(model: Path, examples: Path, store: Path) -> list[Made]:
-    """Makes all formats; name, folder of those that are not refused, and figures of each."""
+def copies(model: Path, examples: Path, store: Path) -> list[Copy]:
+    """Makes all formats that Python runs, or takes those that `store` has; refused ones have figures as well."""
     from components.export.job import export
 
-    made = export(model, examples, Export(formats=tuple(form for form in FORMATS if form != "web")), store)
-    return [(copy.form, copy.path, copy.parity.as_dict()) for copy in made]
+    logging.basicConfig(level=logging.INFO, format="%(relativeCreated)d ms %(message)s", force=True)
+    return export(model, examples, Export(formats=tuple(form for form in FORMATS if form != "web")), store)
 
 
 def saved_model_times(model: Path) -> list[float]:
@@ -65,58 +64,40 @@ def _times(ask: Callable[[np.ndarray], object], size: int) -> list[float]:
     return medians
 
 
-def _rows(model: Path, made: list[Made], rounds: int) -> list[list[str]]:
+def _rows(model: Path, made: list[Copy], rounds: int) -> list[list[str]]:
     cases = {"SavedModel": partial(apart, saved_model_times, model)}
-    cases |= {form: partial(apart, bundle_times, path) for form, path, _ in made if path}
+    cases |= {copy.form: partial(apart, bundle_times, copy.path) for copy in made if copy.path}
     times = {form: np.median(found, axis=0).tolist() for form, found in take_turns(cases, rounds).items()}
-    base = times["SavedModel"]
     weight = sum((model / name).stat().st_size for name in _SAVED)
-    accuracy = f"{made[0][2]['model_accuracy']:.2%}"
-    rows = [
-        [model.parent.name, "SavedModel", _megabytes(weight), accuracy, "", "", "", *map("{:.1f}".format, base), ""]
-    ]
-    for form, path, figures in made:
-        row = ["", form, "", f"{figures['accuracy']:.2%}", "{worst_class} {worst_recall:.1%}".format(**figures)]
-        row += [f"{figures['same']:.2%}", f"{figures['cosine']:.4f}"]
-        if path:
-            row[2] = _megabytes(next(path.glob("model.*")).stat().st_size)
-            row += [*map("{:.1f}".format, times[form]), ratio(times[form][0], base[0])]
-        else:
-            row += ["", "", f"refused: {figures['refused']}"]
-        rows.append(row)
-    return rows
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.1f}"
+    table = []
+    for form, cells in zip(("SavedModel", *(copy.form for copy in made)), rows(made), strict=True):
+        took = (
+            [*map("{:.1f}".format, times[form]), ratio(times[form][0], times["SavedModel"][0])] if form in times else []
+        )
+        table.append(["", *cells, *(took or [""] * 3)])
+    table[0][:3] = [model.parent.name, "SavedModel", f"{weight / 1e6:.1f}"]
+    for copy in made:
+        if not copy.path:
+            say(f"{model.parent.name} {copy.form}: refused: {copy.parity.refused}")
+    return table
 
 
 def main() -> None:
     """Copies, measures and prints."""
     parser = parser_of(__doc__, 3)
     parser.add_argument("models", nargs="+", metavar="MODEL=EXAMPLES", help="a version's folder and its run's examples")
+    parser.add_argument("--out", type=Path, help="keeps the copies, and takes those that are there")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 3)
-    rows = []
+    table = []
     with scratch() as folder:
         for pair in options.models:
             model, examples = map(Path, pair.split("="))
             say(f"{model}: copying")
-            made = apart(copies, model, examples, folder / model.parent.name)
-            rows += _rows(model, made, rounds)
-    columns = [
-        "model",
-        "format",
-        "MB",
-        "accuracy",
-        "worst class",
-        "same answer",
-        "lowest cosine",
-        "ms, 1",
-        "ms, 8",
-        "time, 1",
-    ]
-    show(f"Copies of models, on {os.cpu_count()} cores; {said(rounds)}", columns, rows)
+            made = copies(model.resolve(), examples, (options.out or folder) / model.parent.name)
+            table += _rows(model, made, rounds)
+    columns = ["model", *HEAD, "ms, 1", "ms, 8", "time, 1"]
+    show(f"Copies of models, on {os.cpu_count()} cores; {said(rounds)}", columns, table)
 
 
 if __name__ == "__main__":

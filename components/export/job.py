@@ -177,6 +177,8 @@ def _compare_all(
     for pictures, labels in labelled_batches(model, examples, "test", original.size):
         answer = _answer(model, pictures)
         truth.append(labels)
+        if len(truth) % 10 == 0:
+            logging.info("compared %d pictures and more", sum(map(len, truth)))
         own.append(answer["probabilities"].argmax(axis=1))
         for form, run in runtimes.items():
             copy = run(pictures)
