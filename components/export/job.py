@@ -106,7 +106,8 @@ def _publish(
         run_module(form, "fashion_client.local", str(staging))  # in a process that has no TensorFlow
 
     published = place(store, keep, lambda version: _is_same(version, original.digest, made), fill)
-    return Copy(form, published.path, parity, size_of(file), published.already)
+    size = size_of(published.path / f"model{file.suffix}")
+    return Copy(form, published.path, parity, size, published.already)
 
 
 def size_of(file: Path) -> int:
