@@ -93,6 +93,7 @@ def build_index(
     with locked(store / ".lock-index", refuse):
         latest = choose(store, digest, prefer_stable=False)
         if latest and latest.facts["job"] == job:
+            shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed after it had published
             return Outcome(latest, 0, already=True)
         count = sum(1 for _ in data)
         earlier = _reusable(latest, job, count)

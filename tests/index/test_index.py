@@ -119,6 +119,23 @@ def test_killed_job_goes_on_and_the_index_before_stays(model, tmp_path, monkeypa
     assert not (store / ".unfinished").exists()
 
 
+def test_kill_before_any_step_on_the_disk_leaves_the_index_before_or_the_whole_new_one(model, tmp_path):
+    data, store = write_good_catalogue(tmp_path / "shop", 6), tmp_path / "indexes" / "six"
+    build(data, model, store)
+    table = data / "styles.csv"
+    table.write_text(table.read_text().replace("Blue", "Green"))
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.index.killed", model, data, store], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    lines = [line.split() for line in run.stdout.splitlines()]
+    answers = [answer for when, answer, *_ in lines if when == "killed"]
+    assert answers == sorted(answers, reverse=True)
+    assert min(answers.count("old"), answers.count("new")) > 3
+    again = [line[1:] for line in lines if line[0] == "again"]
+    assert again == [["new"]] * (len(answers) // 5)
+
+
 def test_index_that_does_not_answer_in_a_fresh_process_is_not_published(model, tmp_path, monkeypatch):
     data, store = write_good_catalogue(tmp_path / "shop", 3), tmp_path / "indexes" / "six"
     import components.index.build as module

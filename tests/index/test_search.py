@@ -10,7 +10,7 @@ import pytest
 from components.index.content import make_searchable
 from components.index.settings import Index as Settings
 from serving.search.filters import FilterError, parse_filter, select
-from serving.search.index import FACTS, PRODUCTS, VECTORS, Index, IndexRefused, check, transformed
+from serving.search.index import FACTS, PRODUCTS, VECTORS, Index, IndexRefused, check, file_digests, transformed
 from serving.search.indexes import choose
 from serving.search.query import Query, QueryError, search
 from tests.index.small import DIGEST, fan, make
@@ -157,13 +157,23 @@ def future(folder):
     (folder / FACTS).write_text(json.dumps({**facts, "format": 99}))
 
 
+def forge(folder):
+    """A file that is no index, with the digest that it has."""
+    (folder / VECTORS).write_bytes(b"IxFI")
+    facts = json.loads((folder / FACTS).read_text())
+    (folder / FACTS).write_text(json.dumps({**facts, "files": file_digests(folder)}))
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
         (cut, "vectors.faiss is missing, cut off or changed"),
         (swap, "products.parquet is missing, cut off or changed"),
         (lambda folder: (folder / PRODUCTS).unlink(), "products.parquet is missing"),
+        (lambda folder: (folder / VECTORS).unlink(), "vectors.faiss is missing"),
         (lambda folder: (folder / FACTS).unlink(), "no index.json"),
+        (lambda folder: (folder / FACTS).write_text('{"format": 1}'), "keys are missing"),
+        (forge, "cannot be read"),
         (lambda folder: (folder / FACTS).write_text("{"), "cannot be read"),
         (future, "format 99"),
     ],
