@@ -87,6 +87,7 @@ setup(
         "pipeline": ["recipes/*.yaml", "drafts/*.j2"],
         "components.export": ["page/*"],
         "components.report.page": ["templates/*.j2", "*.css", "*.js"],
+        "serving.server": ["page.html"],
         "schema": ["*.pbtxt", "taxonomies/*.yaml"],
         "fashion_client": ["py.typed"],
     },

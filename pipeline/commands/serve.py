@@ -70,6 +70,7 @@ class ServeError(FashionError):
     help="TensorFlow Serving's file of the same name: key, certificate, clients' authority. For both ports.",
 )
 @click.option("--cors", is_flag=True, help="Let web pages of other servers ask: TensorFlow Serving's CORS headers.")
+@click.option("--ui/--no-ui", default=True, help="A page at / to try models in a browser.")
 @click.option("--rest-timeout", type=click.FloatRange(min=0.001), default=30, help="Seconds until status 504.")
 @click.option(
     "--grace",
@@ -84,7 +85,7 @@ def serve(
     model_base: Path | None, model_config: Path | None, model_name: str | None, model_path: Path | None, host: str,
     rest_port: int, grpc_port: int, batching: bool, batching_parameters: Path | None, poll_seconds: float, threads: int,
     max_request_mb: float, max_picture_mb: float, max_rows: int, max_waiting: int, max_waiting_mb: float,
-    max_connections: int, ssl_config_file: Path | None, cors: bool, rest_timeout: float, grace: float,
+    max_connections: int, ssl_config_file: Path | None, cors: bool, ui: bool, rest_timeout: float, grace: float,
     access_log: bool, verbose: bool, log_answers: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Serve models over REST and gRPC, as TensorFlow Serving does.
@@ -126,10 +127,10 @@ def serve(
                     config_file=model_config),
             network=Network(host, rest_port, grpc_port, rest_timeout, grace, max_connections, cors,
                             read_ssl_config(ssl_config_file) if ssl_config_file else None,
-                            sys.stderr if access_log else None),
+                            sys.stderr if access_log else None, ui),
             limits=Limits(int(max_request_mb * MEGABYTE), max_rows, int(max_picture_mb * MEGABYTE), waiting=max_waiting,
                           waiting_bytes=int(max(max_waiting_mb, max_request_mb) * MEGABYTE)),
-            ready=_announce,
+            ready=lambda listening: _announce(listening, ui),
             log=AnswerLog(**log_answers) if log_answers else None,
         )  # fmt: skip
     except (CannotListen, ServingError) as error:
@@ -161,7 +162,7 @@ def _batching(wanted: bool, parameters: Path | None, rows: int) -> "Batching | N
     return Batching.for_requests(rows) if wanted else None
 
 
-def _announce(listening: "Listening") -> None:
+def _announce(listening: "Listening", ui: bool) -> None:
     """Says where the server is, what it serves, and how to try it."""
     click.echo(f"REST  {listening.rest}\ngRPC  {listening.grpc}")
     for name, versions in listening.models.items():
@@ -171,7 +172,7 @@ def _announce(listening: "Listening") -> None:
     if first:
         click.echo(
             f"""
-Try it:
+Try it{f" at {listening.rest}/ in a browser, or" if ui else ""}:
   echo '{{"instances": [{{"b64": "'$(base64 -w0 PICTURE.jpg)'"}}]}}' |
     curl -s --data-binary @- {listening.rest}/v1/models/{first}:predict"""
         )

@@ -26,6 +26,7 @@ from serving.server.lifecycle import AVAILABLE
 from serving.server.limits import Limits, Waiting
 from serving.server.manager import ModelManager
 from serving.server.metrics import Metrics
+from serving.server.page import add_page
 from serving.server.rest_api import RestApi
 from serving.server.tls import Tls
 
@@ -57,6 +58,7 @@ class Network:
     cors: bool = False  # whether pages of other servers may ask from a browser
     tls: Tls | None = None  # that both ports speak; None for neither
     access_log: TextIO | None = None  # gets a line for each request
+    page: bool = False  # whether there is a page at `/`, for people who try models
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,11 @@ async def serve(
     rest = RestApi(
         manager, metrics, limits, network.rest_timeout_seconds, closing, waiting, connections, access, network.cors
     )
+    application = rest.application()
+    if network.page:
+        add_page(application.router, manager)
     runner = web.AppRunner(
-        rest.application(),
+        application,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=1,

@@ -134,6 +134,19 @@ class ModelManager:
         """The name of a configured model, "" for any other."""
         return name if name in self._models.configured else ""
 
+    def describe(self) -> list[dict[str, Any]]:
+        """Says what each model can be asked: its newest version, its signatures, and the index that answers, if any."""
+        models = []
+        for name in self._models.configured:
+            served = self._models.get(name)
+            version, pair = served.find(None) if served else None, self._models.searches.newest(served)
+            signatures = sorted(version.servable.signatures) if version else []
+            index = {"products": len(pair.index), "attributes": pair.index.attributes} if pair else None
+            models.append(
+                {"name": name, "version": version and version.number, "signatures": signatures, "index": index}
+            )
+        return models
+
     def status(self, name: str, version: int | None = None, label: str | None = None) -> list[VersionStatus]:
         """The states of a model's versions, newest first; of one version if it is named.
 

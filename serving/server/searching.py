@@ -78,14 +78,18 @@ class Searches:
         self._keep(served, [])
         self._pairs.pop(served, None)
 
+    def newest(self, served: ServedModel | None, number: int | None = None) -> Pair | None:
+        """The pair of a version, or the newest; None if there is none."""
+        pairs = self._pairs.get(served, []) if served else []
+        return next((pair for pair in pairs if number in (None, pair.version.number)), None)
+
     def find(self, served: ServedModel | None, number: int | None) -> Pair:
         """The pair of a version, or the newest.
 
         Raises:
             ServingError: FAILED_PRECONDITION, there is no index.
         """
-        pairs = self._pairs.get(served, []) if served else []
-        pair = next((pair for pair in pairs if number in (None, pair.version.number)), None)
+        pair = self.newest(served, number)
         if pair is None:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION,
