@@ -6,7 +6,7 @@ export VENV
 BENCHMARKS = fixed_costs ingest training time_to_accuracy pareto scale $(if $(wildcard runs/serving/*/*),serving)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check e2e image e2e-kubeflow bench bench-quick bench-serving results picture lock clean
+.PHONY: help install run test check e2e image e2e-kubeflow bench bench-quick bench-serving results picture docs lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -58,6 +58,9 @@ results: install ## the table in docs/results.md; RECIPES="six_class ..." DATA=a
 picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture
 	@$(VENV)/bin/python scripts/report_picture.py "$$(ls -td runs/picture/reports/*/index.html | head -1)" docs/report.png
+
+docs: install ## docs/reference/ from the code
+	@$(VENV)/bin/python scripts/reference.py
 
 lock: ## resolve the ranges in setup.py anew into constraints.txt
 	@scripts/install.sh lock

@@ -74,7 +74,7 @@ class AnswerError(FashionError):
 class ExportError(FashionError):
     """A model cannot be had in another format, or the copy does not answer as the model does."""
 
-    exit_code = 11
+    exit_code = 13
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -60,7 +60,9 @@ def _checked(options: dict[str, Any]) -> dict[str, Any]:
 class Beam(Settings):
     """Where the stages on Beam run: ingest, statistics, transform and evaluate. Changes no result."""
 
-    runner: Literal["local", "flink", "spark", "dataflow", "portable"] = "local"
+    runner: Literal["local", "flink", "spark", "dataflow", "portable"] = Field(
+        default="local", description="local is the stage's own process"
+    )
     options: Annotated[dict[str, Any], AfterValidator(_checked)] = Field(
         default={}, description="of the Beam pipeline, by Beam's names without dashes, e.g. flink_master"
     )

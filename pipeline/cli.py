@@ -45,12 +45,12 @@ def main() -> None:
     """From a fashion catalogue to an image classifier you can trust in production.
 
     \b
-      fashion run                                   try it on a drawn catalogue
-      fashion inspect DIR --draft mine              your catalogue: what is in it, and a recipe for it
+      fashion run                        try it on a drawn catalogue
+      fashion inspect DIR --draft mine   your own: what it holds, and a recipe
       fashion run --recipe mine/recipe.yaml --data DIR
-      fashion report --open                         look at its report
-      fashion serve                                 answer over REST and gRPC
-      fashion predict IMAGE                         what is in this picture?
+      fashion report --open              look at its report
+      fashion serve                      answer over REST and gRPC
+      fashion predict IMAGE              what is in this picture?
     """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from components.errors import RecipeError
 from components.evaluate.settings import Gate
@@ -38,7 +38,11 @@ RECIPES = Path(__file__).parent / "recipes"
 class Recipe(Settings):
     """Everything that changes a result. `name` is also the name the model is served under."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z][a-z0-9_]*$"),
+        Field(description="the model is served under it; by default the file's own"),
+    ]
     catalogue: Layout = Layout()
     labels: Labels
     split: Split = Split()

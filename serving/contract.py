@@ -7,28 +7,11 @@ import numpy as np
 import tensorflow as tf
 from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE
 
+from serving.interface import ANSWER, DECISION, SIGNATURES, TAG
 from serving.server.errors import ServingError
 from serving.signatures import TOP
 
 Row = dict[str, Any]  # output name to the value for one picture: bytes, a float or a vector
-
-_ANSWER = {
-    "label": (tf.string, 1),
-    "confidence": (tf.float32, 1),
-    "probabilities": (tf.float32, 2),
-    "top_labels": (tf.string, 2),
-    "top_scores": (tf.float32, 2),
-    "error": (tf.string, 1),
-}
-# Of models that decide, which those of earlier releases do not: all of them or none.
-_DECISION = {"outside": (tf.float32, 1), "decision": (tf.string, 1), "label_set": (tf.string, 1)}
-_TAG = {"_label": (tf.string, 1), "_confidence": (tf.float32, 1)}  # of each further column that a model answers
-_EMBEDDING = {"embedding": (tf.float32, 2), "error": (tf.string, 1)}
-_SIGNATURES = {
-    "serving_default": ("image_bytes", _ANSWER),
-    "examples": ("examples", _ANSWER),
-    "embed": ("image_bytes", _EMBEDDING),
-}
 
 _SAME = 1e-5  # within one answer
 _TIE = 0.01  # between two answers to one picture: on accelerators they differ by so much with the size of the batch
@@ -65,7 +48,7 @@ def check_contract(model: Model, labels: Sequence[str], pictures: Sequence[bytes
     Raises:
         ContractBroken: the first breach found.
     """
-    signatures = {name: _Signature(name, model, labels) for name in _SIGNATURES}
+    signatures = {name: _Signature(name, model, labels) for name in SIGNATURES}
 
     def answered(row: Row) -> None:
         _check_answer(row, labels)
@@ -86,13 +69,13 @@ class _Signature:
             raise ContractBroken(f"{name}: there is no such signature")
         self.name = name
         self._model = model
-        self._input, self._outputs = _SIGNATURES[name]
-        if self._outputs is _ANSWER and _DECISION.keys() & model.signatures[name].outputs.keys():
-            self._outputs = _ANSWER | _DECISION
+        self._input, self._outputs = SIGNATURES[name]
+        if self._outputs is ANSWER and DECISION.keys() & model.signatures[name].outputs.keys():
+            self._outputs = ANSWER | DECISION
         for column in (
             each.removesuffix("_label") for each in model.signatures[name].outputs if each.endswith("_label")
         ):
-            self._outputs = self._outputs | {f"{column}{end}": expected for end, expected in _TAG.items()}
+            self._outputs = self._outputs | {f"{column}{end}": expected for end, expected in TAG.items()}
         top = min(TOP, len(labels))
         self._widths = {"probabilities": len(labels), "top_labels": top, "top_scores": top}
         self._check_declared(model.signatures[name])
@@ -104,8 +87,8 @@ class _Signature:
         spec = inputs[self._input]
         if spec.dtype != tf.string or spec.shape.rank != 1 or spec.shape[0] is not None:
             raise ContractBroken(f"{self.name}: {self._input} is {_shown(spec)}; it has to be string [None]")
-        for name, (dtype, rank) in self._outputs.items():
-            spec = outputs.get(name)
+        for name, (kind, shape, _) in self._outputs.items():
+            spec, dtype, rank = outputs.get(name), tf.as_dtype(kind), len(shape)
             if spec is None:
                 raise ContractBroken(f"{self.name}: gives no {name}")
             if spec.dtype != dtype or spec.shape.rank not in (None, rank):
@@ -118,13 +101,13 @@ class _Signature:
             answers = self._model.run(self.name, {self._input: rows})
         except ServingError as error:
             raise ContractBroken(f"{self.name}: fails on a batch of {len(fed)}: {error.message}") from error
-        for name, (dtype, rank) in self._outputs.items():
-            shape = answers[name].shape
+        for name, (kind, promised, _) in self._outputs.items():
+            shape, rank = answers[name].shape, len(promised)
             width = self._widths.get(name)
             if len(shape) != rank or shape[0] != len(fed) or (width and shape[1] != width):
                 wanted = (len(fed), width or "d")[:rank]
                 raise ContractBroken(f"{self.name}: {name} has shape {list(shape)}; it has to be {list(wanted)}")
-            if dtype == tf.float32 and not np.isfinite(answers[name]).all():
+            if kind == "float32" and not np.isfinite(answers[name]).all():
                 raise ContractBroken(f"{self.name}: {name} is not finite throughout")
         return [{name: answers[name][number] for name in self._outputs} for number in range(len(fed))]
 
@@ -202,7 +185,7 @@ def _check_answer(row: Row, labels: Sequence[str]) -> None:
 
 
 def _check_no_answer(row: Row) -> None:
-    tags = [name for name in row if name.endswith(tuple(_TAG))]
+    tags = [name for name in row if name.endswith(tuple(TAG))]
     for name in ("label", "decision", "label_set", *tags[::2]):
         value = row.get(name, b"").decode(errors="replace")
         _require(value == "", f"has the {name.replace('_', ' ')} '{value}' beside its error")

@@ -12,13 +12,29 @@ from numpy.typing import NDArray
 from components.evaluate.evidence import proven_loss, proven_losses, wilson
 from components.evaluate.settings import Gate
 
-CLASS_FIGURES = ("precision", "recall", "f1", "auprc", "support", "predicted")
-# Examples that only the baseline, or only the candidate, has right; of each class, and of all.
-PAIRED_FIGURES = ("lost", "gained")
-# macro_recall is also called balanced accuracy, loss also log loss.
-OVERALL_FIGURES = (
-    "accuracy", "top5_accuracy", "loss", "ece", "macro_precision", "macro_recall", "macro_f1", "macro_auprc",
-)  # fmt: skip
+CLASS_FIGURES = {
+    "precision": "of the pictures that were taken for the class, how many are of it",
+    "recall": "of the class's pictures, how many were found",
+    "f1": "harmonic mean of precision and recall",
+    "auprc": "area under the curve of precision over recall (average precision)",
+    "support": "pictures of the class",
+    "predicted": "pictures that were taken for the class",
+}
+# Of each class, and of all.
+PAIRED_FIGURES = {
+    "lost": "pictures that the baseline alone has right",
+    "gained": "pictures that the candidate alone has right",
+}
+OVERALL_FIGURES = {
+    "accuracy": "share of pictures whose most probable class is theirs",
+    "top5_accuracy": "share whose class is among the five most probable; not of five classes or fewer",
+    "loss": "cross-entropy, natural logarithm; also called log loss",
+    "ece": "expected calibration error, 15 bins: how far confidence and accuracy lie apart",
+    "macro_precision": "mean precision of the classes that occur",
+    "macro_recall": "mean recall of the classes that occur; also called balanced accuracy",
+    "macro_f1": "mean F1 of the classes that occur",
+    "macro_auprc": "mean AUPRC of the classes that occur",
+}
 # What the thresholds of a class are set on: upper ends of intervals, and the loss that is proven.
 REGRESSION = "judged_regression"  # also of all classes together
 JUDGED_FIGURES = ("judged_precision", "judged_recall", REGRESSION)

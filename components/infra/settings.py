@@ -20,7 +20,9 @@ class Serving(Settings):
     runner: Literal["local", "docker", "kubernetes"] = Field(
         default="local", description="the local server, or TensorFlow Serving's image in a container"
     )
-    image: Annotated[str, AfterValidator(_image)] = "tensorflow/serving:2.19.1"
+    image: Annotated[str, AfterValidator(_image), Field(description="of TensorFlow Serving, with its tag")] = (
+        "tensorflow/serving:2.19.1"
+    )
     examples: Annotated[
         int, Field(ge=1, le=1024, description="pictures of the test split whose answers have to reach gate.accuracy")
     ] = 128

@@ -164,13 +164,15 @@ class Split(Settings):
     of odd years, whatever its proportion. The rest, products without a year among it, is divided into train and eval.
     """
 
-    by: Literal["picture", "given", "year"] = "picture"
+    by: Literal["picture", "given", "year"] = Field(
+        default="picture", description="hash of the id, the data set's own test part, or odd years for the test"
+    )
     together: Annotated[tuple[str, ...], Field(strict=False)] = Field(
         default=(), description="columns: products with the same value are variants of one, and stay together"
     )
-    train: Count = 80
-    eval: Count = 10
-    test: Count = 10
+    train: Count = Field(default=80, description="weight: what is learnt from")
+    eval: Count = Field(default=10, description="weight: what choices are made on")
+    test: Count = Field(default=10, description="weight: what the gate judges, once")
 
     def shares(self) -> dict[str, int]:
         """Split name to weight, in the fixed order of `SPLITS`."""

@@ -17,13 +17,13 @@ Backbone = Literal[
 class Model(Settings):
     """The network."""
 
-    backbone: Backbone = "efficientnet_b0"
+    backbone: Backbone = Field(default="efficientnet_b0", description="the network below the head")
     weights: Annotated[str, Field(min_length=1)] = Field(
         default="imagenet",
         description="imagenet, efficientnet_lite0, none, a weights file, or the folder of a published model",
     )
     front: Literal["none", "edgenet"] = Field(default="none", description="what stands before the backbone")
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Field(ge=0, lt=1, description="share of features left out before the head")] = 0.2
     text: Literal["productDisplayName"] | None = Field(
         default=None, description="column whose words are a second witness, where an example has them"
     )

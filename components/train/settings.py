@@ -4,18 +4,24 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings import Count, Rate, Settings, Share
+from components.settings import Count, Settings, Share
 
-Schedule = Literal["constant", "cosine", "plateau"]
+Epochs = Annotated[int, Field(ge=1, description="at most")]
+LearningRate = Annotated[float, Field(gt=0, le=1, description="at its highest")]
+Schedule = Annotated[
+    Literal["constant", "cosine", "plateau"],
+    Field(description="of the learning rate; plateau lowers it where eval no longer gets better"),
+]
+Patience = Annotated[int, Field(ge=1, description="epochs without a better eval after which a phase ends")]
 
 
 class Augment(Settings):
     """Random changes to training pictures."""
 
-    flip: bool = True
+    flip: bool = Field(default=True, description="pictures are mirrored, left to right")
     rotation: Annotated[float, Field(ge=0, le=180, description="degrees either way")] = 20.0
-    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    contrast: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    zoom: Annotated[float, Field(ge=0, lt=1, description="share of the side, in or out")] = 0.1
+    contrast: Annotated[float, Field(ge=0, lt=1, description="share, up or down")] = 0.1
     erase: Share = Field(default=0.0, description="share of pictures in which a rectangle is erased")
     mixup: Share = Field(default=0.0, description="alpha: how much pictures are mixed, in fine-tuning; 0 is not at all")
 
@@ -23,11 +29,11 @@ class Augment(Settings):
 class Phase(Settings):
     """What both phases of training have."""
 
-    epochs: Count
-    learning_rate: Rate
+    epochs: Epochs
+    learning_rate: LearningRate
     schedule: Schedule
     warmup: Annotated[int, Field(ge=0, description="epochs of a linear rise before cosine decay")] = 0
-    patience: Count
+    patience: Patience
 
     @model_validator(mode="after")
     def _warms_up_to_something(self) -> Self:
@@ -41,20 +47,20 @@ class Phase(Settings):
 class Head(Phase):
     """Phase 1: the head alone, on features of the frozen trunk that are computed once."""
 
-    epochs: Count = 100
-    learning_rate: Rate = 1e-3
+    epochs: Epochs = 100
+    learning_rate: LearningRate = 1e-3
     schedule: Schedule = "plateau"
-    patience: Count = 10
+    patience: Patience = 10
     views: Annotated[int, Field(ge=1, le=64, description="augmented views of each picture; the first is plain")] = 4
 
 
 class Finetune(Phase):
     """Phase 2: the trunk from one part upwards, and the head."""
 
-    epochs: Count = 8
-    learning_rate: Rate = 1e-4
+    epochs: Epochs = 8
+    learning_rate: LearningRate = 1e-4
     schedule: Schedule = "cosine"
-    patience: Count = 4
+    patience: Patience = 4
     unfreeze_from: Annotated[
         str, Field(description="lowest part trained, e.g. stem for all, block6, conv4; or `last N` for N layers")
     ] = "block6"
@@ -82,19 +88,20 @@ class Column(Settings):
 class Train(Settings):
     """How the network is fitted."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # as numpy takes them
-    batch_size: Count = 32
+    # As numpy takes them.
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="of weights, shuffling and augmentation")] = 1
+    batch_size: Count = Field(default=32, description="pictures of one step")
     shuffle_buffer: Count = Field(
         default=8192, description="encoded pictures, a few kB each, that fine-tuning shuffles among one another"
     )
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    loss: Literal["cross_entropy", "focal"] = "cross_entropy"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = Field(default="adam", description="of both phases")
+    weight_decay: Annotated[float, Field(ge=0, description="of the optimizer; 0 is none")] = 0.0
+    loss: Literal["cross_entropy", "focal"] = Field(default="cross_entropy", description="what training makes small")
     focal_gamma: Annotated[float, Field(ge=0, description="how much less an easy example counts, with focal")] = 2.0
     class_weights: Literal["none", "balanced"] = Field(
         default="none", description="balanced: a class counts the more, the fewer training examples it has"
     )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of the label given to all classes")] = 0.0
     prior: Share = Field(
         default=0.0,
         description="how far answers lean back from the balanced frequencies to the catalogue's own; 1 is fully",
@@ -103,8 +110,10 @@ class Train(Settings):
     calibrate: bool = Field(
         default=True, description="scale confidences on the eval split until they are as high as they are right"
     )
-    strategy: Literal["auto", "none", "mirrored", "tpu", "multi_worker"] = "auto"
-    mixed_precision: Literal["auto", "off"] = "auto"
+    strategy: Literal["auto", "none", "mirrored", "tpu", "multi_worker"] = Field(
+        default="auto", description="of tf.distribute; auto takes the accelerators that are there"
+    )
+    mixed_precision: Literal["auto", "off"] = Field(default="auto", description="auto: on accelerators that have it")
     augment: Augment = Augment()
     head: Head | None = Head()
     finetune: Finetune | None = Finetune()

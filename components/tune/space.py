@@ -29,10 +29,10 @@ _NEVER_TRIED = ("train.seed", "train.strategy", "train.mixed_precision")
 class Dimension(Settings):
     """What one setting is tried with: the numbers from `min` to `max`, or the `values`."""
 
-    min: int | float | None = None
-    max: int | float | None = None
+    min: int | float | None = Field(default=None, description="least number")
+    max: int | float | None = Field(default=None, description="largest number")
     log: bool = Field(default=False, description="orders of magnitude are equally likely, not numbers")
-    values: Annotated[tuple[Value, ...] | None, Field(strict=False)] = None
+    values: Annotated[tuple[Value, ...] | None, Field(strict=False, description="in place of min and max")] = None
 
     @model_validator(mode="after")
     def _holds_something(self) -> Self:
@@ -63,7 +63,7 @@ class Tune(Settings):
     """
 
     trials: Count = Field(description="how many combinations are tried")
-    epochs: Count | None = Field(default=None, description="of a phase in a trial, at most; None is the recipe's own")
+    epochs: Count | None = Field(default=None, description="of a phase in a trial, at most; none is the recipe's own")
     objective: Literal["accuracy", "macro_f1", "macro_auprc", "loss"] = Field(
         default="macro_f1", description="on the split eval; loss is the cross-entropy without smoothing or weights"
     )

@@ -34,7 +34,8 @@ def audit(
 
     \b
       fashion audit --open
-      fashion run --recipe mine/recipe.yaml --data shop/ --set labels.corrections=corrections.csv
+      fashion run --recipe mine/recipe.yaml --data shop/ \\
+          --set labels.corrections=corrections.csv
     """
     if export:
         from components.audit.label_studio import corrections_of

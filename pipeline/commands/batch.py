@@ -14,8 +14,8 @@ from pipeline.commands.predict import DECIDE, INPUTS, MODEL, TOP_CLASSES, read_t
 
 EXIT_CODES = """
 \b
-Exit codes: 0 every row has its line, with a label or with the reason why not ·
-2 wrong option · 3 the catalogue or pictures cannot be read ·
+Exit codes: 0 every row has its line, with a label or with the reason why
+not · 2 wrong option · 3 the catalogue or pictures cannot be read ·
 10 the model cannot be used, or --out cannot be written ·
 130 stopped by Ctrl-C
 """
@@ -49,9 +49,9 @@ def batch(
 
     \b
       fashion batch --data shop/ --out labels --review review.csv
-      fashion batch --data shop.zip --model runs/serving/six_class/1795237860 --out labels
-      fashion batch --data /mnt/shop --model /mnt/models/six_class --out /mnt/labels \\
-        --beam '{runner: flink, options: {flink_master: "flink:8081", parallelism: 16}}'
+      fashion batch --data shop.zip --model runs/serving/six_class --out labels
+      fashion batch --data /mnt/shop --model /mnt/six_class --out /mnt/labels \\
+        --beam '{runner: flink, options: {flink_master: "flink:8081"}}'
 
     Workers on other machines have to see all three places under the same paths.
     """

@@ -12,7 +12,7 @@ from pipeline.commands.training import metadata_option
 EXIT_CODES = """
 \b
 Exit codes: 0 all published · 2 wrong option · 7 cannot be written ·
-10 there is no such model · 11 a format is refused, or its converter fails
+10 there is no such model · 13 a format is refused, or its converter fails
 """
 
 
@@ -31,7 +31,7 @@ def export() -> None:
     \b
       fashion export --to onnx,litert-int8
       fashion export runs/serving/six_class --to litert
-      fashion export verify RESULTS.json --bundle runs/exports/six_class/litert/1795617857
+      fashion export verify RESULTS.json --bundle DIR
     """
 
 
@@ -88,7 +88,7 @@ def verify(results: Path, bundle: Path) -> None:
     """Verify answers of any runtime to the golden pictures of a bundle.
 
     RESULTS is a JSON file that has, for the name of each picture in DIR/golden, what DIR/golden.json has under
-    `pictures`: `label`, `probabilities` by class and `embedding`. Exit code 11 if one differs by more than it may.
+    `pictures`: `label`, `probabilities` by class and `embedding`. Exit code 13 if one differs by more than it may.
     """
     from fashion_client.golden import find_faults
 

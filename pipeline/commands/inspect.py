@@ -18,7 +18,8 @@ _EXAMPLES, _MOST_COLUMNS = 3, 60
 
 EXIT_CODES = """
 \b
-Exit codes: 0 done · 2 no draft: nothing to learn, or a file was edited · 3 cannot be read
+Exit codes: 0 done · 2 no draft: nothing to learn, or a file was edited ·
+3 cannot be read
 """
 
 

@@ -37,8 +37,8 @@ def node(node: str, retries: int, run_id: str, **given: Any) -> None:
     nothing where the stage has been done.
 
     \b
-      fashion node --node ingest --run-id monday --recipe six_class --data shop/ --root runs
-      fashion node --node schema --run-id monday --recipe six_class --data shop/ --root runs
+      fashion node --node ingest --run-id monday --recipe six_class --data shop/
+      fashion node --node schema --run-id monday --recipe six_class --data shop/
     """
     from pipeline.node import run_node
 
@@ -91,10 +91,12 @@ def compile_(
     all (`default`) or one (`nodes.train`), an accelerator for one.
 
     \b
-      fashion compile --recipe six_class --image registry.example.com/fashion:1.4 --out fashion.yaml \\
+      fashion compile --recipe six_class --out fashion.yaml \\
+          --image registry.example.com/fashion:1.4 \\
           --pvc fashion --data /data/catalogue --root /data/runs \\
-          --metadata mysql://fashion@mysql:3306/fashion --metadata-secret fashion-metadata \\
-          --set "kubeflow.nodes.train.accelerator={type: nvidia.com/gpu, count: 1}"
+          --metadata mysql://fashion@mysql:3306/fashion \\
+          --metadata-secret fashion-metadata \\
+          --set "kubeflow.nodes.train.accelerator={type: nvidia.com/gpu}"
 
     The account that tasks run as is given with `fashion submit --service-account`: a package cannot hold it.
     With --target vertex TFX's own runner compiles for Vertex AI, as far as it goes, and what it leaves out is said.

@@ -22,15 +22,16 @@ def models() -> None:
 
     \b
       tensorflow_model_server --model_config_file=/models/models.config \\
-        --model_config_file_poll_wait_seconds=10 --allow_version_labels_for_unavailable_models=true
+        --model_config_file_poll_wait_seconds=10 \\
+        --allow_version_labels_for_unavailable_models=true
 
     A request that names neither version nor label is answered by the highest version loaded, the canary included.
 
     \b
       fashion models list
-      fashion models promote six_class latest      the newest version becomes stable
-      fashion models canary six_class latest       clients that ask for `canary` try another one
-      fashion models rollback six_class            back to what was stable before
+      fashion models promote six_class latest   the newest version becomes stable
+      fashion models canary six_class latest    for clients that ask for `canary`
+      fashion models rollback six_class         back to what was stable before
       fashion models prune six_class --keep 3
     """
 
@@ -104,7 +105,7 @@ def promote(model: str, version: "Choice", **options: Any) -> None:
 
     \b
       fashion models promote six_class latest --server http://localhost:8501
-      fashion models promote six_class latest --mount /models      first use, for servers in containers
+      fashion models promote six_class latest --mount /models    in containers
     """
     _move(model, "promote", version, **options)
 

@@ -13,7 +13,8 @@ ALARM = 12
 
 EXIT_CODES = f"""
 \b
-Exit codes: 0 nothing moved · 2 wrong option · 10 the log or the model cannot be read ·
+Exit codes: 0 nothing moved · 2 wrong option ·
+10 the log or the model cannot be read ·
 {ALARM} something moved too far
 """
 

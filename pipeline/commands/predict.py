@@ -95,9 +95,9 @@ def predict(
 
     \b
       fashion predict shoe.jpg
-      fashion predict shoe.jpg --server grpc://localhost:8500 --model-name six_class
+      fashion predict shoe.jpg --server http://localhost:8501 --model-name m
       fashion predict shop/images --out labels.csv
-      fashion predict --data shop.zip --server http://host:8501 --model-name m --out labels.jsonl
+      fashion predict --data shop.zip --out labels.jsonl
     """
     form = _format(out, "jsonl" if as_json else form, ("csv", "jsonl"))
     from fashion_client import Client
@@ -132,7 +132,7 @@ def embed(images: tuple[str, ...], data: Path | None, out: Path | None, form: st
     \b
       fashion embed shoe.jpg
       fashion embed shop/images --out vectors.npy
-      fashion embed --data shop.zip --server grpc://host:8500 --model-name m --out vectors.jsonl
+      fashion embed --data shop.zip --out vectors.jsonl
     """
     form = _format(out, form, ("npy", "jsonl")) or "jsonl"
     if form == "npy" and out is None:

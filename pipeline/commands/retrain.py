@@ -38,9 +38,12 @@ def retrain(
 
     \b
       fashion retrain --if-drift --recipe six_class --data drops/2026-11-21.zip
-      fashion retrain --if-drift --recipe six_class --data shop/ --set drift.labels=0.02
-      fashion retrain --if-drift --recipe six_class --data shop/ --production runs/monitor
-      fashion retrain --if-drift --only-decide --recipe six_class --data shop/ && echo "time to train"
+      fashion retrain --if-drift --recipe six_class --data shop/ \\
+          --set drift.labels=0.02
+      fashion retrain --if-drift --recipe six_class --data shop/ \\
+          --production runs/monitor
+      fashion retrain --if-drift --recipe six_class --data shop/ \\
+          --only-decide && echo "time to train"
     """
     if (only_decide or production) and not if_drift:
         raise click.UsageError("--only-decide and --production go with --if-drift.")

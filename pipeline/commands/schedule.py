@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 EXIT_CODES = """
 \b
-Exit codes: 0 done · 2 wrong package, recipe or option · 9 Kubeflow Pipelines cannot be reached,
-refuses, or the run failed · 130 stopped by Ctrl-C
+Exit codes: 0 done · 2 wrong package, recipe or option ·
+9 Kubeflow Pipelines cannot be reached, refuses, or the run failed ·
+130 stopped by Ctrl-C
 """
 
 _common = shared_options(
@@ -65,10 +66,11 @@ def submit(run_name: str | None, wait: bool, **options: Any) -> None:
 
     \b
       fashion submit --host http://localhost:8080 --package fashion.yaml --wait
-      fashion submit --host https://kubeflow.example.com/pipeline --namespace ml --token-file token \\
-          --package fashion.yaml --param data=/data/catalogue
-      fashion submit --host http://localhost:8080 --recipe six_class --pvc fashion \\
-          --image registry.example.com/fashion:1.4 --param data=/data/catalogue --param ...
+      fashion submit --host https://kubeflow.example.com/pipeline \\
+          --namespace ml --token-file token --package fashion.yaml
+      fashion submit --host http://localhost:8080 --recipe six_class \\
+          --pvc fashion --image registry.example.com/fashion:1.4 \\
+          --param data=/data/catalogue
     """
     with _order(**options) as order:
         from pipeline.kubeflow import submit as kubeflow
@@ -111,7 +113,8 @@ def schedule(
     Times are UTC, unless the server's administrator has set CRON_SCHEDULE_TIMEZONE.
 
     \b
-      fashion schedule --host http://localhost:8080 --package fashion.yaml --cron "0 3 * * *"
+      fashion schedule --host http://localhost:8080 \\
+          --package fashion.yaml --cron "0 3 * * *"
       fashion schedule --host http://localhost:8080 list
       fashion schedule --host http://localhost:8080 --disable six-class
       fashion schedule --host http://localhost:8080 --delete six-class

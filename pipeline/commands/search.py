@@ -15,8 +15,9 @@ from pipeline.commands.predict import READING
 
 EXIT_CODES = """
 \b
-Exit codes: 0 the index is published, or was · 2 wrong option · 3 the catalogue cannot be read ·
-7 the index cannot be written · 10 the model cannot be used · 130 stopped by Ctrl-C
+Exit codes: 0 the index is published, or was · 2 wrong option ·
+3 the catalogue cannot be read · 7 the index cannot be written ·
+10 the model cannot be used · 130 stopped by Ctrl-C
 """
 
 
@@ -119,7 +120,7 @@ def similar(
 
     \b
       fashion similar shoe.jpg
-      fashion similar --id 15970 --where "gender = 'Women' and baseColour = 'Red'" --html page.html
+      fashion similar --id 15970 --where "gender = 'Women'" --html page.html
       fashion similar --id 15970 --id 39386 --diversity 0.3        more like these
       fashion similar --id 15970 --goes-with
     """

@@ -22,8 +22,9 @@ MEGABYTE = 2**20
 
 EXIT_CODES = """
 \b
-Exit codes: 0 stopped by SIGTERM or Ctrl-C, running requests answered or, after --grace, refused ·
-1 cannot serve: a port is taken, a model configuration is wrong · 2 wrong option
+Exit codes: 0 stopped by SIGTERM or Ctrl-C, running requests answered or,
+after --grace, refused · 1 cannot serve: a port is taken, a model
+configuration is wrong · 2 wrong option
 """
 
 
@@ -94,7 +95,7 @@ def serve(
     messages and configuration files are TensorFlow Serving's, so clients need not know which of the two they ask.
 
     \b
-      fashion serve                                        all models below runs/serving
+      fashion serve                                     all below runs/serving
       fashion serve --model-base runs/serving/six_class    one of them
       fashion serve --model-config models.config --cors
       fashion serve --host 0.0.0.0 --rest-port 80 --max-request-mb 8

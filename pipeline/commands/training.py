@@ -13,9 +13,9 @@ from pipeline.commands import PATH, Command
 EXIT_CODES = """
 \b
 Exit codes: 0 done · 2 wrong recipe or option · 3 catalogue cannot be read ·
-4 data refused · 5 model refused, nothing published · 6 weights cannot be had ·
-7 not published for another reason · 8 metadata database cannot be used ·
-130 stopped by Ctrl-C
+4 data refused · 5 model refused, nothing published ·
+6 weights cannot be had · 7 not published for another reason ·
+8 metadata database cannot be used · 130 stopped by Ctrl-C
 """
 
 set_option = click.option(
@@ -64,8 +64,8 @@ def run(
 
     \b
       fashion run --recipe six_class --data fashion-product-images-small.zip
-      fashion run --recipe six_class --data shop/ --set model.backbone=efficientnet_lite0
-      fashion run --recipe six_class --data shop/ --to gate        look at the data only
+      fashion run --recipe six_class --data shop/ --set train.seed=2
+      fashion run --recipe six_class --data shop/ --to gate   only look
     """
     from pipeline.recipe import load_recipe
     from pipeline.run import run_recipe

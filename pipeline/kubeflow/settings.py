@@ -35,32 +35,36 @@ class Accelerator(Settings):
     """A device of the cluster's, by the name of its Kubernetes resource."""
 
     type: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$", description="nvidia.com/gpu, google.com/tpu …")]
-    count: Count = 1
+    count: Count = Field(default=1, description="of such devices")
 
 
 class Toleration(Settings):
     """A taint that a node's task may be scheduled in spite of; the fields are those of Kubernetes."""
 
-    key: str | None = None
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    key: str | None = Field(default=None, description="of the taint; none is any")
+    operator: Literal["Equal", "Exists"] = Field(default="Equal", description="whether value is compared")
+    value: str | None = Field(default=None, description="of the taint")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="of the taint; none is any"
+    )
 
 
 class Resources(Settings):
     """What the task of a node asks of a cluster; what nobody says is left to the cluster."""
 
-    cpu: Cpu | None = None
-    memory: Memory | None = None
+    cpu: Cpu | None = Field(default=None, description="request and limit")
+    memory: Memory | None = Field(default=None, description="request and limit")
     node_selector: dict[str, str] | None = Field(default=None, description="labels of the machines it may run on")
-    tolerations: Annotated[tuple[Toleration, ...] | None, Field(strict=False)] = None
+    tolerations: Annotated[
+        tuple[Toleration, ...] | None, Field(strict=False, description="taints that it may be scheduled in spite of")
+    ] = None
     retries: Annotated[int | None, Field(ge=0, description="how often a failed task is tried again")] = None
 
 
 class NodeResources(Resources):
     """What one node asks for in place of the default, or beyond it."""
 
-    accelerator: Accelerator | None = None
+    accelerator: Accelerator | None = Field(default=None, description="device of its machine")
 
 
 class Kubeflow(Settings):

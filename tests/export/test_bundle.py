@@ -116,7 +116,7 @@ def test_the_command_verifies_what_any_runtime_has_written(bundle, tmp_path):
     assert (done.exit_code, done.output) == (0, "16 of 16 golden pictures are answered as by the model\n")
     file.write_text(json.dumps(results(bundle, WRONG_ROADS["blue before red"])))
     done = CliRunner().invoke(main, ["export", "verify", str(file), "--bundle", str(bundle)])
-    assert done.exit_code == 11
+    assert done.exit_code == 13
     assert "01.jpg: the embedding's cosine" in done.output
 
 

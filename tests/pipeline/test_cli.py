@@ -34,10 +34,10 @@ def test_help_answers_in_a_second_and_imports_nothing_it_does_not_need() -> None
 
 @pytest.mark.parametrize("name", sorted(cli.main.commands))
 def test_every_command_has_help_that_fits_a_terminal(name: str) -> None:
-    shown = CliRunner().invoke(cli.main, [name, "--help"], terminal_width=100)
+    shown = CliRunner().invoke(cli.main, [name, "--help"], terminal_width=80)
     assert shown.exit_code == 0
     assert "--help" in shown.output
-    assert max(map(len, shown.output.splitlines())) <= 100
+    assert max(map(len, shown.output.splitlines())) <= 80
 
 
 def groups(group, *path):
