@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from components.errors import ExportError
+from components.examples import read_batches
 from components.features import IMAGE_BYTES
 from components.settings import OUTSIDE_SPLITS
 from serving.decode import decode_trusted
@@ -35,20 +36,20 @@ def labelled_batches(
     Raises:
         ExportError: there are no such examples.
     """
-    files = sorted(map(str, (examples / f"Split-{split}").glob("*.gz")))
-    if not files:
+    folder = examples / f"Split-{split}"
+    if not folder.is_dir():
         raise ExportError(f"{examples}: there are no examples of the {split} split. Give a run's folder of examples.")
     label = model.signatures["transform_features"]
     decode = tf.function(
         lambda encoded: tf.map_fn(lambda each: decode_trusted(each, size), encoded, fn_output_signature=tf.uint8),
         [tf.TensorSpec([None], tf.string)],
     )
-    for batch in tf.data.TFRecordDataset(files, "GZIP").batch(_BATCH):
-        labels = label(examples=batch)["label"]
+    for batch in read_batches(folder, _BATCH):
+        labels = label(examples=tf.constant(batch))["label"].numpy()
         known = labels < 0 if split in OUTSIDE_SPLITS else labels >= 0
         if np.any(known):
             encoded = tf.io.parse_example(batch[known], _SPEC)[IMAGE_BYTES]
-            yield decode(encoded).numpy(), labels[known].numpy()
+            yield decode(encoded).numpy(), labels[known]
 
 
 def some_of_each(model: Any, examples: Path, size: int, most: int, classes: int) -> NDArray[np.uint8]:

@@ -18,7 +18,6 @@ from tfx.components.util.model_utils import is_model_blessed
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.dsl.io import fileio
 from tfx.types import BaseChannel, artifact_utils
 from tfx.types.standard_artifacts import Examples, InfraBlessing, Model, ModelBlessing
 from tfx.utils import io_utils
@@ -26,9 +25,10 @@ from tfx.utils.path_utils import serving_model_path
 
 from components.digest import code_digest
 from components.evaluate.baseline import BLESSED, MODEL_ID
+from components.examples import picture_of
 from components.infra.client import served
 from components.infra.names import Answer, count_refused, find_mistake
-from components.infra.requests import WARMUP, ask, picture_of, read_records, write_warmup
+from components.infra.requests import WARMUP, ask, read_records, write_warmup
 from components.infra.runner import start
 from components.infra.settings import Serving
 from components.publish.store import model_digest
@@ -86,8 +86,7 @@ def ServingValidator(
         _record(blessing, reason="not tried: its evaluation did not approve it")
         return
     rules, chosen = Taxonomy.model_validate_json(taxonomy), Serving.model_validate_json(settings)
-    files = fileio.glob(os.path.join(artifact_utils.get_split_uri([examples], "test"), "*"))
-    records, truth = read_records(sorted(files), rules, chosen.examples)
+    records, truth = read_records(artifact_utils.get_split_uri([examples], "test"), rules, chosen.examples)
     with _terminable(), _copied(model, blessing, name) as copy:
         blessing.set_string_custom_property(DIGEST, model_digest(copy))
         (copy / EXTRAS).mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import grpc
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
+from components.examples import Folder, example_of, picture_of, read_examples, texts_of
 from components.features import ID, IMAGE_BYTES
 from components.infra.names import JUDGED, Answer, choose
 from components.transform.taxonomy import Taxonomy
@@ -27,40 +29,31 @@ _WARMUP_BYTES = 200_000
 _WARMUP_PICTURES = 4
 
 
-def read_records(files: Sequence[str], taxonomy: Taxonomy, count: int) -> tuple[list[bytes], list[str]]:
+def read_records(folder: Folder, taxonomy: Taxonomy, count: int) -> tuple[list[bytes], list[str]]:
     """Reads the products to ask about, see `components.infra.names.choose`.
 
     Args:
-        files: gzipped TFRecord files of ingest's.
+        folder: of a split of ingest's.
         taxonomy: gives their classes, by the rules that Transform applies too.
         count: how many stand for all.
 
     Returns:
         Serialized tf.train.Examples, and the class name of each.
     """
-    records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
-    products = {
-        at: known for at, record in enumerate(records.as_numpy_iterator()) if (known := _known(record, taxonomy))
-    }
+    records = partial(read_examples, folder)
+    products = {at: known for at, record in enumerate(records()) if (known := _known(record, taxonomy))}
     places = list(products)
     chosen = [places[at] for at in choose(list(products.values()), count)]
     wanted = set(chosen)  # read again, because all pictures of a large catalogue do not fit into memory
-    found = {at: record for at, record in enumerate(records.as_numpy_iterator()) if at in wanted}
+    found = {at: record for at, record in enumerate(records()) if at in wanted}
     return [found[at] for at in chosen], [products[at][1] for at in chosen]
 
 
 def _known(record: bytes, taxonomy: Taxonomy) -> tuple[str, str] | None:
     """Id and class name of a product; None for one of no class."""
-    feature = tf.train.Example.FromString(record).features.feature
-    values = {name: feature[name].bytes_list.value for name in (ID, *taxonomy.fields)}
-    fields = {name: value[0].decode("utf-8", "surrogateescape") for name, value in values.items() if value}
+    fields = texts_of(record)
     name = taxonomy.class_of(fields)
     return (fields[ID], name) if name else None
-
-
-def picture_of(record: bytes) -> bytes:
-    """The encoded picture in a serialized tf.train.Example of ours."""
-    return tf.train.Example.FromString(record).features.feature[IMAGE_BYTES].bytes_list.value[0]
 
 
 def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
@@ -112,7 +105,7 @@ def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -
     chosen = smallest[: max(fitting, 1)]
     with tf.io.TFRecordWriter(path) as file:
         for signature, (rows, count) in itertools.product(SIGNATURES, ((chosen[:1], 1), (chosen, batch))):
-            fed = [_example(picture) for picture in rows] if signature == _EXAMPLES else rows
+            fed = [example_of({IMAGE_BYTES: picture}) for picture in rows] if signature == _EXAMPLES else rows
             log = prediction_log_pb2.PredictLog(request=_request(model, signature, fed, count))
             file.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString(deterministic=True))
 
@@ -126,8 +119,3 @@ def _request(model: str, signature: str, rows: Sequence[bytes], count: int) -> p
     tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_shape=shape, string_val=rows)
     request.inputs[_INPUTS[signature]].CopyFrom(tensor)
     return request
-
-
-def _example(picture: bytes) -> bytes:
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture]))
-    return tf.train.Example(features=tf.train.Features(feature={IMAGE_BYTES: feature})).SerializeToString()

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from tfx.utils.path_utils import serving_model_path
 from components.artifacts import OutsideAssessment, Quarantine
 from components.digest import code_digest
 from components.evaluate.settings import Gate
+from components.examples import example_of, picture_of, read_batches, texts_of
 from components.features import ID, IMAGE_BYTES, NAME
 from components.ingest.settings import Labels
 from components.outside.assessment import ASSESSMENT_FILE, Answers, Assessment, assess
@@ -120,42 +121,24 @@ def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy],
     products: list[tuple[str, ...]] = []
     nothing = [np.zeros((0, len(taxonomy.classes)), np.float32), np.zeros(0, np.float32)]
     parts = [[*nothing, *[np.zeros(0, object)] * (len(asked) + len(labels) - len(nothing))]]
-    for records in _batches(folder):
+    for records in read_batches(folder, _BATCH) if folder else ():
         for record in records:
-            fields = _texts(record)
+            fields = texts_of(record)
             truth = taxonomy.class_of(fields) or fields.get(kind, "")
             products.append((fields[ID], fields.get(NAME, ""), truth, *(tag.class_of(fields) or "" for tag in tags)))
         answer = signature(examples=tf.constant(records))
-        bare = signature(examples=tf.constant(list(map(_bare, records)))) if text else answer
+        alone = [example_of({IMAGE_BYTES: picture_of(record)}) for record in records] if text else []
+        bare = signature(examples=tf.constant(alone)) if text else answer
         parts.append([*(answer[name].numpy() for name in asked), *(bare[name].numpy() for name in labels)])
         report("pictures asked about", len(products))
     probabilities, scores, *texts = map(np.concatenate, zip(*parts, strict=True))
     decisions, sets, *tagged = (np.array([text.decode() for text in column], np.str_) for column in texts)
     ids, names, truths, *values = np.array(products, np.str_).reshape(-1, 3 + len(tags)).T
     count = len(tags)
-    alone, *bare = tagged[2 * count :] if text else [None] * (1 + count)
+    without, *bare = tagged[2 * count :] if text else [None] * (1 + count)
     columns = [Column(*each) for each in zip(values, tagged[:count], tagged[count : 2 * count], bare, strict=True)]
     further = dict(zip((tag.name for tag in tags), columns, strict=True))
     if text:  # or the main column has its figures elsewhere
         answered = np.array([*taxonomy.classes, ""])[probabilities.argmax(axis=1)] if len(ids) else truths
-        further = {taxonomy.name: Column(truths, answered, decisions, alone), **further}
+        further = {taxonomy.name: Column(truths, answered, decisions, without), **further}
     return Answers(ids, names, truths, probabilities, scores, decisions, sets, further)
-
-
-def _batches(folder: str | None) -> Iterator[Any]:
-    files = sorted(fileio.glob(os.path.join(folder, "*"))) if folder else []
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").batch(_BATCH).as_numpy_iterator()
-
-
-def _bare(record: bytes) -> bytes:
-    feature = tf.train.Example.FromString(record).features.feature[IMAGE_BYTES]
-    return tf.train.Example(features=tf.train.Features(feature={IMAGE_BYTES: feature})).SerializeToString()
-
-
-def _texts(record: bytes) -> dict[str, str]:
-    features = tf.train.Example.FromString(record).features.feature
-    return {
-        name: values[0].decode("utf-8", "surrogateescape")
-        for name, feature in features.items()
-        if (values := feature.bytes_list.value) and name != IMAGE_BYTES
-    }

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Decoding all pictures of a large catalogue would take longer than the rest of the report.
 _MOST_DECODED = 4000
-_READ_AT_ONCE = 128
 # Of a table, each with its type.
 _COLUMNS: dict[str, Any] = {
     "splits": str, "ids": str, "labels": np.int64, "hashes": str, "widths": np.int64, "heights": np.int64,
@@ -123,10 +122,9 @@ def uses_by_label(folder: Path, classes: int) -> NDArray[np.int64]:
 def _examples(folder: Path, split: str) -> Iterator["tf.train.Example"]:
     import tensorflow as tf
 
-    files = sorted(str(file) for file in (folder / f"Split-{split}").glob("*.gz"))
-    for records in tf.data.TFRecordDataset(files, "GZIP").batch(_READ_AT_ONCE).as_numpy_iterator():
-        for record in records:
-            yield tf.train.Example.FromString(record)
+    from components.examples import read_examples
+
+    return map(tf.train.Example.FromString, read_examples(folder / f"Split-{split}"))
 
 
 def _bytes(example: "tf.train.Example", name: str) -> bytes:
