@@ -99,6 +99,7 @@ def test_the_page_opens_without_a_network_once_it_was_open(opened, bundle):
     opened.context.set_offline(True)
     opened.reload()
     opened.locator("#state[data-state=ready]").wait_for()
+    assert opened.evaluate("crossOriginIsolated")  # so that several threads may calculate
     opened.set_input_files("#files", str(bundle / "golden" / "00.jpg"))
     assert "label" in answers(opened, 1)[0]
 
