@@ -96,9 +96,8 @@ def gather(
     if not any(map(len, tables)):
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in Counter(left_out[REASON].to_pylist()).items())
         raise CatalogueError(f"{shards.inputs}: no product is left to be indexed ({reasons or 'all are removed'}).")
-    table = pa.concat_tables(tables, promote_options="permissive")
-    table = pa.concat_tables(tables, promote_options="permissive")
-    return Content(_typed(table, settings), np.concatenate(vectors), transforms, fitted, embedded, left_out)
+    table = with_numbers(pa.concat_tables(tables, promote_options="permissive"), settings.columns)
+    return Content(table, np.concatenate(vectors), transforms, fitted, embedded, left_out)
 
 
 def make_searchable(content: Content, settings: Settings) -> tuple[faiss.Index, int, float]:
@@ -178,12 +177,13 @@ def _among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
     return pc.is_in(column, pa.array(sorted(values), pa.string()))
 
 
-def _typed(table: pa.Table, settings: Settings) -> pa.Table:
-    """Makes numbers of the further columns that hold nothing else, such as prices."""
-    for name in settings.columns:
-        place = table.column_names.index(name) if name in table.column_names else -1
+def with_numbers(table: pa.Table, columns: Collection[str]) -> pa.Table:
+    """Makes numbers of the columns that hold nothing else, such as prices; JSON has no `nan` and `inf`: nulls."""
+    for place, name in enumerate(table.column_names):
         try:
-            table = table.set_column(place, name, table[name].cast(pa.float64())) if place >= 0 else table
+            numbers = table[name].cast(pa.float64()) if name in columns else None
         except pa.ArrowInvalid:
             continue
+        if numbers is not None:
+            table = table.set_column(place, name, pc.if_else(pc.is_finite(numbers), numbers, None))
     return table

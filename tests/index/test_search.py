@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.index.content import make_searchable
+from components.index.content import make_searchable, with_numbers
 from components.index.settings import Index as Settings
 from serving.search.filters import FilterError, parse_filter, select
 from serving.search.index import FACTS, PRODUCTS, VECTORS, Index, IndexRefused, check, file_digests, transformed
@@ -22,6 +22,14 @@ TABLE = pa.table(
         "year": [2010, 2012, None, 2016],
     }
 )
+
+
+def test_columns_of_numbers_become_numbers_that_json_has():
+    texts = pa.table(
+        {"price": ["9.5", "nan", "inf", None], "size": ["38", "M", None, "40"], "year": ["1", "2", "3", "4"]}
+    )
+    columns = with_numbers(texts, ["price", "size", "other"]).to_pydict()
+    assert columns == {**texts.to_pydict(), "price": [9.5, None, None, None]}
 
 
 @pytest.mark.parametrize(
