@@ -59,8 +59,12 @@ picture: install ## docs/report.png: the report of a run on the drawn catalogue
 	@$(VENV)/bin/fashion run --root runs/picture
 	@$(VENV)/bin/python scripts/report_picture.py "$$(ls -td runs/picture/reports/*/index.html | head -1)" docs/report.png
 
-docs: install ## docs/reference/ from the code
+docs: install ## docs/reference/ from the code, and the site in build/site; a dead link ends it
 	@$(VENV)/bin/python scripts/reference.py
+	@cmp -s docs/requirements.txt build/venv/requirements.txt || { \
+	  $(VENV)/bin/python -m venv --clear build/venv && cp docs/requirements.txt build/venv/ && \
+	  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt || { rm -r build/venv; exit 1; }; }
+	@build/venv/bin/python scripts/site.py
 
 lock: ## resolve the ranges in setup.py anew into constraints.txt
 	@scripts/install.sh lock

@@ -16,7 +16,7 @@ from scripts import reference
 from tests import HOUSE
 
 PAGES = sorted(
-    page for folder in (".", "docs", "docs/reference", "serving/deploy", "serving/fashion_client", "benchmarks")
+    page for folder in (".", "docs", "docs/reference", "serving/deploy", "benchmarks")
     for page in (HOUSE / folder).glob("*.md")
 )  # fmt: skip
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -42,6 +42,11 @@ def undescribed(model: type[BaseModel]) -> Iterator[str]:
 
 def test_every_key_of_a_recipe_has_a_description() -> None:
     assert [*undescribed(Recipe)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_page_has_its_place_on_the_site(page: Path) -> None:
+    assert f": {page.relative_to(HOUSE)}\n" in (HOUSE / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def anchors(page: Path) -> set[str]:

@@ -23,7 +23,8 @@ DOCKERFILE = (HOUSE / "Dockerfile").read_text()
 
 # What tests read beside the product itself, which the image has where they are mounted.
 MOUNTED = ("tests", "pyproject.toml", "setup.py", "constraints.txt", "constraints-gpu.txt", "Dockerfile",
-           ".dockerignore", "scripts", "README.md", "benchmarks", "docs")  # fmt: skip
+           ".dockerignore", "scripts", "README.md", "CHANGELOG.md",
+           "CONTRIBUTING.md", "SECURITY.md", "mkdocs.yml", "benchmarks", "docs")  # fmt: skip
 SITE = "/opt/fashion/lib/python3.11/site-packages"
 
 
