@@ -61,12 +61,30 @@ def verdict(run_id: str, **given: Any) -> None:
 
 
 def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "tuple[Recipe, Paths]":
-    from pipeline.kubeflow.packing import unpack
+    from pipeline.kubeflow.packing import is_packed, unpack
     from pipeline.paths import Paths
     from pipeline.recipe import load_recipe
 
     paths = Paths(data.absolute(), root.absolute(), database)
-    return unpack(recipe, paths.packed) if recipe.startswith("{") else load_recipe(recipe), paths
+    return unpack(recipe, paths.packed) if is_packed(recipe) else load_recipe(recipe), paths
+
+
+# What a package says of the cluster that it is for.
+cluster_options = shared_options(
+    click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models."),
+    click.option("--mount", default="/data", help="Where the claim is mounted."),
+    click.option(
+        "--metadata-secret", help="Secret that has the metadata database's password under the key `password`."
+    ),
+    click.option(
+        "--pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="When to pull the image."
+    ),
+    click.option("--pull-secret", "pull_secrets", multiple=True, help="Secret to pull the image with. Repeatable."),
+    click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable of every task. Repeatable."),
+    click.option(
+        "--env-secret", "env_secrets", multiple=True, metavar="NAME=SECRET/KEY", help="The same, kept in a secret."
+    ),
+)
 
 
 @click.command("compile", cls=Command)
@@ -75,16 +93,11 @@ def _experiment(recipe: str, data: Path, root: Path, database: str | None) -> "t
 @set_option
 @click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
 @click.option("--out", type=PATH, required=True, help="The package to write, .yaml.")
-@click.option("--pvc", help="Volume claim that every task mounts; it holds catalogue, artifacts and models.")
-@click.option("--mount", default="/data", help="Where the claim is mounted.")
 @click.option("--data", help="Default of the package's parameter `data`: the catalogue in the container.")
 @click.option("--root", help="Default of `root`: the folder that everything is written below.")
 @click.option("--metadata", help="Default of `metadata`: the database's URL, without a password.")
-@click.option("--metadata-secret", help="Kubernetes secret that has the database's password under the key `password`.")
-@click.option("--pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]), help="When to pull the image.")
-def compile_(
-    target: str, recipe: str, overrides: tuple[str, ...], image: str, out: Path, mount: str, **cluster: Any
-) -> None:
+@cluster_options
+def compile_(target: str, recipe: str, overrides: tuple[str, ...], image: str, out: Path, **cluster: Any) -> None:
     """Write the pipeline as a package for Kubeflow Pipelines. It has a task for each stage.
 
     What a task needs is said in the recipe, under `kubeflow`: cpu, memory, node_selector, tolerations and retries for
@@ -105,9 +118,10 @@ def compile_(
 
     loaded = load_recipe(recipe, overrides)
     if target == "kubeflow":
-        from pipeline.kubeflow.compiler import Cluster, compile_package
+        from pipeline.kubeflow.compiler import compile_package
+        from pipeline.kubeflow.target import Cluster
 
-        compile_package(loaded, image, out, Cluster(mount=mount, **cluster))
+        compile_package(loaded, image, out, Cluster(**cluster))
     else:
         from pipeline.kubeflow.vertex import compile_for_vertex
 

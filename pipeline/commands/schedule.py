@@ -5,16 +5,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.commands import PATH, Command, shared_options
+from pipeline.commands.kubeflow import cluster_options
 
 if TYPE_CHECKING:
     from pipeline.kubeflow.cluster import Server
     from pipeline.kubeflow.submit import Order
+
+_MOST_NAME = 128  # characters
 
 EXIT_CODES = """
 \b
@@ -22,6 +26,14 @@ Exit codes: 0 done · 2 wrong package, recipe or option ·
 9 Kubeflow Pipelines cannot be reached, refuses, or the run failed ·
 130 stopped by Ctrl-C
 """
+
+
+def _name(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuses a name that Kubeflow's database would not keep."""
+    if value and len(value) > _MOST_NAME:
+        raise click.BadParameter(f"Kubeflow keeps names of up to {_MOST_NAME} characters; this has {len(value)}")
+    return value
+
 
 _common = shared_options(
     click.option(
@@ -39,25 +51,29 @@ _common = shared_options(
         show_envvar=True,
         help="Holds a bearer token. The token itself may stand in FASHION_KUBEFLOW_TOKEN instead.",
     ),
+    click.option("--cookie-file", type=PATH, help="Holds a session: cookies.txt, or a line such as NAME=VALUE."),
+    click.option(
+        "--header", "headers", multiple=True, metavar="NAME: VALUE", help="Sent too; @FILE for those in it. Repeatable."
+    ),
+    click.option("--ca", type=PATH, help="Authority of the server's certificate, in PEM.  [default: SSL_CERT_FILE]"),
     click.option("--package", type=PATH, help="What `fashion compile --target kubeflow` wrote."),
     click.option("--recipe", help="Compile this recipe now instead; needs --image."),
     click.option("--image", help="The container image that a recipe compiled now runs in."),
-    click.option("--pvc", help="Volume claim that every task of a recipe compiled now mounts at /data."),
-    click.option("--metadata-secret", help="Secret with the metadata database's password, for a recipe compiled now."),
     click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of --recipe. Repeatable."
     ),
     click.option(
         "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter of the package. Repeatable."
     ),
-    click.option("--experiment", help="Runs are listed under it.  [default: the pipeline's name]"),
+    click.option("--experiment", callback=_name, help="Runs are listed under it.  [default: the pipeline's name]"),
     click.option("--service-account", help="The Kubernetes account that the tasks run as."),
+    cluster_options,
 )
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
 @_common
-@click.option("--run-name", help="[default: the pipeline's name and the time]")
+@click.option("--run-name", callback=_name, help="[default: the pipeline's name and the time]")
 @click.option("--wait", is_flag=True, help="Follow the run to its end; the exit code says how it ended.")
 def submit(run_name: str | None, wait: bool, **options: Any) -> None:
     """Run a package on Kubeflow Pipelines, once.
@@ -95,7 +111,7 @@ def submit(run_name: str | None, wait: bool, **options: Any) -> None:
     metavar="FIELDS",
     help="When to run, in UTC: minute, hour, day of the month, month, day of the week; or six fields, seconds first.",
 )
-@click.option("--name", help="Of the schedule.  [default: the pipeline's name]")
+@click.option("--name", callback=_name, help="Of the schedule.  [default: the pipeline's name]")
 @click.option("--disable", metavar="NAME", help="Switch a schedule off and keep it.")
 @click.option("--enable", metavar="NAME", help="Switch it on again. A run that it missed starts at once.")
 @click.option("--delete", metavar="NAME", help="Remove a schedule.")
@@ -160,26 +176,33 @@ def _list(server: "Server") -> None:
         click.echo(f"{server.host} has no schedules made here")
 
 
-def _connect(host: str, namespace: str | None, token_file: Path | None, **_: object) -> "Server":
+def _connect(
+    host: str, namespace: str | None, token_file: Path | None, cookie_file: Path | None, headers: tuple[str, ...],
+    ca: Path | None, **_: object,
+) -> "Server":  # fmt: skip
     from pipeline.kubeflow.cluster import Server
-    from pipeline.kubeflow.token import Token
+    from pipeline.kubeflow.login import Login, read_headers
 
     variable = "FASHION_KUBEFLOW_TOKEN"
-    return Server(host, namespace, Token(token_file, os.environ.get(variable), variable))
+    login = Login(token_file, os.environ.get(variable), cookie_file, read_headers(headers), variable)
+    return Server(host, namespace, login, ca)
 
 
 @contextmanager
 def _order(
-    package: Path | None, recipe: str | None, image: str | None, overrides: tuple[str, ...], pvc: str | None,
-    metadata_secret: str | None, parameters: tuple[str, ...], experiment: str | None, service_account: str | None,
-    **_: object,
+    package: Path | None, recipe: str | None, image: str | None, overrides: tuple[str, ...],
+    parameters: tuple[str, ...], experiment: str | None, service_account: str | None, **given: Any,
 ) -> Iterator["Order"]:  # fmt: skip
     """Gives what is to be run; a package that is compiled for it is there as long as this is open."""
     if (package is None) == (recipe is None):
         raise click.UsageError("Give --package, or --recipe with --image.")
-    if package and (image or overrides or pvc or metadata_secret):
+    from pipeline.kubeflow.target import Cluster
+
+    known = {field.name for field in fields(Cluster)}
+    cluster = Cluster(**{name: value for name, value in given.items() if name in known})
+    if package and (image or overrides or cluster != Cluster()):
         raise click.UsageError(
-            "--image, --set, --pvc and --metadata-secret go with --recipe: a package has them in it."
+            "--image, --set, --pvc and all else that is said of the cluster go with --recipe: a package has them in it."
         )
     if recipe and not image:
         raise click.UsageError("--recipe needs --image: the container image that its tasks run in.")
@@ -189,11 +212,9 @@ def _order(
     with tempfile.TemporaryDirectory() as folder:
         if recipe and image:
             package = Path(folder) / f"{Path(recipe).stem}.yaml"
-            from pipeline.kubeflow.compiler import Cluster, compile_package
+            from pipeline.kubeflow.compiler import compile_package
             from pipeline.recipe import load_recipe
 
-            compile_package(
-                load_recipe(recipe, overrides), image, package, Cluster(pvc, metadata_secret=metadata_secret)
-            )
+            compile_package(load_recipe(recipe, overrides), image, package, cluster)
         content = read_package(Path(str(package)))
         yield Order(content, content.arguments(parameters), experiment or content.name, service_account)

@@ -3,18 +3,21 @@
 import json
 import logging
 import os
+import ssl
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import kfp
 import kfp_server_api
 import urllib3
 
 from components.errors import ClusterError
-from pipeline.kubeflow.token import Token
+from pipeline.kubeflow.login import Login
 
 POLL_SECONDS = 10.0
 PATIENCE_SECONDS = 600.0  # a server that is being upgraded is away for minutes
@@ -46,18 +49,21 @@ class Server(kfp.Client):
     raises ClusterError for whatever fails.
     """
 
-    def __init__(self, host: str, namespace: str | None = None, token: Token | None = None) -> None:
+    def __init__(
+        self, host: str, namespace: str | None = None, login: Login | None = None, ca: Path | None = None
+    ) -> None:
         """Connects.
 
         Args:
             host: where the API is, e.g. https://kubeflow.example.com/pipeline.
             namespace: whose pipelines, runs and schedules; needed where each user has one.
-            token: what the server knows us by.
+            login: what the server knows us by.
+            ca: authorities that its certificate may be of; those of SSL_CERT_FILE, or the usual ones, if None.
 
         Raises:
             ClusterError: there is no such server, or it needs a namespace.
         """
-        self.host, self.token = _address(host), token or Token()
+        self.host, self.login, self._ca = _address(host), login or Login(), _authorities(ca)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every attempt
         with warnings.catch_warnings(action="ignore"):
             super().__init__(host=self.host)
@@ -72,10 +78,9 @@ class Server(kfp.Client):
     def _load_config(self, host: str, *_: object) -> Any:
         config = kfp_server_api.Configuration(host=host)
         config.retries = RETRIES
-        config.ssl_ca_cert = os.environ.get("SSL_CERT_FILE")
-        if token := self.token.read():
-            config.api_key["authorization"], config.api_key_prefix["authorization"] = token, "Bearer"
-            config.refresh_api_key_hook = lambda config: config.api_key.update(authorization=self.token.read())
+        config.ssl_ca_cert = self._ca
+        if proxy := proxy_of(host):
+            config.proxy, config.proxy_headers = proxy
         return config
 
     def _load_context_setting_or_default(self) -> None:
@@ -87,6 +92,7 @@ class Server(kfp.Client):
 
     def _request(self, method: str, url: str, **options: Any) -> Any:
         options["_request_timeout"] = TIMEOUT
+        options["headers"] = {**(options.get("headers") or {}), **self.login.sent_to(url)}
         try:
             response = self._send(method, url, **options)
         except kfp_server_api.ApiException as error:
@@ -97,8 +103,8 @@ class Server(kfp.Client):
             json.loads(response.data)
         except ValueError:
             raise ClusterError(
-                f"{url} answered with a web page: it wants a login (give a token with --token-file), or --host is not "
-                f"the API's full address (often {self.host}/pipeline)"
+                f"{url} answered with a web page: it wants a login (give a token with --token-file, or a browser's "
+                f"session with --cookie-file), or --host is not the API's full address (often {self.host}/pipeline)"
             ) from None
         return response
 
@@ -106,7 +112,12 @@ class Server(kfp.Client):
         reason = getattr(error, "reason", None) or error
         text = " ".join(str(getattr(reason.__cause__, "strerror", None) or reason).split())
         if "CERTIFICATE_VERIFY" in text:
-            return ClusterError(f"{self.host}: its certificate is not trusted; name the CA's file in SSL_CERT_FILE")
+            return ClusterError(f"{self.host}: its certificate is not trusted; name the file of its CA with --ca")
+        if isinstance(reason, urllib3.exceptions.ProxyError):
+            return Unavailable(
+                f"{self.host} cannot be reached through the proxy ({_innermost(reason)}). Check HTTP_PROXY and "
+                f"HTTPS_PROXY, or set NO_PROXY={urlsplit(self.host).hostname} where none is needed"
+            )
         if isinstance(reason, urllib3.exceptions.SSLError):
             return ClusterError(f"{self.host} does not speak https: try http:// in --host ({text})")
         if isinstance(reason, urllib3.exceptions.ReadTimeoutError):
@@ -125,16 +136,21 @@ class Server(kfp.Client):
             target = error.headers.get("Location", "")
             if target.startswith("https:") and urlsplit(target).hostname == urlsplit(self.host).hostname:
                 return ClusterError(f"{self.host} sends on to https: give --host with https://")
-            return ClusterError(f"{url} sends on to a login page, {target}: give a token with --token-file")
+            return ClusterError(
+                f"{url} sends on to a login page, {target}: give a token with --token-file, or a browser's session "
+                "with --cookie-file"
+            )
+        if error.status == 407:
+            return ClusterError(f"the proxy before {self.host} wants a login: HTTP_PROXY=http://USER:PASSWORD@…")
         if error.status == 401:
             return ClusterError(
-                f"{self.host} does not accept {self.token} ({said}){self.token.expired()}. Get a new one, e.g. with "
-                "kubectl create token, and name its file with --token-file"
+                f"{self.host} does not accept {self.login} ({said}){self.login.expired()}. Get a new one, e.g. with "
+                "kubectl create token, and name its file with --token-file; for a session log in again"
             )
         if error.status == 403:
             where = f"in namespace {self.namespace}" if self.namespace else "there"
             return ClusterError(
-                f"{method} {url}: {self.token} may not do this {where} ({said}). Name a namespace that is yours with "
+                f"{method} {url}: {self.login} may not do this {where} ({said}). Name a namespace that is yours with "
                 "--namespace, or have the role kubeflow-edit given to it"
             )
         if error.status == 404:
@@ -159,6 +175,38 @@ def _address(host: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClusterError(f"--host {host}: give the address with http:// or https://, e.g. http://localhost:8080")
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")  # what follows # is the user interface's
+
+
+def _authorities(ca: Path | None) -> str | None:
+    """The file of authorities that count; one that urllib3 could not read it would only name an errno of.
+
+    Raises:
+        ClusterError: it cannot be read.
+    """
+    file = str(ca) if ca else os.environ.get("SSL_CERT_FILE")
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:
+        where = f"--ca {file}" if ca else f"SSL_CERT_FILE={file}"
+        raise ClusterError(f"{where}: no certificates in PEM can be read from it ({error})") from None
+    return file
+
+
+def proxy_of(host: str) -> tuple[str, dict[str, str]] | None:
+    """Address of the proxy that the environment names for a server, and headers with its login; None without one."""
+    parts = urlsplit(host)
+    found = getproxies().get(parts.scheme)
+    if not found or proxy_bypass(parts.netloc):
+        return None
+    proxy = urlsplit(found if "://" in found else f"http://{found}")
+    login = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}" if proxy.username else None
+    return f"{proxy.scheme}://{proxy.netloc.rpartition('@')[2]}", dict(urllib3.make_headers(proxy_basic_auth=login))
+
+
+def _innermost(error: BaseException) -> str:
+    while inner := error.__cause__ or (error.args[-1] if isinstance(error.args[-1], BaseException) else None):
+        error = inner
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _message(body: bytes | None) -> str:

@@ -7,17 +7,15 @@ between tasks, and a component added to the graph needs no change here. Runs on 
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from components.errors import RecipeError
 from components.reading import choices
 from pipeline.experiment import unread_experiment
 from pipeline.kubeflow.packing import pack
 from pipeline.kubeflow.settings import Kubeflow, NodeResources
-from pipeline.metadata import PASSWORD_VARIABLE, parse_url
+from pipeline.kubeflow.target import Cluster
 from pipeline.paths import Paths
 from pipeline.recipe import Recipe
 from pipeline.view import quiet
@@ -31,7 +29,7 @@ _IMAGE = re.compile(
     r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
-_KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_NAME = 114  # characters
 
 # What only these types of artifacts come from is a decision. A refusal ends its task as a failure would, and trying
 # again would only repeat it.
@@ -39,21 +37,6 @@ _DECISIONS = {"DataVerdict", "PushedModel"}
 
 _EXIT = "verdict"  # the task that always comes last; its settings stand with those of the nodes
 _BACKOFF = {"backoff_duration": "60s", "backoff_factor": 2.0, "backoff_max_duration": "900s"}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What a package says of the cluster that it is for."""
-
-    pvc: str | None = None  # name of the volume claim that holds catalogue, artifacts and models; every task mounts it
-    mount: str = "/data"  # where
-    metadata_secret: str | None = None  # name of the secret whose key `password` is that of the metadata database
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None  # when the image is pulled
-    # Default of the parameter `data`, the catalogue; None leaves it to who submits. Likewise `root`, the folder that
-    # everything is written below, and `metadata`, the database's URL without a password.
-    data: str | None = None
-    root: str | None = None
-    metadata: str | None = None
 
 
 def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | None = None) -> None:
@@ -64,7 +47,16 @@ def compile_package(recipe: Recipe, image: str, out: Path, cluster: Cluster | No
     """
     cluster = cluster or Cluster()
     check_image(image)
-    _check(cluster, out)
+    cluster.check()
+    if len(recipe.name) > _NAME:
+        raise RecipeError(
+            f"name: {recipe.name[:40]}… has {len(recipe.name)} characters. Kubeflow names versions with up to 127, "
+            f"13 of them for a digest: give one of up to {_NAME}"
+        )
+    if out.suffix not in (".yaml", ".yml"):
+        raise RecipeError(f"--out {out}: Kubeflow takes packages by their suffix; end it in .yaml")
+    if not out.absolute().parent.is_dir():
+        raise RecipeError(f"--out {out}: there is no folder {out.parent}; make it first")
     recipe = recipe.with_image(image)
     packed = pack(recipe)
     with quiet(Path(os.devnull)):  # TensorFlow has much to say at its import
@@ -98,26 +90,6 @@ def check_image(image: str) -> None:
         )
 
 
-def _check(cluster: Cluster, out: Path) -> None:
-    for option, name in (("--pvc", cluster.pvc), ("--metadata-secret", cluster.metadata_secret)):
-        if name is not None and not _KUBERNETES_NAME.fullmatch(name):
-            raise RecipeError(f"{option} {name!r}: Kubernetes names have lower-case letters, digits, dots and dashes")
-    for option, path in (("--mount", cluster.mount), ("--data", cluster.data), ("--root", cluster.root)):
-        if path is not None and not path.startswith("/"):
-            raise RecipeError(f"{option} {path}: give the absolute path of a folder in the container, e.g. /data/runs")
-    if cluster.metadata is not None:
-        parse_url(cluster.metadata)
-    if cluster.metadata and urlsplit(cluster.metadata).password:
-        raise RecipeError(
-            "--metadata: the password would stand in the package for all to read; put it into a secret under the key "
-            "`password`, and name that with --metadata-secret"
-        )
-    if out.suffix not in (".yaml", ".yml"):
-        raise RecipeError(f"--out {out}: Kubeflow takes packages by their suffix; end it in .yaml")
-    if not out.absolute().parent.is_dir():
-        raise RecipeError(f"--out {out}: there is no folder {out.parent}; make it first")
-
-
 def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes: "Mapping[str, BaseNode]") -> Any:
     from kfp import dsl
 
@@ -132,7 +104,7 @@ def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes
                 run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,  # resolved as a whole argument only, not within a command
             )
             _request(task, kubeflow.resources_of(name))
-            _attach(task, cluster)
+            cluster.attach(task)
             if retries:
                 task.set_retry(retries, **_BACKOFF)
             return task.set_caching_options(enable_caching=False)
@@ -184,15 +156,3 @@ def _request(task: "dsl.PipelineTask", resources: NodeResources) -> None:
         kubernetes.add_node_selector(task, label, value)
     for toleration in resources.tolerations or ():
         kubernetes.add_toleration(task, **toleration.model_dump())
-
-
-def _attach(task: "dsl.PipelineTask", cluster: Cluster) -> None:
-    """Attaches what the cluster holds for the tasks: the volume and the password."""
-    from kfp import kubernetes
-
-    if cluster.pvc:
-        kubernetes.mount_pvc(task, cluster.pvc, cluster.mount)
-    if cluster.metadata_secret:
-        kubernetes.use_secret_as_env(task, cluster.metadata_secret, {"password": PASSWORD_VARIABLE})
-    if cluster.pull_policy:
-        kubernetes.set_image_pull_policy(task, cluster.pull_policy)

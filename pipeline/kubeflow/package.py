@@ -11,6 +11,7 @@ import yaml
 
 from components.errors import RecipeError
 from components.reading import choices
+from pipeline.kubeflow.packing import PARAMETERS
 
 # What a parameter of a package can be besides a text: as JSON, and in words.
 KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
@@ -50,6 +51,10 @@ class Package:
                 arguments[key] = value if kind == "STRING" else _typed(value, kind)
             except ValueError:
                 raise RecipeError(f"--param {key}: {value!r} is not {KINDS[kind][1]}") from None
+        if (size := len(json.dumps(arguments))) > PARAMETERS:
+            raise RecipeError(
+                f"--param: all together are {size:,} characters; Kubeflow takes {PARAMETERS:,}. Shorten them"
+            )
         for key, described in self.parameters.items():
             if key not in arguments and "defaultValue" not in described and not described.get("isOptional"):
                 raise RecipeError(f"{self.path}: parameter {key} is needed and not given; add --param {key}=...")

@@ -8,6 +8,7 @@ import contextlib
 import email
 import json
 import re
+import ssl
 import threading
 import time
 import uuid
@@ -25,6 +26,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 PLAIN = {"str": str, "bool": bool, "int": int, "object": (dict, list, str, int, float, bool), "datetime": str}
 LISTING = {"page_token", "page_size", "sort_by", "filter", "namespace"}
+MOST_PARAMETERS, MOST_NAME = 10_000, 128  # characters that the real server's code and database allow
 PAGE = 2  # the real server gives fewer than it is asked for, too
 LOGIN_PAGE = (200, "<!doctype html><title>Log in to Your Account</title>", {"Content-Type": "text/html"})
 
@@ -106,6 +108,7 @@ class KfpServer:
     Attributes:
         multi_user: whether each user has a namespace.
         token: the one that is accepted; any or none if None.
+        wanted: headers without which a caller is sent to a login page.
         namespaces: those that the caller may use.
         faults: looked through in order.
         asked: every request, as `METHOD /path`.
@@ -118,6 +121,7 @@ class KfpServer:
     def __init__(self) -> None:
         self.multi_user = False
         self.token: str | None = None
+        self.wanted: Mapping[str, str] = {}
         self.namespaces: set[str] | None = None
         self.faults: list[Fault] = []
         self.asked: list[str] = []
@@ -163,6 +167,8 @@ class KfpServer:
             raise Refused(403, f"User 'me' is not authorized with reason: not in namespace {namespace}")
 
     def _keep(self, where: dict[str, dict[str, Any]], key: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        if len(body["display_name"]) > MOST_NAME - (key == "pipeline_version_id"):
+            raise Refused(400, "Data too long for column 'Name'")
         self._clock += timedelta(seconds=1)
         identity = str(uuid.uuid4())
         where[identity] = {**body, key: identity, "created_at": self._clock.isoformat()}
@@ -223,6 +229,10 @@ class KfpServer:
             raise Refused(404, "Pipeline version not found")
         known = version["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
         given = body["runtime_config"].get("parameters", {})
+        if len(json.dumps(given)) > MOST_PARAMETERS:
+            raise Refused(
+                400, f"Invalid input error: The input parameter length exceed maximum size of {MOST_PARAMETERS}."
+            )
         if set(given) - set(known) or {key for key in known if "defaultValue" not in known[key]} - set(given):
             raise Refused(400, f"Invalid input: parameters {given}")
 
@@ -341,6 +351,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _handle
 
     def _answer(self, path: str, query: dict[str, list[str]], content: bytes) -> tuple[int, str]:
+        if any(self.headers.get(name) != value for name, value in self.state.wanted.items()):
+            return 200, LOGIN_PAGE[1]
         if self.state.token and self.headers.get("Authorization") != f"Bearer {self.state.token}":
             return 401, json.dumps({"code": 16, "message": "Unauthenticated"})
         try:
@@ -365,14 +377,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def kfp_server() -> Iterator[KfpServer]:
-    """A server on a free port of this machine."""
+def kfp_server(tls: ssl.SSLContext | None = None) -> Iterator[KfpServer]:
+    """A server on a free port of this machine. It takes what a proxy is asked for as its own, too."""
     state = KfpServer()
     handler = type("Handler", (_Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         http.daemon_threads = True
         http.block_on_close = False
-        state.url = f"http://127.0.0.1:{http.server_port}"
+        if tls:
+            http.socket = tls.wrap_socket(http.socket, server_side=True)
+        state.url = f"http{'s' if tls else ''}://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import ssl
 
 import kfp
 import pytest
@@ -9,11 +10,12 @@ from click.testing import CliRunner
 
 from pipeline.commands.schedule import schedule, submit
 from pipeline.kubeflow import cluster
+from tests.certificates import Authority
 from tests.kubeflow.kfp_commands import CRON, refused
 from tests.kubeflow.kfp_commands import fashion as fashion
 from tests.kubeflow.kfp_commands import package as package
 from tests.kubeflow.kfp_commands import server as server
-from tests.kubeflow.kfp_server import LOGIN_PAGE, Fault
+from tests.kubeflow.kfp_server import LOGIN_PAGE, Fault, kfp_server
 
 JSON = {"Content-Type": "application/json"}
 
@@ -141,6 +143,87 @@ def test_a_token_may_stand_in_the_environment(server, fashion, monkeypatch) -> N
     assert fashion(submit).exit_code == 0
     monkeypatch.setenv("FASHION_KUBEFLOW_TOKEN", "left")
     refused(fashion(submit), 9, "does not accept the token in FASHION_KUBEFLOW_TOKEN (401: Unauthenticated)")
+
+
+COOKIES = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t{}\tauthservice_session\tabc\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "file", "wanted"),
+    [
+        ("--cookie-file {}", "authservice_session=abc", {"Cookie": "authservice_session=abc"}),
+        ("--cookie-file {}", "Cookie: a=1; b=2", {"Cookie": "a=1; b=2"}),
+        ("--cookie-file {}", COOKIES.format(9_000_000_000), {"Cookie": "authservice_session=abc"}),
+        ("--cookie-file {}", COOKIES.format(0), {"Cookie": "authservice_session=abc"}),
+        ("--header X-Auth:abc", "", {"X-Auth": "abc"}),
+        (
+            "--header @{} --header kubeflow-userid:me",
+            "X-Auth: abc\nX-Team: ml",
+            {"X-Team": "ml", "kubeflow-userid": "me"},
+        ),
+    ],
+)
+def test_a_session_or_headers_open_a_server_behind_a_login(server, fashion, tmp_path, options, file, wanted) -> None:
+    path = tmp_path / "login"
+    path.write_text(file)
+    server.wanted = wanted
+    refused(
+        fashion(submit), 9, "it wants a login (give a token with --token-file, or a browser's session with --cookie-"
+    )
+    assert fashion(submit, *options.format(path).split()).exit_code == 0
+    assert fashion(schedule, *options.format(path).split(), *CRON).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "file", "said"),
+    [
+        ("--cookie-file {}", "", "--cookie-file {}: is empty"),
+        ("--cookie-file {}", "abc", "--cookie-file {}: give cookies.txt, or a line like authservice_session=abc"),
+        ("--cookie-file {}", COOKIES.format(1), "--cookie-file {}: its cookies have expired: log in again"),
+        ("--cookie-file {}", COOKIES.format(0).replace("127.0.0.1", "shop.example"), "it has no cookie for 127.0.0.1"),
+        ("--cookie-file {}", COOKIES.format("soon"), "--cookie-file {}: is not cookies.txt"),
+        ("--header secret", "", "--header: give it as NAME: VALUE"),
+        ("--header @{}", "X-Auth: abc\nsecret", "--header @{}: give it as NAME: VALUE"),
+        ("--header @nowhere", "", "--header @nowhere: cannot be read"),
+        ("--ca nowhere.pem", "", "--ca nowhere.pem: no certificates in PEM can be read from it"),
+        ("--ca {}", "no PEM", "--ca {}: no certificates in PEM can be read from it"),
+    ],
+)
+def test_a_login_that_cannot_be_used_is_named_and_never_shown(server, fashion, tmp_path, options, file, said) -> None:
+    path = tmp_path / "login"
+    path.write_text(file)
+    result = fashion(submit, *options.format(path).split())
+    refused(result, 9, said.format(path))
+    assert "secret" not in result.output
+    assert server.asked == []
+
+
+def test_a_server_of_a_private_authority_is_asked_once_it_is_named(package, tmp_path) -> None:
+    house, stranger = Authority(tmp_path / "house"), Authority(tmp_path / "stranger")
+    pair, context = house.issue("server"), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate_file, pair.key_file)
+    with kfp_server(context) as server:
+        words = ["--host", server.url, "list", "--ca"]
+        refused(CliRunner().invoke(schedule, [*words, str(stranger.file)]), 9, "name the file of its CA with --ca")
+        assert CliRunner().invoke(schedule, [*words, str(house.file)]).exit_code == 0
+
+
+def test_a_proxy_of_the_environment_is_used_unless_the_server_needs_none(server, monkeypatch) -> None:
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:p%40ss@"))
+    words = ["--host", "http://kubeflow.invalid", "list"]
+    assert CliRunner().invoke(schedule, words).exit_code == 0
+    assert base64.b64decode(server.headers["Proxy-Authorization"].split()[1]) == b"me:p@ss"
+    server.faults = [Fault("GET ", 407, "")]
+    refused(CliRunner().invoke(schedule, words), 9, "wants a login: HTTP_PROXY=http://USER:PASSWORD@")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    refused(
+        CliRunner().invoke(schedule, words), 9, "cannot be reached through the proxy (Connection refused). Check HTTP_"
+    )
+    server.faults = []
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert CliRunner().invoke(schedule, ["--host", server.url, "list"]).exit_code == 0
 
 
 def test_nothing_that_other_tools_left_behind_is_used(server, fashion, tmp_path, monkeypatch) -> None:

@@ -1,6 +1,8 @@
 """The package for Kubeflow Pipelines: what it says to the cluster, and what is refused before it is written."""
 
+import base64
 import os
+import random
 import re
 import subprocess
 import sys
@@ -16,17 +18,22 @@ from click.testing import CliRunner
 from components.errors import RecipeError
 from pipeline.commands.kubeflow import compile_
 from pipeline.kubeflow import compiler
-from pipeline.kubeflow.compiler import Cluster, check_image, compile_package
-from pipeline.kubeflow.packing import unpack
+from pipeline.kubeflow.compiler import check_image, compile_package
+from pipeline.kubeflow.packing import pack, unpack
+from pipeline.kubeflow.target import Cluster
 from pipeline.recipe import load_recipe
 from pipeline.stages import STAGES
 from tests import HOUSE
+from tests.kubeflow.kfp_server import MOST_PARAMETERS
 
 IMAGE = "registry.example.com/shop/fashion:1.4"
 CLUSTER = Cluster(
     pvc="fashion",
     metadata_secret="fashion-metadata",
     pull_policy="IfNotPresent",
+    pull_secrets=("registry", "mirror"),
+    env=("HTTPS_PROXY=http://proxy:3128", "EMPTY="),
+    env_secrets=("AWS_SECRET_ACCESS_KEY=s3/secret",),
     data="/data/catalogue",
     root="/data/runs",
     metadata="mysql://fashion@mysql/fashion",
@@ -139,6 +146,31 @@ def test_the_recipe_travels_in_the_package(tmp_path: Path, graph) -> None:
     assert unpack(text, tmp_path / "kept").gate == load_recipe("six_class", ["gate.recall=0.5"]).gate
 
 
+def with_schema(folder: Path, text: str) -> str:
+    (folder / "own.pbtxt").write_text(text)
+    return f"validation.schema_file={folder / 'own.pbtxt'}"
+
+
+def test_a_recipe_that_is_too_long_for_kubeflow_travels_compressed(tmp_path: Path) -> None:
+    text = "\n".join(f'feature {{ name: "column_{number}" type: BYTES }}' for number in range(400))
+    sent = pack(load_recipe("six_class", [with_schema(tmp_path, text)]))
+    assert len(text) > MOST_PARAMETERS > len(sent)
+    assert Path(unpack(sent, tmp_path / "kept").validation.schema_file).read_text() == text
+
+
+@pytest.mark.parametrize("text", ["zlib:", "zlib:!", "zlib:" + base64.b64encode(b"no zlib").decode(), "{"])
+def test_what_is_no_recipe_from_a_package_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(RecipeError, match=r"is not a recipe from a package\. Compile the package again"):
+        unpack(text, tmp_path)
+
+
+def test_what_kubeflow_would_not_take_is_refused(tmp_path: Path, graph) -> None:
+    with pytest.raises(RecipeError, match="Shorten the largest part, schema, which has 4"):
+        compiled(tmp_path, with_schema(tmp_path, random.Random(0).randbytes(20_000).hex()))
+    with pytest.raises(RecipeError, match=r"name: a{40}… has 115 characters"):
+        compiled(tmp_path, f"name={'a' * 115}")
+
+
 def test_what_has_no_default_is_asked_for_when_it_is_submitted(tmp_path: Path, graph) -> None:
     parameters = compiled(tmp_path, cluster=Cluster(pvc="fashion", root="/data/runs")).parameters
     assert {name for name, each in parameters.items() if "defaultValue" not in each} == {"data", "metadata"}
@@ -210,14 +242,19 @@ def test_a_tpu_is_asked_for_by_resource_and_labels(tmp_path: Path, graph) -> Non
     }
 
 
-def test_every_task_has_the_volume_and_the_password_from_its_secret(package: Package) -> None:
+def test_every_task_has_what_the_cluster_holds_for_it(package: Package) -> None:
     for task in [*package.tasks, "verdict"]:
         given = package.kubernetes(task)
-        [volume], [secret] = given["pvcMount"], given["secretAsEnv"]
+        [volume], secrets = given["pvcMount"], given["secretAsEnv"]
         assert (volume["constant"], volume["mountPath"]) == ("fashion", "/data")
-        assert secret["secretName"] == "fashion-metadata"
-        assert secret["keyToEnv"] == [{"envVar": "FASHION_METADATA_PASSWORD", "secretKey": "password"}]
+        assert {secret["secretName"]: secret["keyToEnv"] for secret in secrets} == {
+            "fashion-metadata": [{"envVar": "FASHION_METADATA_PASSWORD", "secretKey": "password"}],
+            "s3": [{"envVar": "AWS_SECRET_ACCESS_KEY", "secretKey": "secret"}],
+        }
         assert given["imagePullPolicy"] == "IfNotPresent"
+        assert [secret["secretName"] for secret in given["imagePullSecret"]] == ["registry", "mirror"]
+        variables = {each["name"]: each.get("value", "") for each in package.container(task)["env"]}
+        assert variables == {"HTTPS_PROXY": "http://proxy:3128", "EMPTY": ""}
 
 
 def test_a_package_loads_in_kfp_and_is_a_pipeline_spec(tmp_path: Path, graph) -> None:
@@ -287,6 +324,15 @@ def test_a_node_that_the_graph_does_not_have_is_refused(tmp_path: Path, graph) -
         ("--image Fashion", "--image 'Fashion': this names no image"),
         ("--pvc My_Claim", "--pvc 'My_Claim': Kubernetes names have lower-case letters"),
         ("--metadata-secret a/b", "--metadata-secret 'a/b': Kubernetes names"),
+        ("--pull-secret A", "--pull-secret 'A': Kubernetes names"),
+        ("--env-secret TOKEN=a_b/key", "--env-secret 'a_b': Kubernetes names"),
+        ("--env-secret TOKEN=secret", "--env-secret TOKEN=secret: give it as NAME=SECRET/KEY"),
+        ("--env 1=a", "--env 1=a: begin with a variable's name and ="),
+        (
+            "--env HF_TOKEN=secret@1",
+            "--env HF_TOKEN: its value would stand in the package for all to read; put it into",
+        ),
+        ("--env FASHION_METADATA_PASSWORD=secret@1", "name the database's secret with --metadata-secret"),
         ("--mount data", "--mount data: give the absolute path of a folder"),
         ("--root runs", "--root runs: give the absolute path"),
         ("--data gs://shop", "--data gs://shop: give the absolute path"),

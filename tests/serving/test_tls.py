@@ -10,8 +10,8 @@ from serving.server.config import Options
 from serving.server.errors import ServingError
 from serving.server.limits import Limits
 from serving.server.tls import read_ssl_config
+from tests.certificates import Authority, ssl_config
 from tests.contract.endpoint import Endpoint, running
-from tests.serving.certificates import Authority, ssl_config
 
 ONCE, SOON = Retries(attempts=1), Timeouts(connect=10, read=10, total=10)
 
