@@ -4,6 +4,7 @@ import click
 
 from pipeline.commands.audit import audit
 from pipeline.commands.batch import batch
+from pipeline.commands.explain import explain
 from pipeline.commands.export import export
 from pipeline.commands.inspect import inspect
 from pipeline.commands.kubeflow import compile_, node, verdict
@@ -22,7 +23,7 @@ COMMANDS = {
     "Train": (inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, audit, results, monitor, feedback),
     "Serve": (serve, models, export),
-    "Ask": (predict, embed, batch, index, similar),
+    "Ask": (predict, explain, embed, batch, index, similar),
     "Kubeflow": (compile_, submit, schedule, node, verdict),
 }
 

@@ -160,9 +160,9 @@ def _exit_codes() -> str:
 def _signatures() -> str:
     text = """# Signatures
 
-What a published model takes and gives, over REST, gRPC or `tf.saved_model.load`: n pictures, k classes, d dimensions. A
-model that does not keep it is not published. A picture that cannot be read has an `error`, empty texts and zeros; the
-others in its batch are not touched.
+What a published model takes and gives, over REST, gRPC or `tf.saved_model.load`: n pictures, k classes, d dimensions,
+h × w places of a feature map. A model that does not keep it is not published. A picture that cannot be read has an
+`error`, empty texts and zeros; the others in its batch are not touched.
 
 """
     for name, (given, outputs) in SIGNATURES.items():
@@ -172,7 +172,9 @@ others in its batch are not touched.
             "model with `model.text`",
         }[given]
         text += f"## {name}\n\nTakes `{given}`, string [n]: {about}.\n\n" + _outputs(outputs)
-    text += "## Of models that decide\n\n`serving_default` and `examples` also give:\n\n" + _outputs(DECISION)
+    text += "## Of models that decide\n\n`serving_default`, `examples` and `explain` also give:\n\n" + _outputs(
+        DECISION
+    )
     text += "## Of models that answer several columns\n\n"
     text += "For each further column, and `<column>_decision` where they decide:\n\n"
     return text + _outputs({f"<column>{end}": output for end, output in TAG.items()})

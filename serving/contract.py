@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE
 
-from serving.interface import ANSWER, DECISION, SIGNATURES, TAG
+from serving.interface import DECISION, EXPLAIN, SIGNATURES, TAG
 from serving.server.errors import ServingError
 from serving.signatures import TOP
 
@@ -48,16 +48,20 @@ def check_contract(model: Model, labels: Sequence[str], pictures: Sequence[bytes
     Raises:
         ContractBroken: the first breach found.
     """
-    signatures = {name: _Signature(name, model, labels) for name in SIGNATURES}
+    wanted = [name for name in SIGNATURES if name != EXPLAIN or name in model.signatures]
+    signatures = {name: _Signature(name, model, labels) for name in wanted}
 
     def answered(row: Row) -> None:
         _check_answer(row, labels)
 
     by_bytes = _check_signature(signatures["serving_default"], pictures, answered, _check_no_answer)
-    by_example = _check_signature(signatures["examples"], pictures, answered, _check_no_answer)
-    for number, (left, right) in enumerate(zip(by_bytes, by_example, strict=True)):
-        if not _same(left, right):
-            raise ContractBroken(f"examples: picture {number} is answered otherwise than by serving_default")
+    others = {"examples": _check_signature(signatures["examples"], pictures, answered, _check_no_answer)}
+    if EXPLAIN in signatures:
+        others[EXPLAIN] = signatures[EXPLAIN](pictures)
+    for name, rows in others.items():
+        for number, (left, right) in enumerate(zip(by_bytes, rows, strict=True)):
+            if not _same(left, right):
+                raise ContractBroken(f"{name}: picture {number} is answered otherwise than by serving_default")
     _check_signature(signatures["embed"], pictures, _check_embedding, lambda row: None)
 
 
@@ -70,8 +74,8 @@ class _Signature:
         self.name = name
         self._model = model
         self._input, self._outputs = SIGNATURES[name]
-        if self._outputs is ANSWER and DECISION.keys() & model.signatures[name].outputs.keys():
-            self._outputs = ANSWER | DECISION
+        if "label" in self._outputs and DECISION.keys() & model.signatures[name].outputs.keys():
+            self._outputs = self._outputs | DECISION
         for column in (
             each.removesuffix("_label") for each in model.signatures[name].outputs if each.endswith("_label")
         ):
@@ -105,7 +109,7 @@ class _Signature:
             shape, rank = answers[name].shape, len(promised)
             width = self._widths.get(name)
             if len(shape) != rank or shape[0] != len(fed) or (width and shape[1] != width):
-                wanted = (len(fed), width or "d")[:rank]
+                wanted = (len(fed), width or "d", "w")[:rank]
                 raise ContractBroken(f"{self.name}: {name} has shape {list(shape)}; it has to be {list(wanted)}")
             if kind == "float32" and not np.isfinite(answers[name]).all():
                 raise ContractBroken(f"{self.name}: {name} is not finite throughout")

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Output(NamedTuple):
-    """An output of a signature. `shape` counts n pictures, k classes and d dimensions."""
+    """An output of a signature. `shape` counts n pictures, k classes, d dimensions, and h × w places of a map."""
 
     kind: str
     shape: tuple[str, ...]
@@ -34,9 +34,12 @@ EMBEDDING = {
     "embedding": Output("float32", ("n", "d"), "the picture as a vector of length 1"),
     "error": ANSWER["error"],
 }
+EXPLAIN = "explain"  # which models of earlier releases do not have
+_HEAT = Output("float32", ("n", "h", "w"), "what each place adds to the logit of `label`")
 # Name to its one input, string [n], and its outputs.
 SIGNATURES = {
     "serving_default": ("image_bytes", ANSWER),
     "examples": ("examples", ANSWER),
     "embed": ("image_bytes", EMBEDDING),
+    EXPLAIN: ("image_bytes", ANSWER | {"heat": _HEAT}),
 }

@@ -79,7 +79,11 @@ def _rows(tensor: tf.Tensor) -> list[Any]:
         decoded = [value.decode("utf-8", "replace") for value in values.flat]
         width = values.shape[1] if values.ndim == 2 else 0
         return [decoded[start : start + width] for start in range(0, len(decoded), width)] if width else decoded
-    return values.tolist() if values.ndim == 1 else [array("f", row.tobytes()) for row in values.astype("float32")]
+    return values.tolist() if values.ndim == 1 else _arrays(values.astype("float32"))
+
+
+def _arrays(values: Any) -> Any:
+    return array("f", values.tobytes()) if values.ndim == 1 else list(map(_arrays, values))
 
 
 def _info(spec: tf.TensorSpec) -> TensorInfo:

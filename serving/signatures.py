@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Tensors = dict[str, tf.Tensor]
 
 LABELS_FILE, TAGS_FILE = "assets.extra/labels.txt", "assets.extra/tags.json"
+NAMES = ("serving_default", "examples", "embed", "explain", "evaluate", "transform_features", "pixels")
 TOP = 5
+HEAT = "heat"
 _LEAST = 1e-7  # a probability
 
 
@@ -91,8 +93,9 @@ class Classifier(tf.Module):
 
         Args:
             network: pictures float32 [n, size, size, 3] in 0..255 to (probabilities float32 [n, k], followed by those
-                of the tags in their order, features float32 [n, d]) and, where there are rules, how foreign the
-                pictures are, float32 [n, 1].
+                of the tags in their order, features float32 [n, d], heat float32 [n, h, w]: what each place adds to
+                the logit of the most probable of the k) and, where there are rules, how foreign the pictures are,
+                float32 [n, 1].
             labels: the k class names, in the order of the probabilities.
             size: side of the network's input, pixels.
             max_pixels: a picture of more pixels than this gets an error instead of an answer.
@@ -119,16 +122,23 @@ class Classifier(tf.Module):
         self._weights = list(words.weights) if words else []
         self._kernel = tf.Variable(words.kernel, trainable=False, name="words") if words else None
         # One trace, shared by all signatures: tracing an EfficientNet costs seconds.
-        self.pixels = tf.function(self._pixels, [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")])
+        specification = [tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")]
+        self._look = tf.function(self._looks, specification)
+        self.pixels = tf.function(self._pixels, specification)
 
-    def _pixels(self, pixels: tf.Tensor) -> Tensors:
-        """At least one decoded picture to what the network makes of it: what other formats are made from."""
-        probabilities, features, *outside = self._network(tf.cast(pixels, tf.float32))
+    def _looks(self, pixels: tf.Tensor) -> Tensors:
+        """At least one decoded picture to all that the network makes of it."""
+        probabilities, features, heat, *outside = self._network(tf.cast(pixels, tf.float32))
         return {
             **dict(zip(self._parts, tf.split(tf.cast(probabilities, tf.float32), self._sizes, axis=1), strict=True)),
             "embedding": tf.math.l2_normalize(tf.cast(features, tf.float32), axis=1),
+            HEAT: tf.cast(heat, tf.float32),
             **dict(zip(["outside"], outside, strict=False)),
         }
+
+    def _pixels(self, pixels: tf.Tensor) -> Tensors:
+        """The same without the heat: what other formats are made from."""
+        return {name: rows for name, rows in self._look(pixels).items() if name != HEAT}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def _infer(self, image_bytes: tf.Tensor) -> Tensors:
@@ -137,8 +147,12 @@ class Classifier(tf.Module):
         count = tf.shape(pictures)[0]
         blank = tf.cast(tf.equal(count, 0), tf.int32)
         padded = tf.pad(tf.cast(pictures, tf.uint8), [[0, blank], [0, 0], [0, 0], [0, 0]])
-        fine = tf.cast(tf.equal(error, ""), tf.float32)[:, tf.newaxis]
-        return {**{name: rows[:count] * fine for name, rows in self.pixels(padded).items()}, "error": error}
+        fine = tf.cast(tf.equal(error, ""), tf.float32)
+        answers = {
+            name: rows[:count] * tf.reshape(fine, [-1] + [1] * (rows.shape.rank - 1))
+            for name, rows in self._look(padded).items()
+        }
+        return {**answers, "error": error}
 
     def _with_names(self, inferred: Tensors, names: tf.Tensor) -> Tensors:
         """What pictures and names say together; of a product without a name, what its picture says."""
@@ -222,6 +236,12 @@ class Classifier(tf.Module):
         inferred = self._infer(image_bytes)
         return {"embedding": inferred["embedding"], "error": inferred["error"]}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    def explain(self, image_bytes: tf.Tensor) -> Tensors:
+        """Encoded pictures, string [n], to their classes and `heat`, float32 [n, h, w], see `Classifier`."""
+        inferred = self._infer(image_bytes)
+        return {**self._answer(inferred), HEAT: inferred[HEAT]}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def evaluate(self, examples: tf.Tensor) -> Tensors:
         """Examples to probabilities, float32 [n, k], and nothing else: what TFMA judges."""
@@ -235,8 +255,7 @@ class Classifier(tf.Module):
 
     def save(self, path: str | Path) -> None:
         """Writes the SavedModel with its signatures and the class list."""
-        names = ("serving_default", "examples", "embed", "evaluate", "transform_features", "pixels")
-        tf.saved_model.save(self, str(path), signatures={name: getattr(self, name) for name in names})
+        tf.saved_model.save(self, str(path), signatures={name: getattr(self, name) for name in NAMES})
         labels_file = Path(path) / LABELS_FILE
         labels_file.parent.mkdir(exist_ok=True)
         labels_file.write_text("".join(f"{name.decode()}\n" for name in self._labels.numpy()), encoding="utf-8")

@@ -18,18 +18,23 @@ from serving.search.query import Match, Query, QueryError, search
 from serving.versions import recorded_digest
 
 
+def find_index(model: Path) -> Index | None:
+    """Opens the index that answers for a published version; None where there is none."""
+    digest = recorded_digest(model)
+    return choose(store_of(model.absolute().parent), digest) if digest else None
+
+
 def open_index(model: Path) -> Index:
     """Opens the index that answers for a published version.
 
     Raises:
         AnswerError: there is none.
     """
-    store, digest = store_of(model.absolute().parent), recorded_digest(model)
-    index = choose(store, digest) if digest else None
+    index = find_index(model)
     if index is None:
         raise AnswerError(
-            f"{store}: there is no whole index of {model.parent.name}/{model.name}. Make one: fashion index "
-            f"{model.parent.name} --data CATALOGUE."
+            f"{store_of(model.absolute().parent)}: there is no whole index of {model.parent.name}/{model.name}. Make "
+            f"one: fashion index {model.parent.name} --data CATALOGUE."
         )
     return index
 

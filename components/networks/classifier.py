@@ -7,7 +7,7 @@ import numpy as np
 
 from components.networks.backbones import build_trunk
 from components.networks.edgenet import with_edgenet
-from components.networks.profiles import LOGITS, PROFILES, part_of
+from components.networks.profiles import LOGITS, POOL, PROFILES, part_of
 from components.networks.settings import Model
 from components.outside.score import Score
 
@@ -76,7 +76,7 @@ def pooled_trunk(settings: Model, size: int) -> keras.Model:
     trunk = build_trunk(settings.backbone, settings.weights, size)
     if settings.front == "edgenet":
         trunk = with_edgenet(trunk)
-    features = keras.layers.GlobalAveragePooling2D(name="pool", dtype="float32")(trunk.output)
+    features = keras.layers.GlobalAveragePooling2D(name=POOL, dtype="float32")(trunk.output)
     return keras.Model(trunk.input, features, name=settings.backbone)
 
 
@@ -154,8 +154,11 @@ def serving_network(
     flip: bool = False,
     doubt: float | Sequence[float] = 0.0,
 ) -> keras.Model:
-    """Pictures to (probabilities, features) and, where it is given, what `outside` makes of the features.
+    """Pictures to (probabilities, features, heat) and, where it is given, what `outside` makes of the features.
 
+    The heat, float32 [n, h, w], is the class activation map of the most probable class of the main column: what each
+    place of the last feature map adds to its logit (Zhou et al. 2016, https://arxiv.org/abs/1512.04150). Behind global
+    average pooling and one dense layer it is exact: its mean over all places, plus the class's bias, is the logit.
     It shares its layers with the training network, and none is random: random state breaks tf.saved_model.save.
 
     Args:
@@ -167,14 +170,19 @@ def serving_network(
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
-    seen = trunk(views)
+    seen, places = keras.Model(trunk.input, [trunk.output, trunk.get_layer(POOL).input])(views)
     features = seen[:, : head.input_shape[-1]]
     answers = [head(features), features, *([outside(seen)] if outside else [])]
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
+        straight = keras.ops.reshape(places, (2, -1, *places.shape[1:]))
+        places = (straight[0] + keras.ops.flip(straight[1], axis=2)) / 2
     if np.any(doubt):
         kept, spread = 1 - np.asarray(doubt), np.asarray(doubt) / sizes_of(head)
         answers[0] = answers[0] * _by_class(head, kept) + _by_class(head, spread)
+    best = keras.ops.argmax(answers[0][:, : sizes_of(head)[0]], axis=1)
+    weights = keras.ops.take(head.get_layer(LOGITS).kernel, best, axis=1)
+    answers.insert(2, keras.ops.einsum("nhwd,dn->nhw", places, weights))
     return keras.Model(pictures, answers, name="serving")
 
 

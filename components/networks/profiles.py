@@ -20,7 +20,7 @@ class Profile:
     reference: str = ""  # who published it, and where; "" where nobody did
 
 
-LOGITS = "logits"  # the one layer with numbers of the head that all of them get
+POOL, LOGITS = "pool", "logits"  # the head that all of them get: global average pooling, and one layer with numbers
 
 
 def _numbered(name: str, first: int, last: int) -> tuple[str, ...]:

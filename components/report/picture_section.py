@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from components.report.examples import Table, pictures_of
 from components.report.facts.quality import Answer, ConfusedPair, Neighbour, PictureFacts, ProductAnswers, Similar
-from components.report.gradcam import overlay
 from components.report.reading import TEST, Reading
 from components.report.selection import Selection
-from components.report.thumbnail import thumbnail
+from components.report.thumbnail import heated, thumbnail
 
 _ANSWERS = 5
 _EXPLAINED_AT_ONCE = 8
@@ -29,7 +28,7 @@ def shown_products(
     """
     rows, folder, classes = selection.rows(), reading.folders.examples, reading.classes
     pictures = pictures_of(folder, {str(test.ids[row]) for row in rows}, (TEST,)) if folder else {}
-    heat = reading.attempt("pictures", "Grad-CAM", lambda: _heat(reading, selection.explained(), test, pictures)) or {}
+    heat = reading.attempt("pictures", "heat maps", lambda: _heat(reading, selection.explained(), test, pictures)) or {}
     shown = {}
     for row in rows:
         product = str(test.ids[row])
@@ -40,7 +39,7 @@ def shown_products(
         shown[row] = ProductAnswers(
             id=product, name=str(test.texts["productDisplayName"][row]), class_name=classes[test.labels[row]],
             picture=picture, answers=tuple(Answer(classes[label], float(probabilities[row, label])) for label in best),
-            overlay=overlay(picture, heat[row]) if row in heat else None,
+            overlay=heated(picture, heat[row]) if row in heat else None,
         )  # fmt: skip
     return shown
 
@@ -77,7 +76,7 @@ def _there(rows: Sequence[int], shown: Mapping[int, ProductAnswers]) -> tuple[Pr
 
 
 def _heat(reading: Reading, rows: list[int], test: Table, pictures: dict[str, bytes]) -> dict[int, NDArray[np.float32]]:
-    """Row to Grad-CAM of its first answer."""
+    """Row to the heat of its first answer."""
     heat: dict[int, NDArray[np.float32]] = {}
     if reading.network is None:
         return heat

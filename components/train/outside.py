@@ -47,11 +47,11 @@ def with_outside(job: Job, trunk: keras.Model, head: keras.Model) -> tuple[keras
 
 
 def decisions_of(job: Job, network: keras.Model, asked: Decide) -> Decisions:
-    """Fits the thresholds of a network with three outputs, on the eval split alone."""
-    probabilities, _, scores = outputs_of(network, job.eval_pictures)
+    """Fits the thresholds of a network that says how foreign pictures are, on the eval split alone."""
+    probabilities, _, _, scores = outputs_of(network, job.eval_pictures)
     foreign = None
     if job.outside_eval is not None:
-        confidences, _, outside = outputs_of(network, job.outside_eval)
+        confidences, _, _, outside = outputs_of(network, job.outside_eval)
         foreign = outside[:, 0], confidences[:, : job.classes].max(axis=1)
     main, *further = np.split(probabilities, np.cumsum(job.sizes)[:-1], axis=1)
     decisions = fit_decisions(main, job.eval_pictures.labels, scores[:, 0], foreign, asked)

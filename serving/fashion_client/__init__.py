@@ -27,6 +27,7 @@ from fashion_client.errors import (
     ServerFailed,
     SourceError,
     Unavailable,
+    Unexplained,
     Untrusted,
 )
 from fashion_client.options import Batches, Retries, Timeouts, Tls
@@ -59,6 +60,7 @@ __all__ = [
     "Timeouts",
     "Tls",
     "Unavailable",
+    "Unexplained",
     "Untrusted",
     "VersionStatus",
     "connect",

@@ -3,7 +3,8 @@
 import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,8 @@ class Prediction:
         outside: how foreign the picture is, higher for more; None of such a model.
         label_set: the classes that the model cannot rule out, the most probable first; empty of such a model.
         tags: answers in further columns by their names, e.g. `tags["baseColour"].label`; empty of a model without.
+        explanation: where the picture speaks for the label, if it was asked for: what each place adds to the class's
+            logit, float32 [h, w] over the whole picture; `numpy.asarray` takes it as it is.
     """
 
     source: str
@@ -45,6 +48,7 @@ class Prediction:
     outside: float | None = None
     label_set: tuple[str, ...] = ()
     tags: Mapping[str, Tag] = field(default_factory=dict)
+    explanation: "Sequence[array[float]] | None" = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +214,10 @@ def _are_numbers(value: Any) -> bool:
     return isinstance(value, array) or (isinstance(value, list) and all(map(_is_number, value)))
 
 
+def _is_map(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_are_numbers, value)) and len(set(map(len, value))) == 1
+
+
 _TAG = {"_label": _is_text, "_confidence": _is_number, "_decision": _is_text}  # what outputs of a tag end with
 
 _NO_NUMBER = "the model's answer is not a number"
@@ -227,6 +235,16 @@ def _prediction(
     return Prediction(source, label, float(confidence), top, None, decision, outside, members, tags)
 
 
+def _explained(
+    source: str, label: str, confidence: float, labels: Sequence[str], scores: Sequence[float],
+    heat: Sequence[Sequence[float]], *decided: Any, **tagged: Any,
+) -> Prediction:  # fmt: skip
+    if not all(map(math.isfinite, chain.from_iterable(heat))):
+        return Prediction(source, error=_NO_NUMBER)
+    prediction = _prediction(source, label, confidence, labels, scores, *decided, **tagged)
+    return replace(prediction, explanation=[array("f", row) for row in heat])
+
+
 def _embedding(source: str, vector: Sequence[float]) -> Embedding:
     if not all(map(math.isfinite, vector)):
         return Embedding(source, error=_NO_NUMBER)
@@ -241,4 +259,5 @@ PREDICT = Question(
     {"outside": _is_number, "decision": _is_text, "label_set": _is_text},
     tagged=True,
 )
+EXPLAIN = replace(PREDICT, signature="explain", outputs={**PREDICT.outputs, "heat": _is_map}, answer=_explained)
 EMBED = Question("embed", {"embedding": _are_numbers}, _embedding, lambda source, error: Embedding(source, error=error))

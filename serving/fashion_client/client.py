@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fashion_client.answers import (
     EMBED,
+    EXPLAIN,
     PREDICT,
     Answer,
     Embedding,
@@ -22,7 +23,7 @@ from fashion_client.answers import (
     VersionStatus,
 )
 from fashion_client.decisions import Thresholds, with_thresholds
-from fashion_client.errors import ClientError, InvalidRequest, ProtocolError
+from fashion_client.errors import ClientError, InvalidRequest, ProtocolError, Unexplained
 from fashion_client.options import Batches, Retries, Timeouts, Tls
 from fashion_client.pictures import Encoded, Picture, encode
 
@@ -103,6 +104,19 @@ class Client(ABC):
         """
         return [answer for batch in self._split(pictures) for answer in self._ask(EMBED, batch)]
 
+    def explain(self, pictures: Iterable[Picture], thresholds: Thresholds | None = None) -> list[Prediction]:
+        """Like `predict`, with where each picture speaks for its label; `fashion_client.heat` draws that over it.
+
+        Raises:
+            Unexplained: the model cannot say.
+            ClientError, TypeError: as of `predict`.
+        """
+        if EXPLAIN.signature not in self._checked and EXPLAIN.signature not in self.metadata().signatures:
+            raise Unexplained(self.where, f"the model has no signature '{EXPLAIN.signature}'")
+        self._checked.add(EXPLAIN.signature)
+        answers = (answer for batch in self._split(pictures) for answer in self._ask(EXPLAIN, batch))
+        return list(with_thresholds(answers, thresholds))
+
     def predict_each(self, pictures: Iterable[Picture], thresholds: Thresholds | None = None) -> Iterator[Prediction]:
         """Like `predict` for any number of pictures: yields in their order, with several requests under way.
 
@@ -178,9 +192,9 @@ class Client(ABC):
         try:
             answered = self._ask_server(question, readable) if readable else []
         except ClientError as error:
-            self._note(readable, [question.failed(picture.source, str(error)) for picture in readable], began)
+            self._note(question, readable, [question.failed(picture.source, str(error)) for picture in readable], began)
             raise
-        self._note(readable, answered, began)
+        self._note(question, readable, answered, began)
         answers = iter(answered)
         return [
             next(answers) if picture.error is None else question.failed(picture.source, picture.error)
@@ -199,9 +213,9 @@ class Client(ABC):
             return [*self._ask_server(question, batch[:middle]), *self._ask_server(question, batch[middle:])]
         return question.answers(self.where, [picture.source for picture in batch], outputs)
 
-    def _note(self, batch: Sequence[Encoded], answers: Sequence[Any], began: float) -> None:
-        """Logs a sample of predictions; embeddings are not logged."""
-        if self.log is None or not answers or not isinstance(answers[0], Prediction):
+    def _note(self, question: Question[Any], batch: Sequence[Encoded], answers: Sequence[Any], began: float) -> None:
+        """Logs a sample of predictions; embeddings and explanations are not logged."""
+        if self.log is None or question is not PREDICT:
             return
         latency = 1000 * (time.monotonic() - began)
         for number in self.log.draw(len(answers)):

@@ -76,6 +76,12 @@ class ProtocolError(ClientError):
     remedy = "Check that the address is a model server's, and that the model was published by this project."
 
 
+class Unexplained(ClientError):
+    """The model cannot say where it looks."""
+
+    remedy = "Train and publish it anew: those of earlier releases cannot, nor can copies in other formats."
+
+
 class SourceError(ClientError):
     """A folder or archive of pictures cannot be read at all."""
 

@@ -5,6 +5,7 @@ a package name and in a descriptor pool of their own, so that both can live in o
 the same: names are not sent.
 """
 
+import math
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ FIELDS: Mapping[str, Sequence[tuple[str, int, str]]] = {
     "SignatureDefMap": [("signature_def", 1, "SignatureDefEntry[]")],
 }  # fmt: skip
 
-_MOST_REPEATED = 1 << 24  # values: an answer of a few bytes must not be able to claim all memory
+_MOST_VALUES = 1 << 24  # an answer of a few bytes must not be able to claim all memory
 
 STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 FLOAT, STRING = 1, 7
@@ -99,22 +100,24 @@ def scalar(value: str | bool | int | float) -> Any:
 
 
 def rows(tensor: Any) -> list[Any]:
-    """The rows of a TensorProto of one or two axes: str or float of one, lists of str or arrays of float32 of two.
+    """The rows of a TensorProto of one to three axes: str or float of one; of more, lists of str or arrays of float32.
 
     Raises:
         ValueError: it is of another type or rank, or its values do not fill its shape.
     """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
-    if len(shape) not in (1, 2) or min(shape) < 0 or tensor.dtype not in (FLOAT, STRING):
+    fits = len(shape) in (1, 2, 3) and min(shape) >= 0 and math.prod(max(each, 1) for each in shape) <= _MOST_VALUES
+    if not fits or tensor.dtype not in (FLOAT, STRING):
         raise ValueError(f"a tensor of type {DTYPES.get(tensor.dtype, tensor.dtype)} and shape {shape}")
-    size = shape[0] * (shape[1] if len(shape) == 2 else 1)
+    size = math.prod(shape)
     values = _floats(tensor, size) if tensor.dtype == FLOAT else [_text(value) for value in tensor.string_val]
     if len(values) != size:
         raise ValueError(f"a tensor of shape {shape} with {len(values)} values")
-    if len(shape) == 1:
-        return list(values)
-    width = shape[1]
-    return [values[start : start + width] for start in range(0, size, width)] if width else [values] * shape[0]
+    parts: Any = values
+    for axis in range(len(shape) - 1, 0, -1):
+        width = shape[axis]
+        parts = [parts[at * width : (at + 1) * width] for at in range(math.prod(shape[:axis]))]
+    return list(parts)
 
 
 def _floats(tensor: Any, size: int) -> "array[float]":
@@ -124,7 +127,7 @@ def _floats(tensor: Any, size: int) -> "array[float]":
         return array("f", struct.unpack(f"<{size}f", tensor.tensor_content))
     values = array("f", tensor.float_val)
     # A tensor may leave out the end where one value repeats, and all of it where that value is 0.
-    if len(values) < size <= _MOST_REPEATED:
+    if len(values) < size:
         values.extend([values[-1] if values else 0.0] * (size - len(values)))
     return values
 

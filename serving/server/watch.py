@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fashion_client.answer_log import AnswerLog
 
 _PICTURES = "image_bytes"  # the input whose rows are encoded pictures
+_HEAT = "heat"  # of an explanation, which is asked for of an answer that was given before
 _WIDTH = 64  # numbers of a projection
 _FLOOR = 1e-6  # below which probabilities are noise
 
@@ -34,7 +35,7 @@ class Watch:
             outputs: all that the model gave.
             began: when the request came, by `time.monotonic`.
         """
-        if not {"label", "confidence", "error"} <= set(outputs) or outputs["label"].ndim != 1:
+        if _HEAT in outputs or not {"label", "confidence", "error"} <= set(outputs) or outputs["label"].ndim != 1:
             return
         decisions = outputs.get("decision", np.full(len(outputs["label"]), b"", object))
         for (label, decision), count in Counter(zip(outputs["label"], decisions, strict=True)).items():

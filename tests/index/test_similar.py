@@ -1,16 +1,21 @@
-"""`fashion similar`: products of the index that answers for the model that serves, as lines, JSON and a page."""
+"""`fashion similar` and `explain`: products of the index that answers for a model, as lines, JSON and a page."""
 
 import base64
+import io
 import json
 import re
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
+from pipeline.commands.explain import explain
 from pipeline.commands.models import models
 from pipeline.commands.search import similar
 from tests.data.faults import draw, encode, good_rows, write_catalogue
 from tests.index.small import DIGEST, fan, make
+from tests.serving.serving_model import SIZE, write_model
 
 
 @pytest.fixture
@@ -86,6 +91,56 @@ def test_model_without_an_index_says_how_to_make_one(root):
     run = ask(root, "--id", "1000")
     assert run.exit_code == 10
     assert "fashion index six --data" in run.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A model that is loaded, its index, and one of an earlier release without an index; and a picture."""
+    folder = tmp_path_factory.mktemp("explained")
+    for name, explains in (("six", True), ("old", False)):
+        extras = write_model(folder / "serving" / name / "7", decides=True, explains=explains) / "assets.extra"
+        (extras / "provenance.json").write_text(json.dumps({"digest": DIGEST if explains else "other"}))
+    colours = np.array([[250, 10, 60], [250, 120, 10], [10, 250, 10], [10, 10, 250], [250, 250, 10], [200, 10, 250]])
+    data = {"path": str(folder / "gone"), "layout": {}}
+    make(folder / "indexes" / "six" / "9", colours, data=data, kind=[*"roglyp"])
+    picture = Image.new("RGB", (40, 60), (250, 10, 10))
+    picture.paste((10, 10, 250), (0, 0, 10, 60))
+    picture.save(folder / "red.png")
+    return folder
+
+
+def why(shop, *arguments):
+    given = [shop / "red.png", "--model", shop / "serving", "--model-name", *arguments]
+    return CliRunner().invoke(explain, [str(each) for each in given])
+
+
+@pytest.mark.slow
+def test_an_explanation_names_the_answer_the_places_and_the_nearest_products(shop):
+    run = why(shop, "six", "--html", shop / "why.html")
+    assert run.exit_code == 0, run.output
+    said, *lines = run.stdout.splitlines()
+    label = re.fullmatch(r".*red\.png: (\w+), [\d.]+% · (accept|unsure|outside)", said)[1]
+    assert [len(line) for line in lines[:SIZE]] == [2 + 2 + 2 * SIZE] * SIZE
+    assert "█" in lines[0]
+    assert lines[SIZE].split(", ")[0].strip().startswith(label)
+    near = [line.split() for line in lines[SIZE + 1 :]]
+    assert near[0][2] == "r"
+    assert [score for score, *_ in near] == sorted((score for score, *_ in near), reverse=True)
+    assert len(near) == 5
+    page = (shop / "why.html").read_text()
+    pictures = [base64.b64decode(each) for each in re.findall(r'<img src="data:image/jpeg;base64,([^"]+)"', page)]
+    plain, heat = (np.asarray(Image.open(io.BytesIO(each)), float) for each in pictures)
+    assert plain.shape == heat.shape
+    assert label in page
+    assert "without pictures of products" in run.stderr
+    assert not re.findall(r'(?:src|<link[^>]+href)="https?://', page)
+
+
+@pytest.mark.slow
+def test_a_model_of_an_earlier_release_is_refused_by_name(shop):
+    run = why(shop, "old")
+    assert (run.exit_code, run.stdout) == (10, "")
+    assert f"{shop / 'serving' / 'old' / '7'}: the model has no signature 'explain'. Train and publish" in run.stderr
 
 
 def test_list_of_models_tells_their_index(root):

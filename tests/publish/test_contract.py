@@ -50,6 +50,8 @@ BREACHES = [
     ("serving_default", lambda tf, a: guarded(tf, a, tf.reduce_all(a["error"] == "")), "fails on a batch of 7"),
     ("examples", lambda tf, a: guarded(tf, a, tf.size(a["error"]) > 0), "examples: fails on a batch of 0"),
     ("examples", flatter, "examples: picture 0 is answered otherwise than by serving_default"),
+    ("explain", flatter, "explain: picture 0 is answered otherwise than by serving_default"),
+    ("explain", lambda tf, a: {"heat": a["top_scores"]}, "heat is float32 (None, 5); it has to be float32 of rank 3"),
     ("embed", lambda tf, a: {"embedding": a["embedding"] * 3}, "embed: picture 0: the embedding has norm 3.0000"),
     ("embed", lambda tf, a: {"embedding": tf.math.l2_normalize(a["embedding"] + tf.reduce_mean(a["embedding"], 0), 1)},
      "embed: picture 0 is answered otherwise beside bad pictures than alone"),

@@ -39,6 +39,10 @@ def save_toy(folder, broken="", tweak=lambda tf, outputs: {}, takes="", rows=Non
         probabilities, error = infer(pictures)
         return {"embedding": tf.math.l2_normalize(probabilities, axis=1), "error": error}
 
+    def explain(pictures):
+        answered = answer(pictures)
+        return {**answered, "heat": tf.reshape(answered["probabilities"], [-1, 2, 3])}
+
     def signature(name, function, argument):
         changed = name == broken
         spec = tf.TensorSpec([rows if changed else None], tf.string, name=(changed and takes) or argument)
@@ -54,6 +58,7 @@ def save_toy(folder, broken="", tweak=lambda tf, outputs: {}, takes="", rows=Non
         "serving_default": signature("serving_default", answer, "image_bytes"),
         "examples": signature("examples", examples, "examples"),
         "embed": signature("embed", embed, "image_bytes"),
+        "explain": signature("explain", explain, "image_bytes"),
     }
     signatures.pop(left_out, None)
     module = tf.Module()

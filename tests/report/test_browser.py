@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fashion_client import Prediction, Tag
 
+from components.index.gallery import write_explanations
 from components.report.page import write_comparison, write_page
 from tests.report.drawn_facts import HOSTILE, empty_facts, full_facts, refused_facts
+from tests.report.inputs import jpeg
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
 
@@ -46,7 +49,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = {"six": full_facts(6), "many": full_facts(59), "refused": refused_facts(), "empty": empty_facts()}
     written = {name: write_page(facts, folder / name) for name, facts in runs.items()}
     write_comparison(runs["six"], runs["many"], folder / "comparison.html")
-    return {**written, "comparison": folder / "comparison.html"}
+    top, tags, heat = (("shoes", 0.91), (HOSTILE, 0.09)), {HOSTILE: Tag(HOSTILE, 0.8)}, [[1.0, -2.0], [0.5, 4.0]]
+    answer = Prediction("", "shoes", 0.91, top, decision="unsure", tags=tags, explanation=heat)
+    write_explanations(folder / "explanation.html", "six/7", None, {HOSTILE: jpeg(600, 800)}, [answer], [[]])
+    return {**written, **{name: folder / f"{name}.html" for name in ("comparison", "explanation")}}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +85,16 @@ def six(browser: "playwright.Browser", pages: dict[str, Path]) -> Iterator[Opene
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("six", DESK), ("many", PHONE), ("refused", PHONE), ("empty", DESK), ("comparison", DESK), ("comparison", PHONE)],
+    [
+        ("six", DESK),
+        ("many", PHONE),
+        ("refused", PHONE),
+        ("empty", DESK),
+        ("comparison", DESK),
+        ("comparison", PHONE),
+        ("explanation", DESK),
+        ("explanation", PHONE),
+    ],
 )
 def test_a_page_is_silent_asks_for_nothing_and_fits_its_window(
     browser: "playwright.Browser", pages: dict[str, Path], name: str, size: dict[str, int]

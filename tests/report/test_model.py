@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from components.audit.doubts import doubts
+from components.errors import AnswerError
 from components.evaluate.figures import figures
 from components.evaluate.settings import Gate
 from components.evaluate.verdict import read_verdict
@@ -192,80 +193,18 @@ def test_the_network_answers_as_its_signatures_do_and_its_heat_is_that_of_cam(re
     signed = loaded.signatures["serving_default"](**given)["probabilities"].numpy()
     assert probabilities == pytest.approx(signed, abs=1e-6)
     assert embeddings == pytest.approx(loaded.signatures["embed"](**given)["embedding"].numpy(), abs=1e-6)
-    # Class activation mapping: the last map's channels, weighted with the first answer's weights in the dense layer.
+    # The last map of this network is the picture itself.
     kernel = next(v.numpy() for v in loaded.signatures["serving_default"].variables if v.shape.rank == 2)
     for picture, answer, heat in zip(pictures, probabilities, network.explain(pictures), strict=True):
         last_map = tf.cast(decode_trusted(tf.constant(picture), 8), tf.float32).numpy()
-        cam = np.maximum(last_map @ kernel[:, answer.argmax()], 0)
-        assert heat == pytest.approx(cam / max(cam.max(), 1e-9), abs=1e-4)
+        assert heat == pytest.approx(last_map @ kernel[:, answer.argmax()], abs=1e-4)
 
 
 @pytest.mark.slow
-def test_a_model_without_a_pooled_map_costs_the_overlays_and_no_more(tmp_path):
-    import tensorflow as tf
-
-    from components.report.network import ExportedNetwork, NotExplainable
-    from serving.signatures import Classifier
-
-    class Flat(tf.Module):
-        def __call__(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            features = pictures[:, 0, 0, :]
-            return tf.nn.softmax(features[:, :2] / 255), features
-
-    transform = lambda features: {"label": features["label"]}  # noqa: E731
-    spec = {"label": tf.io.FixedLenFeature([], tf.int64, default_value=0)}
-    Classifier(Flat(), ("a", "b"), 8, 1_000_000, transform, spec).save(tmp_path)
-    found = ExportedNetwork(tmp_path)
-    given = {"image_bytes": tf.constant([jpeg()])}
-    signed = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](**given)["probabilities"].numpy()
-    assert found.answer([jpeg()])[0] == pytest.approx(signed)
-    with pytest.raises(NotExplainable, match="no pooled feature map"):
-        found.explain([jpeg()])
-
-
-@pytest.mark.slow
-def test_a_network_of_several_softmaxes_is_explained_by_that_of_its_classes(tmp_path):
-    import tensorflow as tf
-
-    from components.networks.classifier import pooled_trunk, serving_network, softmax_head
-    from components.networks.settings import Model
+def test_a_model_of_an_earlier_release_costs_the_heat_maps_and_no_more(tmp_path):
     from components.report.network import ExportedNetwork
-    from serving.signatures import Tag
-    from tests.train.exporting import export
 
-    settings = Model(backbone="resnet_small", weights="none")
-    trunk = pooled_trunk(settings, 32)
-    head = softmax_head(settings, trunk.output_shape[-1], np.zeros(5), (3, 2))
-    export(serving_network(trunk, head, doubt=(0.1, 0.2)), tmp_path / "two", [Tag("gender", ("Men", "Women"))])
-    single = softmax_head(settings, trunk.output_shape[-1], np.zeros(3))
-    single.set_weights([weights[..., :3] for weights in head.get_weights()])
-    export(serving_network(trunk, single), tmp_path / "one")
-    pictures = [jpeg(30, 30, seed) for seed in range(3)]
-    two, one = ExportedNetwork(tmp_path / "two"), ExportedNetwork(tmp_path / "one")
-    signed = tf.saved_model.load(str(tmp_path / "two")).signatures["serving_default"](image_bytes=tf.constant(pictures))
-    assert two.answer(pictures)[0] == pytest.approx(signed["probabilities"].numpy(), abs=1e-5)
-    assert two.explain(pictures) == pytest.approx(one.explain(pictures), abs=1e-4)
-
-
-@pytest.mark.slow
-def test_a_network_that_looks_at_mirror_images_too_is_explained_like_any_other(tmp_path):
-    import tensorflow as tf
-
-    from components.networks.classifier import pooled_trunk, serving_network, softmax_head
-    from components.networks.settings import Model
-    from components.report.network import ExportedNetwork
-    from tests.train.exporting import export
-
-    settings = Model(backbone="resnet_small", weights="none")
-    trunk = pooled_trunk(settings, 32)
-    head = softmax_head(settings, trunk.output_shape[-1], np.zeros(3))
-    export(serving_network(trunk, head, flip=True), tmp_path / "both")
-    export(serving_network(trunk, head), tmp_path / "plain")
-    pictures = [jpeg(30, 30, seed) for seed in range(3)]
-    both, plain = ExportedNetwork(tmp_path / "both"), ExportedNetwork(tmp_path / "plain")
-    signed = tf.saved_model.load(str(tmp_path / "both")).signatures["serving_default"](
-        image_bytes=tf.constant(pictures)
-    )
-    assert both.answer(pictures)[0] == pytest.approx(signed["probabilities"].numpy(), abs=1e-5)
-    assert both.answer(pictures)[0] != pytest.approx(plain.answer(pictures)[0], abs=1e-6)
-    assert both.explain(pictures) == pytest.approx(plain.explain(pictures), abs=1e-4)
+    network = ExportedNetwork(write_model(tmp_path / "1", explains=False))
+    assert network.answer([jpeg()])[0].sum() == pytest.approx(1)
+    with pytest.raises(AnswerError, match=r"no signature 'explain'.*Train it again"):
+        network.explain([jpeg()])

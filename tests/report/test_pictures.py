@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from components.report.gradcam import overlay
 from components.report.selection import select
-from components.report.thumbnail import thumbnail
+from components.report.thumbnail import heated, thumbnail
 from tests.report.inputs import answers, jpeg
 
 
@@ -46,11 +45,11 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(monkeypatch):
 
 
 def test_overlays_have_the_size_of_the_picture_and_are_warm_where_the_heat_is():
-    heat = np.zeros((4, 4), np.float32)
-    heat[:, 3] = 1
+    heat = np.full((4, 4), -9, np.float32)
+    heat[:, 3] = 3
     grey = io.BytesIO()
     Image.new("RGB", (60, 80), (128, 128, 128)).save(grey, "JPEG")
-    drawn = np.asarray(Image.open(io.BytesIO(overlay(grey.getvalue(), heat))), float)
+    drawn = np.asarray(Image.open(io.BytesIO(heated(grey.getvalue(), heat))), float)
     assert drawn.shape == (80, 60, 3)
     assert drawn[:, -5:].mean() > drawn[:, :5].mean() + 50
 

@@ -150,7 +150,7 @@ RUNS: dict[str, tuple[Change, tuple[str, ...], tuple[str, ...]]] = {
         _as_is, ("below", "at least halves the share of mistakes", "underlined cells lead to example pictures"),
         ("There are no mistakes to avoid", "Abstain"),
     ),
-    "no heat maps": (_without_heat, (), ("Grad-CAM", "The second picture is warm")),
+    "no heat maps": (_without_heat, (), ("Heat map", "The second picture is warm")),
     "no columns to slice by": (
         _with("quality", slices=()),
         ("accuracy by gender is not known", "have no value in a column that is looked at"),

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from fashion_client import wire
 
@@ -74,7 +75,9 @@ def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:
         vectors = [[0.6, float(len(picture)), -0.8] if fine else [0.0] * 3 for picture, fine in zip(pictures, good)]  # noqa: B905
         return {"embedding": vectors, "error": error}
     labels = [picture.decode("utf-8", "replace")[:9] if fine else "" for picture, fine in zip(pictures, good)]  # noqa: B905
+    heat = {"heat": [[[2.5, -1.0, 0.0], [0.5, 1.0, 1.5]] if fine else [[0.0] * 3] * 2 for fine in good]}
     return {
+        **(heat if signature == "explain" else {}),
         "label": labels,
         "confidence": [0.75 * fine for fine in good],
         "top_labels": [[label, "other"] for label in labels],
@@ -271,12 +274,11 @@ class _Service(grpc.GenericRpcHandler):
 
 
 def _tensor(rows: list[Any]) -> Any:
-    width = [len(rows[0])] if isinstance(rows[0], list) else []
-    shape = {"dim": [{"size": size} for size in (len(rows), *width)]}
-    flat = [value for row in rows for value in row] if width else rows
+    values = np.array(rows)
+    shape, flat = {"dim": [{"size": size} for size in values.shape]}, values.ravel().tolist()
     if isinstance(flat[0], str):
-        values = [value.encode() for value in flat]
-        return wire.MESSAGES["TensorProto"](dtype=wire.STRING, tensor_shape=shape, string_val=values)
+        texts = [value.encode() for value in flat]
+        return wire.MESSAGES["TensorProto"](dtype=wire.STRING, tensor_shape=shape, string_val=texts)
     return wire.MESSAGES["TensorProto"](dtype=wire.FLOAT, tensor_shape=shape, float_val=flat)
 
 

@@ -8,12 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import fashion_client
 import numpy as np
 import pytest
-from fashion_client import Batches, NotFound, ProtocolError, Retries, Timeouts, connect
+from fashion_client import Batches, NotFound, ProtocolError, Retries, Timeouts, Unexplained, connect
 
 from tests.serving.fake_server import address as address
 from tests.serving.fake_server import behaviour as behaviour
@@ -28,6 +29,27 @@ def test_embeddings_are_float32_that_numpy_takes_without_a_copy(address):
     assert vector.dtype == np.float32
     assert vector.tolist() == pytest.approx([0.6, 4, -0.8])
     assert (len(bad.vector), bad.error) == (0, "this is not a picture")
+
+
+def test_an_explanation_is_the_answer_with_a_map_that_numpy_takes(address, behaviour):
+    behaviour.signatures.append("explain")
+    behaviour.tags = True
+    with connect(address, "tiny") as client:
+        good, bad = client.explain([b"four", b"bad"])
+        [plain] = client.predict([b"four"])
+    heat = np.asarray(good.explanation)
+    assert heat.dtype == np.float32
+    assert heat.tolist() == [[2.5, -1.0, 0.0], [0.5, 1.0, 1.5]]
+    assert good == replace(plain, explanation=good.explanation)
+    assert (bad.explanation, bad.label, bad.error) == (None, "", "this is not a picture")
+
+
+def test_a_model_that_cannot_be_asked_why_is_refused_by_name_and_nothing_is_sent(address, behaviour):
+    with connect(address, "tiny") as client, pytest.raises(Unexplained) as refused:
+        client.explain([b"four"])
+    assert "tiny at" in str(refused.value)
+    assert "no signature 'explain'. Train and publish it anew" in str(refused.value)
+    assert behaviour.asked == []
 
 
 def test_answers_in_further_columns_come_by_their_names(address, behaviour):

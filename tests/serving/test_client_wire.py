@@ -19,10 +19,12 @@ def tensor(shape: list[int], **values: object) -> object:
         ([2], {"tensor_content": np.float32([1, 2]).tobytes()}, [1, 2]),
         ([2, 2], {"float_val": [1, 2, 3, 4]}, [[1, 2], [3, 4]]),
         ([2, 0], {}, [[], []]),
+        ([2, 1, 2], {"float_val": [1, 2, 3, 4]}, [[[1, 2]], [[3, 4]]]),
+        ([1, 2, 0], {}, [[[], []]]),
     ],
 )
 def test_tensors_are_read_however_they_are_packed(shape, values, expected):
-    assert [list(row) if len(shape) > 1 else row for row in wire.rows(tensor(shape, **values))] == expected
+    assert np.asarray(wire.rows(tensor(shape, **values))).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,8 @@ def test_tensors_are_read_however_they_are_packed(shape, values, expected):
     [
         ([], {}),
         ([-1], {}),
-        ([1, 1, 1], {}),
+        ([1, 1, 1, 1], {}),
+        ([1 << 20, 1 << 20, 0], {}),
         ([2], {"tensor_content": b"123"}),
         ([1], {"float_val": [1, 2]}),
         ([1 << 40], {}),

@@ -14,7 +14,7 @@ from components.answers.ask import REFUSED, ask
 from components.answers.inputs import Products
 from components.ingest.faults import Reason
 from tests.data.faults import good_rows, write_catalogue
-from tests.serving.serving_model import LABELS, MAX_PIXELS, weights, write_model
+from tests.serving.serving_model import LABELS, MAX_PIXELS, SIZE, weights, write_model
 
 COLOURS = [(250, 20, 20), (20, 250, 20), (20, 20, 250), (240, 240, 10), (10, 10, 10)]
 
@@ -75,6 +75,19 @@ def test_asked_in_this_process_it_gives_an_error_where_it_has_no_answer_and_labe
     assert [answer.error is None for answer in found] == [True] * GOOD + [False] * 2
     assert [bool(answer.label) for answer in found] == [True] * GOOD + [False] * 2
     assert found[GOOD].error == "this is not a picture in a known format: send JPEG or PNG"
+
+
+def test_asked_why_it_says_what_each_place_adds_to_the_logit_of_the_label(folder) -> None:
+    from serving.local_model import LocalModel
+
+    half = Image.new("RGB", (SIZE, SIZE), COLOURS[0])
+    half.paste(COLOURS[2], (0, 0, SIZE // 2, SIZE))
+    with LocalModel(folder) as model:
+        [answer] = model.explain([half])
+    heat, column = np.asarray(answer.explanation), weights(LABELS)[:, LABELS.index(answer.label)]
+    assert heat.shape == (SIZE, SIZE)
+    assert heat[:, 0] == pytest.approx(np.full(SIZE, COLOURS[2] @ column), abs=1e-4)
+    assert heat[:, -1] == pytest.approx(np.full(SIZE, COLOURS[0] @ column), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
-"""The same catalogue has the same answers from batch, predict and REST, whatever the formats of its pictures."""
+"""The same catalogue has the same answers from batch, predict, REST and gRPC, whatever the formats of its pictures."""
 
 import csv
 import json
 from pathlib import Path
 
 import fashion_client
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import features
 
 from pipeline.cli import main
+from serving.local_model import LocalModel
 from tests.contract.endpoint import ServerProcess
 from tests.data.faults import draw, encode, good_rows, write_catalogue
-from tests.serving.serving_model import LABELS, write_model
+from tests.serving.serving_model import LABELS, SIZE, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -65,19 +67,28 @@ def test_batch_predict_and_rest_answer_alike_for_every_format(shop: Path) -> Non
     assert numbers(file) == scores
 
     server = ServerProcess("--model-path", shop / "models" / "tiny", "--model-name", "tiny")
-    paths = sorted((data / "images").iterdir())
+    paths, maps = sorted((data / "images").iterdir()), list[np.ndarray]()
     try:
         for address in (server.rest, f"grpc://{server.grpc}"):
             with fashion_client.connect(address, "tiny") as client:
-                answers = client.predict(paths)
+                answers, explained = client.predict(paths), client.explain(paths)
             asked = {path.stem: each for path, each in zip(paths, answers, strict=True)}
             assert predicted == {
                 name: (each.label, each.decision, " | ".join(each.label_set)) for name, each in asked.items()
             }
             for name, pair in scores.items():
                 assert (asked[name].confidence, asked[name].outside / 255) == pytest.approx(pair, abs=1e-5)
+            for why, plain in zip(explained, answers, strict=True):
+                assert (why.source, why.label, why.decision) == (plain.source, plain.label, plain.decision)
+            maps.append(np.array([each.explanation for each in explained]))
     finally:
         server.end()
+    with LocalModel(model) as own:
+        maps.append(np.array([each.explanation for each in own.explain(paths)]))
+    assert maps[0].shape == (len(paths), SIZE, SIZE)
+    assert np.ptp(maps[0], axis=(1, 2)).min() > 0
+    for other in maps[1:]:
+        np.testing.assert_allclose(other, maps[0], atol=1e-4)
 
 
 def test_every_file_of_answers_holds_the_names_of_the_classes_as_they_are(shop: Path) -> None:

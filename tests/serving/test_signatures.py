@@ -63,7 +63,8 @@ model = tf.saved_model.load(sys.argv[1])
 asked = np.load(sys.argv[2], allow_pickle=True)
 answers = {}
 for case, (signature, name) in {"bytes": ("serving_default", "image_bytes"), "examples": ("examples", "examples"),
-                                "embed": ("embed", "image_bytes"), "evaluate": ("evaluate", "examples"),
+                                "embed": ("embed", "image_bytes"), "explain": ("explain", "image_bytes"),
+                                "evaluate": ("evaluate", "examples"),
                                 "labels": ("transform_features", "examples")}.items():
     for suffix, rows in (("", asked[name].tolist()), ("/none", [])):
         given = {name: tf.constant(rows, tf.string, shape=[len(rows)])}
@@ -171,7 +172,7 @@ def answers(saved, tmp_path_factory) -> Mapping[str, Any]:
 
 @pytest.fixture(scope="module")
 def expected(network) -> tuple[np.ndarray, ...]:
-    """Probabilities, features and outside of the good pictures, from the network itself."""
+    """Probabilities, features, heat and outside of the good pictures, from the network itself."""
     good = [picture for row, picture in enumerate(PICTURES) if row != BAD]
     pictures = tf.stack([tf.cast(decode_trusted(picture, SIZE), tf.float32) for picture in good])
     return tuple(output.numpy() for output in network(pictures))
@@ -224,7 +225,7 @@ def test_bad_picture_fails_its_own_row(answers):
 
 def test_decision_follows_from_outside_and_confidence(answers, expected):
     outside = good_rows(answers["bytes/outside"])
-    assert outside == pytest.approx(expected[2][:, 0], rel=1e-4, abs=1e-4)
+    assert outside == pytest.approx(expected[3][:, 0], rel=1e-4, abs=1e-4)
     confidences = good_rows(answers["bytes/confidence"])
     decisions = [RULES.thresholds.decide(*answer).encode() for answer in zip(outside, confidences, strict=True)]
     assert len(set(decisions)) > 1
@@ -266,12 +267,25 @@ def test_a_name_is_a_second_witness_and_an_example_without_one_is_its_picture(an
 
 
 def test_embedding_is_the_normalised_feature_vector_and_zero_for_a_bad_picture(answers, expected):
-    _, features, _ = expected
+    _, features, *_ = expected
     embedding = answers["embed/embedding"]
     assert np.linalg.norm(good_rows(embedding), axis=1) == pytest.approx(np.ones(4), abs=1e-5)
     assert good_rows(embedding) == pytest.approx(features / np.linalg.norm(features, axis=1)[:, None], abs=1e-5)
     assert not embedding[BAD].any()
     assert answers["embed/error"].tolist() == answers["bytes/error"].tolist()
+
+
+def test_an_explanation_is_the_answer_and_the_heat_of_the_network(answers, expected):
+    heat, plain = (
+        answers["explain/heat"],
+        {name for name in answers if name.startswith("bytes/") and "none" not in name},
+    )
+    assert good_rows(heat) == pytest.approx(expected[2], rel=1e-4, abs=1e-5)
+    assert not heat[BAD].any()
+    assert answers["explain/none/heat"].shape == (0, 1, 1)
+    for name in plain:
+        left, right = answers[name], answers[name.replace("bytes", "explain")]
+        assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
 
 
 def test_decoded_pictures_are_answered_as_their_files_are(answers):

@@ -71,9 +71,9 @@ def test_softened_it_gives_the_same_answers_less_surely():
     head = softmax_head(settings, trunk.output_shape[-1], np.zeros(CLASSES))
     pictures = np.random.default_rng(2).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
     network = serving_network(trunk, head)
-    sure, _ = network(pictures)
+    sure, *_ = network(pictures)
     soften(head, 2.0)
-    modest, _ = network(pictures)
+    modest, *_ = network(pictures)
     np.testing.assert_allclose(modest, softmax(np.log(np.asarray(sure)) / 2), atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_doubt_caps_what_is_published_and_changes_no_answer():
     head = softmax_head(settings, trunk.output_shape[-1], np.zeros(CLASSES))
     soften(head, 1e-6)
     pictures = np.random.default_rng(4).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
-    (sure, _), (capped, _) = (serving_network(trunk, head, doubt=doubt)(pictures) for doubt in (0, 0.1))
+    (sure, *_), (capped, *_) = (serving_network(trunk, head, doubt=doubt)(pictures) for doubt in (0, 0.1))
     np.testing.assert_allclose(np.max(sure, axis=1), 1, atol=1e-3)
     np.testing.assert_allclose(capped, 0.9 * np.asarray(sure) + 0.02, atol=1e-5)
 
@@ -94,7 +94,9 @@ def test_with_its_mirror_image_a_picture_gets_the_mean_of_both_answers():
     head = softmax_head(settings, trunk.output_shape[-1], np.zeros(CLASSES))
     pictures = np.random.default_rng(3).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
     plain, both = serving_network(trunk, head), serving_network(trunk, head, flip=True)
-    for one, other, mean in zip(plain(pictures), plain(pictures[:, :, ::-1]), both(pictures), strict=True):
+    for one, other, mean in zip(
+        *(each[:2] for each in (plain(pictures), plain(pictures[:, :, ::-1]), both(pictures))), strict=True
+    ):
         assert np.abs(np.asarray(one) - other).max() > 1e-6
         np.testing.assert_allclose(mean, (np.asarray(one) + other) / 2, atol=1e-5)
     np.testing.assert_allclose(both(pictures)[0], both(pictures[:, :, ::-1])[0], atol=1e-5)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from components.errors import RecipeError
 from components.networks.classifier import serving_network, soften, softmax_head
+from components.networks.profiles import POOL
 from components.networks.settings import Model
 from components.outside.settings import Decide
 from components.outside.thresholds import NEVER, read_decisions
@@ -56,7 +57,8 @@ def test_one_column_has_its_own_loss() -> None:
 
 def test_each_column_has_a_temperature_and_a_doubt_of_its_own() -> None:
     head = softmax_head(Model(weights="none"), 4, np.zeros(5), SIZES)
-    trunk = keras.Sequential([keras.Input((1, 1, 4)), keras.layers.Flatten()])
+    places = keras.Input((1, 1, 4))
+    trunk = keras.Model(places, keras.layers.GlobalAveragePooling2D(name=POOL)(places))
     pictures = np.random.default_rng(0).normal(size=(6, 1, 1, 4)).astype(np.float32)
     before = np.split(np.log(serving_network(trunk, head)(pictures)[0]), [3], axis=1)
     soften(head, [2.0, 0.5])

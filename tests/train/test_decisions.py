@@ -54,8 +54,8 @@ def fitted(job) -> tuple[keras.Model, Decisions]:
 
 def test_what_is_unlike_all_classes_is_told_from_them(job, fitted):
     network, decisions = fitted
-    _, _, inside = outputs_of(network, job.eval_pictures)
-    _, _, outside = outputs_of(network, job.outside_eval)
+    *_, inside = outputs_of(network, job.eval_pictures)
+    *_, outside = outputs_of(network, job.outside_eval)
     assert inside.shape == (len(job.eval_pictures), 1)
     assert outside.min() > inside.max()
     assert decisions.outsiders == len(outside) == 20
@@ -79,13 +79,13 @@ def test_thresholds_rest_on_the_eval_split_alone(job, fitted, data, tmp_path):
 def test_no_label_changes_where_a_network_decides(job, fitted):
     network, _ = fitted
     plain = fit(replace(job, decide=None))
-    assert len(plain.outputs) == 2
+    assert len(plain.outputs) == 3
     assert np.array_equal(outputs_of(network, job.eval_pictures)[0], outputs_of(plain, job.eval_pictures)[0])
 
 
 def test_without_foreign_pictures_the_score_is_the_energy(job):
     network = fit(replace(job, outside_train=None, outside_eval=None))
-    probabilities, features, outside = outputs_of(network, job.eval_pictures)
+    probabilities, features, _, outside = outputs_of(network, job.eval_pictures)
     kernel, bias = network.get_layer("head").get_layer("logits").get_weights()
     energy = -np.log(np.exp(features @ kernel + bias).sum(axis=1, keepdims=True))
     assert outside == pytest.approx(energy, abs=1e-4)

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.networks.classifier import PriorShift, prior_shift, softmax_head
+from components.networks.classifier import (
+    PriorShift,
+    pooled_trunk,
+    prior_shift,
+    serving_network,
+    softmax_head,
+    tapped,
+)
 from components.networks.settings import Model
 from components.progress import Progress, listen, report
 from components.train import callbacks
@@ -27,6 +34,30 @@ def test_prior_shift_is_the_log_ratio_of_class_shares(strength, factor):
     trained, natural = np.array([0, 0, 0, 1, 1, 1]), np.array([0] * 15 + [1] * 2)
     expected = [np.log((4 / 9) / (16 / 20)), np.log((4 / 9) / (3 / 20)), np.log((1 / 9) / (1 / 20))]
     assert prior_shift(trained, natural, 3, strength) == pytest.approx(factor * np.array(expected))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "side", "flip"),
+    [("resnet_small", 32, 4, False), ("resnet_small", 32, 4, True), ("vit_tiny", 48, 3, False)],
+    ids=["a trunk", "with the mirror image", "patches"],
+)
+def test_the_mean_of_the_heat_and_the_bias_are_the_logit_of_the_answer(backbone, size, side, flip):
+    settings, random = Model(backbone=backbone, weights="none"), np.random.default_rng(0)
+    trunk = pooled_trunk(settings, size)
+    head = softmax_head(settings, trunk.output_shape[-1], np.zeros(5), (3, 2))
+    kernel, bias = head.get_layer("logits").get_weights()
+    kernel, bias = 20 * kernel, random.normal(size=5) + np.array([0, 0, 0, 9, 9])
+    head.get_layer("logits").set_weights([kernel, bias])
+    pictures = random.uniform(0, 255, (4, size, size, 3)).astype(np.float32)
+    network = serving_network(tapped(trunk, backbone), head, flip=flip, doubt=(0.1, 0.2))
+    probabilities, features, heat = (np.asarray(each) for each in network(pictures))
+    best = probabilities[:, :3].argmax(axis=1)
+    assert heat.shape == (4, side, side)
+    assert np.ptp(heat, axis=(1, 2)).min() > 0
+    logits = np.take_along_axis(features @ kernel + bias, best[:, np.newaxis], axis=1)[:, 0]
+    np.testing.assert_allclose(heat.mean(axis=(1, 2)) + bias[best], logits, rtol=1e-4, atol=1e-4)
+    if flip:
+        np.testing.assert_allclose(heat, network(pictures[:, :, ::-1])[2][:, :, ::-1], rtol=1e-4, atol=1e-4)
 
 
 def test_prior_shift_is_applied_in_training_only():

@@ -21,7 +21,7 @@ Section = Literal["verdict", "data", "training", "quality", "outside", "pictures
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that a section would show and cannot: which part, e.g. "Grad-CAM", and why, as a sentence."""
+    """Something that a section would show and cannot: which part, e.g. "heat maps", and why, as a sentence."""
 
     section: Section
     part: str

@@ -19,8 +19,8 @@ class Answer:
 class ProductAnswers:
     """A product of the test split, with the five most probable classes of its picture, the most probable first.
 
-    The name, as in the catalogue, may be empty. `overlay` is a JPEG of the same size: the picture under the Grad-CAM of
-    the first answer; None where there is none.
+    The name, as in the catalogue, may be empty. `overlay` is a JPEG of the same size: the picture under the heat map
+    of the first answer; None where there is none.
     """
 
     id: str
