@@ -41,9 +41,9 @@ def test_page_holds_all_it_needs_and_its_policy_lets_nothing_else_in():
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models, of which one decides, has an index, and was trained on a class that is named like a script."""
+    """Two models. One decides, explains, has an index, and was trained on a class that is named like a script."""
     folder = tmp_path_factory.mktemp("page") / "serving"
-    write_model(folder / "plain" / "1")
+    write_model(folder / "plain" / "1", explains=False)
     model = write_model(folder / "shop" / "1", (HOSTILE, *LABELS[1:]), bias=1000, decides=True)
     (model / "assets.extra" / "provenance.json").write_text(json.dumps({"digest": "d1" * 32}))
     settings = Settings(colour=0.0, duplicate=0.999)
@@ -96,7 +96,14 @@ def test_picture_is_answered_and_searched_as_programs_are(page, endpoint):
     assert page.locator("#label").inner_text() == answer["label"] == HOSTILE
     assert page.locator("#rows td").first.inner_text() == f"{100 * answer['confidence']:.1f} %"
     assert page.locator("#decision").inner_text() != ""
-    assert page.locator("#map").is_visible() == (b"explain" in urllib3.request("GET", endpoint.rest + "/models").data)
+    heat = rest.post({"inputs": [b64(drawn(2))], "signature_name": "explain"})[1]["outputs"]["heat"][0]
+    assert page.locator("#map").is_visible()
+    pixels = "map => [...map.getContext('2d').getImageData(0, 0, map.width, map.height).data]"
+    strength = np.reshape(page.locator("#map").evaluate(pixels), (*np.shape(heat), 4))[..., 3]
+    share = np.maximum(heat, 0) / max(np.max(heat), 1e-9)
+    assert np.abs(strength - 255 * 0.55 * (0.35 + 0.65 * share)).max() <= 1
+    page.uncheck("#hot")
+    assert page.locator("#map").is_hidden()
     body = json.dumps({"image_bytes": [b64(drawn(2))]}).encode()
     found = rest.send("POST", rest.path(end=":search"), body)[1]["matches"]
     page.locator("#matches li").nth(len(found) - 1).wait_for()
@@ -125,6 +132,7 @@ def test_errors_are_shown_as_text_and_other_formats_are_sent_as_jpeg(page):
     page.get_by_text("a.tiff is not a picture that this browser can read").wait_for()
     page.set_input_files("#file", {"name": "a.webp", "mimeType": "image/webp", "buffer": encode(draw(), "WEBP")})
     page.locator("#label").wait_for()
+    assert page.locator("#map, #heat").evaluate_all("all => all.map(part => part.checkVisibility())") == [False, False]
     page.select_option("#model", "shop")
     page.fill("#where", "nme = 'b'")
     page.locator("#where").press("Enter")
