@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ def ask(inputs: Inputs, chosen: Iterable[Input], answers: Answers, model: str) -
     def sources(pool: Executor) -> Iterator[Source]:
         for each, content in read_ahead(pool, inputs.read, chosen):
             under_way.append((each, content if isinstance(content, Fault) else None))
-            yield Source(str(each.name[-1]), lambda content=content: _bytes(content))  # type: ignore[misc]
+            yield Source(str(each.name[-1]), partial(_bytes, content), inputs.slices_of(each.item))
 
     with readers() as pool:
         for answer in answers(sources(pool)):

@@ -66,6 +66,10 @@ class Pictures:
         except OSError as error:
             return Fault(0, item, Reason.UNREADABLE_PICTURE, f"cannot be read: {error.strerror or error}")
 
+    def slices_of(self, item: str) -> dict[str, str]:
+        """Returns nothing: a picture alone has no columns."""
+        return {}
+
     def digest(self) -> str:
         """Returns hex digits that change when a picture is another one, by sizes and times of files."""
         files = ((name, os.stat(name)) for name in (*self._paths, *self._sources) if os.path.isfile(name))
@@ -76,7 +80,8 @@ class Pictures:
 class Products:
     """The rows of a catalogue's table, in its order, with their pictures. Can be pickled.
 
-    Attributes as of `Pictures`, and `catalogue`, what is read.
+    Attributes as of `Pictures`, and `catalogue`, what is read, and `slices`, columns by whose values answers are
+    logged.
 
     Pictures are checked as ingest does. The client then gets the bytes as they are, so that the model answers as it
     would to any other.
@@ -85,6 +90,7 @@ class Products:
     columns = ("row", "id")
     skipped = ()
     named = False
+    slices: tuple[str, ...] = ()
 
     def __init__(
         self, data: Path, model: Path | None = None, layout: Layout | None = None, kept: Sequence[str] = ()
@@ -127,6 +133,17 @@ class Products:
         if isinstance(content, Fault):
             return content
         return _example(content[0], item.fields.get(NAME, "")) if self.named else content[0]
+
+    def slices_of(self, item: Any) -> dict[str, str]:
+        """Returns the values of a row in the columns that answers are logged by."""
+        fields = {} if isinstance(item, Fault) else item.fields
+        return {column: fields[column] for column in self.slices if column in fields}
+
+    def with_slices(self, columns: Sequence[str]) -> "Products":
+        """Returns the same, whose answers are logged by the values of some columns."""
+        products = copy(self)
+        products.slices, products._kept = tuple(columns), (*self._kept, *columns)
+        return products
 
     def with_names(self) -> "Products":
         """Returns the same, read as serialized examples of pictures and names, for a model that reads both."""

@@ -29,8 +29,11 @@ def write_audit(audit: Audit, folder: Path) -> None:
         raise FashionError(f"{folder}: cannot be written ({error.strerror}). Give another --out") from error
 
 
-def write_review(audit: Audit, folder: Path) -> Path:
-    """Writes `review.html`; what it exports is the file that `labels.corrections` names. Returns it."""
+def write_review(audit: Audit, folder: Path, lead: str = "") -> Path:
+    """Writes `review.html`; what it exports is the file that `labels.corrections` names. Returns it.
+
+    `lead` says what is on it, where that is no audit of labels.
+    """
     pictures = {product: base64.b64encode(picture).decode() for product, picture in audit.pictures.items()}
     suspects = [
         {
@@ -48,4 +51,4 @@ def write_review(audit: Audit, folder: Path) -> Path:
         "typical": {name: [pictures[each] for each in ids if each in pictures] for name, ids in audit.typical.items()},
         "suspects": suspects,
     }
-    return write_html(folder / REVIEW_FILE, "review.html.j2", [], values=data, audit=audit)
+    return write_html(folder / REVIEW_FILE, "review.html.j2", [], values=data, audit=audit, lead=lead)

@@ -17,12 +17,14 @@ from components.infra.names import JUDGED, Answer, choose
 from components.transform.taxonomy import Taxonomy
 from serving.contract import Model
 from serving.server.errors import ServingError
+from serving.signatures import OBSERVE
 
 WARMUP = "tf_serving_warmup_requests"  # in assets.extra/, where TensorFlow Serving looks for it
 
 _EXAMPLES = "examples"
 SIGNATURES = {"serving_default": IMAGE_BYTES, _EXAMPLES: _EXAMPLES, "embed": IMAGE_BYTES}  # name to its input
-_INPUTS = {**SIGNATURES, JUDGED: _EXAMPLES}
+_REPLAYED = {**SIGNATURES, OBSERVE: IMAGE_BYTES}
+_INPUTS = {**_REPLAYED, JUDGED: _EXAMPLES}
 
 _ALONE = 16  # pictures that are asked about one by one as well
 _WARMUP_BYTES = 200_000
@@ -101,10 +103,10 @@ def write_warmup(path: str, model: str, pictures: Iterable[bytes], batch: int) -
     """
     smallest = sorted(pictures, key=len)[: min(batch, _WARMUP_PICTURES)]
     in_batches = itertools.accumulate(map(len, smallest))
-    fitting = sum(len(SIGNATURES) * (len(smallest[0]) + size) <= _WARMUP_BYTES for size in in_batches)
+    fitting = sum(len(_REPLAYED) * (len(smallest[0]) + size) <= _WARMUP_BYTES for size in in_batches)
     chosen = smallest[: max(fitting, 1)]
     with tf.io.TFRecordWriter(path) as file:
-        for signature, (rows, count) in itertools.product(SIGNATURES, ((chosen[:1], 1), (chosen, batch))):
+        for signature, (rows, count) in itertools.product(_REPLAYED, ((chosen[:1], 1), (chosen, batch))):
             fed = [example_of({IMAGE_BYTES: picture}) for picture in rows] if signature == _EXAMPLES else rows
             log = prediction_log_pb2.PredictLog(request=_request(model, signature, fed, count))
             file.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString(deterministic=True))

@@ -35,9 +35,11 @@ BEAM = click.option("--beam", default="{runner: local}", help="Where it runs, as
 @click.option("--overwrite", is_flag=True, help="Replace an earlier batch in --out.")
 @BEAM
 @logs_answers
+@click.option("--slice", "slices", multiple=True, metavar="COLUMN", help="Log its value too. Repeatable.")
 def batch(
     images: tuple[str, ...], data: Path | None, out: Path, top: int, form: str, overwrite: bool, beam: str,
-    decide: str | None, review: Path | None, fill: Path | None, log_answers: dict[str, Any] | None, **model: Any,
+    decide: str | None, review: Path | None, fill: Path | None, log_answers: dict[str, Any] | None,
+    slices: tuple[str, ...], **model: Any,
 ) -> None:  # fmt: skip
     """Ask a model about every product of a catalogue, or about pictures.
 
@@ -57,6 +59,7 @@ def batch(
     """
     from rich.text import Text
 
+    from components.answers.inputs import Products
     from components.errors import CatalogueError
     from components.progress import listen
     from pipeline.asking import SERVING, open_question
@@ -64,8 +67,11 @@ def batch(
     from pipeline.view import RunView, quiet
 
     beam_args, thresholds = read_beam(beam), read_thresholds(decide)
+    if slices and not (data and log_answers):
+        raise click.UsageError("--slice goes with --data and --log-answers.")
     question = open_question(images, data, **model)
-    inputs, folder = question.inputs, question.choice.model or SERVING
+    inputs = question.inputs.with_slices(slices) if isinstance(question.inputs, Products) else question.inputs
+    folder = question.choice.model or SERVING
     out = Path(os.path.abspath(out))  # which `.` and `..` have a name in
     log = out.with_name(f"{out.name or 'batch'}.log")
     with quiet(log) as console:

@@ -33,25 +33,26 @@ _AGAINST = click.option(
 @click.option("--chance", type=click.FloatRange(0, 1, min_open=True), default=0.001,
               help="Of a false alarm on a day, about.")  # fmt: skip
 @click.option("--label-next", type=click.IntRange(min=0), default=50, help="Pictures to suggest.")
+@click.option("--data", type=PATH, help="A catalogue; its names are held against answers, for what to label next.")
 @click.option("--watch", type=click.FloatRange(min=1), metavar="SECONDS", help="Look again and again, until an alarm.")
 @JSON
 @click.pass_context
 def monitor(
     context: click.Context, log: Path, against: str | None, root: Path, database: str | None, out: Path | None,
-    chance: float, label_next: int, watch: float | None, as_json: bool,
+    chance: float, label_next: int, data: Path | None, watch: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Judge what production says, by a log of answers.
 
     Each day is compared with what the model was judged by, and with the week before. What moved is told by name, with
     how far, since when and on how many answers; what moves by chance is not. The page shows the days as time lines, and
-    label-next.csv the pictures whose labels would teach the model most.
+    label-next.csv and review.html the pictures whose labels would teach the model most.
 
     \b
       fashion monitor answers
       fashion monitor answers --against runs/serving/six_class --json
       fashion monitor answers --watch 3600          until something moves
     """
-    from pipeline.monitor.look import find_against, look, write
+    from pipeline.monitor.look import find_against, look, read_names, write
     from pipeline.monitor.moves import Limits
     from pipeline.paths import short
     from pipeline.view import quiet
@@ -64,7 +65,8 @@ def monitor(
             if verdict.standing or watch is None:
                 break
             time.sleep(watch)
-        page = write(verdict, log, baseline, out, label_next)
+        names = read_names(data, log, root) if data else {}
+        page = write(verdict, log, baseline, out, label_next, names)
         if as_json:
             click.echo(json.dumps(verdict.as_json(), indent=2))
         else:

@@ -10,7 +10,8 @@ from fashion_client.answer_log import SCHEMA, described
 from pyarrow import parquet
 
 from components.errors import AnswerError
-from components.publish.store import versions
+from components.features import ID, IMAGE_BYTES, NAME
+from pipeline.asking import find_model
 from pipeline.history import History
 from pipeline.monitor.tally import TRUTH
 from pipeline.paths import Paths
@@ -20,6 +21,7 @@ SPLIT = "test"  # which no decision of the training looked at
 
 _MOST = 5000  # pictures: more tell no more, and take a minute each 5,000
 _PER_RUN = 32
+_NO_SLICE = {ID, IMAGE_BYTES, NAME}
 _SHOWN = 64  # pictures that are kept, for the page
 
 
@@ -29,7 +31,7 @@ def find_baseline(model: Path, root: Path, database: str | None) -> Path:
     Raises:
         AnswerError: there is no such model, or the examples that it was judged by are gone.
     """
-    model = _version(model).resolve()
+    model = find_model(model, None, None).resolve()
     file = root / "baselines" / f"{model.parent.name}-{model.name}.parquet"
     if not file.exists():
         write_baseline(model, _examples(model, root, database), file)
@@ -74,10 +76,12 @@ def answers(
     import numpy as np
     import tensorflow as tf
 
-    from serving.server.servable import Servable
+    from serving.server.servable import DEFAULT_SIGNATURE, Servable
     from serving.server.watch import columns
+    from serving.signatures import OBSERVE
 
     servable = Servable(model)
+    signature = OBSERVE if OBSERVE in servable.signatures else DEFAULT_SIGNATURE
     labels = (model / "assets.extra" / "labels.txt").read_text(encoding="utf-8").splitlines()
     while some := [*islice(examples, _PER_RUN)]:
         features = [tf.train.Example.FromString(example).features.feature for example in some]
@@ -85,20 +89,13 @@ def answers(
         truths = np.full(len(some), -1)
         if labelled:
             truths = servable.run("transform_features", {"examples": np.array(some, object)})["label"]
-        outputs = servable.run("serving_default", {"image_bytes": np.array(pictures, object)})
+        outputs = servable.run(signature, {"image_bytes": np.array(pictures, object)})
         for number, (feature, picture, truth) in enumerate(zip(features, pictures, truths, strict=True)):
             row = {"sample": 1.0, "model": model.parent.name, "version": int(model.name), "picture": picture}
-            row |= {"product": feature["id"].bytes_list.value[0].decode(), TRUTH: labels[truth] if truth >= 0 else None}
+            texts = {name: value.bytes_list.value[0] for name, value in feature.items() if value.bytes_list.value}
+            row |= {"product": texts["id"].decode(), TRUTH: labels[truth] if truth >= 0 else None}
+            row |= {"slices": {name: texts[name].decode() for name in texts.keys() - _NO_SLICE}}
             yield described(row | columns({key: value[number] for key, value in outputs.items()}), pictures=True)
-
-
-def _version(model: Path) -> Path:
-    """The newest version, where the folder of a model is given."""
-    there = versions(model) if model.is_dir() and not (model / "saved_model.pb").exists() else []
-    model = model / str(max(there)) if there else model
-    if not (model / "saved_model.pb").exists():
-        raise AnswerError(f"{model}: holds no published model. Give the folder of a version, or of a model.")
-    return model
 
 
 def _examples(model: Path, root: Path, database: str | None) -> Path:

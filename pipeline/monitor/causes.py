@@ -20,11 +20,18 @@ class Alarm:
         kind: errors, latency_ms, volume, camera, new, labels, confidence or pictures.
         name: what happened, in few words.
         moves: what it rests on, the farthest first.
+        part: the slice of the answers that it is about; "" for all.
     """
 
     kind: str
     name: str
     moves: tuple[Move, ...]
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the slice before it."""
+        return f"{self.part}: {self.name}" if self.part else self.name
 
 
 def alarms(moves: Iterable[Move]) -> list[Alarm]:

@@ -1,6 +1,6 @@
 """A log of answers as it lies on disk, read a batch at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ def read_days(log: Path, model: str | None = None, version: int | None = None) -
     return found
 
 
-def read_tally(file: Path) -> Tally:
-    """Counts all answers of a log, or of a baseline with what is known of their truth."""
+def read_tally(file: Path, slices: Container[str] = ()) -> Tally:
+    """Counts all answers of a log, or of a baseline with what is known of their truth, and of some slices."""
     columns = (*COLUMNS, TRUTH) if file.is_file() else COLUMNS
     tally, random = Tally(), np.random.default_rng(0)
     for batch in batches(file, columns):
-        tally.add(pa.table(batch), random)
+        tally.add(pa.table(batch), random, slices)
     return tally
 
 
@@ -80,6 +80,13 @@ def pictures(log: Path, count: int, day: str | None = None) -> list[dict[str, An
         if len(rows) >= count:
             break
     return rows
+
+
+def pictures_of(log: Path, digests: Collection[str]) -> dict[str, bytes]:
+    """The pictures that were kept of some digests."""
+    chosen = pads.field("picture").is_valid() & pads.field("digest").isin(pa.array(list(digests), pa.string()))
+    rows = (row for batch in batches(log, ("digest", "picture"), chosen) for row in batch.to_pylist())
+    return {row["digest"]: row["picture"] for row in rows}
 
 
 def _chosen(model: str | None, version: int | None) -> pads.Expression | None:

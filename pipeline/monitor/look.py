@@ -1,14 +1,17 @@
 """One look at a log: what it is compared with, the verdict, and what is written of it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.answers.inputs import Products
 from components.errors import AnswerError, FashionError
+from components.features import NAME
+from components.ingest.faults import Fault
 from components.spreadsheet import csv_lines
 from pipeline.monitor.baseline import find_baseline
-from pipeline.monitor.log import newest, pictures, read_days, read_tally
+from pipeline.monitor.log import newest, pictures, pictures_of, read_days, read_tally
 from pipeline.monitor.moves import Limits
 from pipeline.monitor.next import choose
 from pipeline.monitor.verdict import Verdict, judge
@@ -17,7 +20,8 @@ from serving.disk import replacing
 VERDICT_FILE, PAGE_FILE, NEXT_FILE = "verdict.json", "index.html", "label-next.csv"
 
 _SHOWN = 24  # pictures of a gallery
-_NEXT = ("product", "digest", "label", "confidence", "doubt")
+_NEXT = ("product", "digest", "label", "confidence", "doubt", "why", "suggestion")
+_TYPICAL = 3  # pictures that show what a class looks like
 
 
 def look(log: Path, baseline: Path | None, limits: Limits) -> Verdict:
@@ -29,7 +33,9 @@ def look(log: Path, baseline: Path | None, limits: Limits) -> Verdict:
         AnswerError: the log or the baseline cannot be read.
     """
     model, version = newest(log)
-    return judge(read_days(log, model, version), read_tally(baseline) if baseline else None, limits)
+    days = read_days(log, model, version)
+    slices = {name for tally in days.values() for name in tally.slices}
+    return judge(days, read_tally(baseline, slices) if baseline else None, limits)
 
 
 def find_against(log: Path, against: str | None, root: Path, database: str | None) -> Path | None:
@@ -50,25 +56,46 @@ def find_against(log: Path, against: str | None, root: Path, database: str | Non
     return find_baseline(path if path.exists() else _published(against, root, database), root, database)
 
 
-def write(verdict: Verdict, log: Path, baseline: Path | None, out: Path, budget: int) -> Path:
+def read_names(data: Path, log: Path, root: Path) -> dict[str, str]:
+    """Reads the products' names from a catalogue, by the recipe of the model that answered last, if it is there.
+
+    Raises:
+        FashionError: the log or the catalogue cannot be read.
+    """
+    model, version = newest(log)
+    folder = root / "serving" / model / str(version)
+    items = (item for _, item in Products(data, folder if folder.is_dir() else None))
+    return {item.id: item.fields[NAME] for item in items if not isinstance(item, Fault) and NAME in item.fields}
+
+
+def write(
+    verdict: Verdict, log: Path, baseline: Path | None, out: Path, budget: int, names: Mapping[str, str]
+) -> Path:  # fmt: skip
     """Writes verdict, page, and `budget` pictures to label next, in place of an earlier look's; returns the page.
+
+    `names` are those of products, as far as they are known.
 
     Raises:
         AnswerError: `out` cannot be written.
     """
     from components.report.page.production import write_production
+    from components.report.thumbnail import thumbnail
 
-    chosen = choose(log, budget) if budget else []
+    chosen = choose(log, budget, baseline, names) if budget else []
+    kept = pictures_of(log, {row["digest"] for row in chosen})
+    chosen = [row | {"picture": thumbnail(kept.get(row["digest"], b""))} for row in chosen]
+    before = _shown(pictures(baseline, 10 * _SHOWN)) if baseline else []
     galleries = {
-        "Before": _shown(pictures(baseline, _SHOWN)) if baseline else [],
+        "Before": before[:_SHOWN],
         f"Now, {verdict.days[-1].day}": _shown(pictures(log, _SHOWN, verdict.days[-1].day)),
-        "To label next": _shown(chosen[:_SHOWN]),
+        "To label next": [row for row in chosen if row["picture"]][:_SHOWN],
     }
     try:
         out.mkdir(parents=True, exist_ok=True)
         with replacing(out / NEXT_FILE) as file:
             lines = ([row[name] for name in _NEXT] for row in chosen)
             file.write("".join(csv_lines([_NEXT, *lines])).encode())
+        _write_review(chosen, before, log, out, names)
         against = baseline.stem if baseline else "nothing: no baseline was found"
         write_production(out / PAGE_FILE, verdict.as_json(), log.name, against, galleries)
         with replacing(out / VERDICT_FILE) as file:
@@ -89,6 +116,31 @@ def read_verdict(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise AnswerError(f"{folder}: holds no verdict of `fashion monitor`: {error}") from None
     return verdict
+
+
+def _write_review(
+    chosen: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], log: Path, out: Path,
+    names: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Writes the page on which a person labels what was chosen: that of the audit, of answers in place of labels."""
+    from components.audit.collect import Audit
+    from components.audit.review import write_review
+    from components.audit.suspects import Suspect
+
+    suspects = [
+        Suspect(row["product"] or row["digest"], names.get(row["product"], ""), "production", row["label"],
+                row["suggestion"], 0.0, (f"{row['why']} (confidence {row['confidence']:.2f})",))
+        for row in chosen
+    ]  # fmt: skip
+    typical: dict[str, tuple[str, ...]] = {}
+    for row in before:
+        typical[row["label"]] = (*typical.get(row["label"], ()), row["product"])[:_TYPICAL]
+    classes = sorted({each["label"] for row in chosen for each in row["top"] or ()} | {*typical})
+    small = {row["product"]: row["picture"] for row in before}
+    small |= {suspect.id: row["picture"] for suspect, row in zip(suspects, chosen, strict=True) if row["picture"]}
+    lead = f"{len(suspects)} answers of production whose pictures would teach the model most."
+    page = Audit(log.name, "production", tuple(classes), 0, 0, tuple(suspects), typical, small, (1.0, 0.0))
+    write_review(page, out, lead)
 
 
 def _published(run_id: str, root: Path, database: str | None) -> Path:

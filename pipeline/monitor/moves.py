@@ -33,17 +33,19 @@ class Limits:
         distance: largest difference of two distributions' cumulative shares (Kolmogorov-Smirnov).
         chance: how often a day may count as moved though only chance moved it, over all that is measured.
         latency: how many times as long an answer may take as before.
+        parts: of the answers, the whole and its slices, between which the chance is divided as well.
     """
 
     share: float = 0.03
     distance: float = 0.1
     chance: float = 0.001
     latency: float = 1.5
+    parts: int = 1
 
     @property
     def each(self) -> float:
         """The chance that each of the measures has."""
-        return self.chance / _TESTS
+        return self.chance / (_TESTS * self.parts)
 
 
 @dataclass(frozen=True)
@@ -185,13 +187,22 @@ def _picture_move(before: Tally, now: Tally, limits: Limits) -> Move | None:
 
 
 def _matched(before: Tally, now: Tally) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """As many kept rows of each label from both, in turn, with the columns that all of them have."""
-    pairs = []
-    for label in now.labels:
-        then, today = ([vector for _, name, vector in each.kept if name == label] for each in (before, now))
-        pairs += [*zip(then, today, strict=False)]
-    pairs = [pair for pair in pairs if len(pair[0]) == len(pair[1])]
-    if not pairs:
+    """As many kept rows of each label from both, in turn, with the columns that all of them have.
+
+    Those with a projection where there are enough, for not whoever logs has one; else all without.
+    """
+    pairs: list[tuple[NDArray[np.float32], ...]] = []
+    for width in (max((len(vector) for _, _, vector in now.kept), default=0), len(MEASURES)):
+        pairs = []
+        for label in now.labels:
+            both = (
+                [vector[:width] for _, name, vector in each.kept if name == label and len(vector) >= width]
+                for each in (before, now)
+            )
+            pairs += zip(*both, strict=False)
+        if len(pairs) >= 2 * _FEWEST:
+            break
+    else:
         return np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
     rows = np.stack([vector for pair in pairs for vector in pair])
     rows = rows[:, np.isfinite(rows).all(axis=0)]
@@ -208,6 +219,5 @@ def _distance(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
 
 
 def _median(counts: NDArray[np.int64]) -> float:
-
     place = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
     return float(EDGES[LATENCY][min(place, BINS - 2)])

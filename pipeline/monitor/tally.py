@@ -1,22 +1,23 @@
 """What a day of answers comes to: counts and histograms of a size that does not grow with the day."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-from fashion_client.answer_log import LOOKS
+from fashion_client.answer_log import LOOKS, OTHER
 from numpy.typing import NDArray
 
 CONFIDENCE, OUTSIDE, LATENCY = "confidence", "outside", "latency_ms"
 MEASURES = (CONFIDENCE, OUTSIDE, *LOOKS)  # judged given the label: of shirts and of rings they differ
-COLUMNS = ("time", "sample", "label", "decision", "error", LATENCY, "projection", *MEASURES)
+COLUMNS = ("time", "sample", "label", "decision", "error", LATENCY, "projection", "slices", *MEASURES)
 TRUTH = "truth"  # a further column of a baseline
 
 _KEPT = 1000  # rows of a day that are kept whole, drawn at random
+_SLICES = 20  # of a day, and of each column those that are too many
 _RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "warmth": (-1, 1), "tint": (-0.5, 0.5)}
 # Ends of the bins, which are what two days share. Confidences crowd just below 1, and outsiders' scores have no end.
 EDGES: dict[str, NDArray[np.float64]] = {
@@ -44,6 +45,7 @@ class Tally:
         right: right answers by bin of their confidence, where the truth is known.
         judged: answers whose truth is known, likewise.
         kept: up to 1,000 rows drawn at random: label, and the measures as a vector, float32 [d].
+        slices: counts of a part of the answers by its name, e.g. "gender=Women"; they keep no rows.
     """
 
     rows: int = 0
@@ -56,9 +58,21 @@ class Tally:
     right: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
     judged: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
     kept: list[tuple[float, str, NDArray[np.float32]]] = field(default_factory=list)
+    slices: dict[str, "Tally"] = field(default_factory=dict)
 
-    def add(self, table: pa.Table, random: np.random.Generator) -> None:
-        """Counts the rows of a table with `COLUMNS`, and perhaps `TRUTH`."""
+    def add(self, table: pa.Table, random: np.random.Generator, slices: Container[str] | None = None) -> None:
+        """Counts the rows of a table with `COLUMNS`, and perhaps `TRUTH`; of slices all, or those that are named."""
+        self._count(table, random)
+        lists = table["slices"].combine_chunks()
+        rows, names = pa.compute.list_parent_indices(lists), lists.flatten().dictionary_encode()
+        for code, name in enumerate(names.dictionary.to_pylist()):
+            if slices is None and name not in self.slices and len(self.slices) >= _SLICES:
+                name = f"{name.partition('=')[0]}={OTHER}"
+            if slices is None or name in slices:
+                part = self.slices.setdefault(name, Tally())
+                part._count(table.take(rows.filter(pa.compute.equal(names.indices, code))), None)
+
+    def _count(self, table: pa.Table, random: np.random.Generator | None) -> None:
         self.rows += len(table)
         self.volume += float((1 / np.maximum(_numbers(table, "sample", 1.0), 1e-6)).sum())
         self.latency += binned(_numbers(table, LATENCY), LATENCY)
@@ -80,7 +94,8 @@ class Tally:
             right = pa.compute.equal(table["label"], table[TRUTH]).to_numpy(zero_copy_only=False)
             self.right += binned(values[CONFIDENCE][right == True], CONFIDENCE)  # noqa: E712 - None where not known
             self.judged += binned(values[CONFIDENCE][np.asarray(table[TRUTH].is_valid())], CONFIDENCE)
-        self._keep(table, codes, names, values, random)
+        if random is not None:
+            self._keep(table, codes, names, values, random)
 
     def _keep(
         self, table: pa.Table, codes: NDArray[Any], names: list[str], values: Mapping[str, NDArray[Any]],
@@ -103,7 +118,7 @@ class Tally:
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
-    """Adds tallies up."""
+    """Adds tallies up, without their slices."""
     whole = Tally()
     for each in tallies:
         whole.rows, whole.volume, whole.errors = (

@@ -22,18 +22,19 @@ class Day:
     """One day, ISO and UTC, judged.
 
     The accuracy is expected; None without a baseline whose truth is known. Alarms are by what the day, or the week that
-    ends with it, was compared with.
+    ends with it, was compared with. Slices are by name, with the accuracy that is expected of each.
     """
 
     day: str
     tally: Tally
     accuracy: Share | None
     alarms: tuple[tuple[str, Alarm], ...]
+    slices: Mapping[str, tuple[Tally, Share | None]]
 
     @property
-    def kinds(self) -> set[str]:
-        """Of its alarms."""
-        return {alarm.kind for _, alarm in self.alarms}
+    def kinds(self) -> set[tuple[str, str]]:
+        """Of its alarms, with the slice."""
+        return {(alarm.part, alarm.kind) for _, alarm in self.alarms}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Standing:
 
     def __str__(self) -> str:
         told = "; ".join(map(str, self.alarm.moves[:3]))
-        return f"{self.alarm.name}, since {self.since} ({self.rows:,} answers), against {self.against}: {told}"
+        return f"{self.alarm.title}, since {self.since} ({self.rows:,} answers), against {self.against}: {told}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,11 @@ class Verdict:
                         name: mean(each.tally.hist(name), name) for name in MEASURES if each.tally.hist(name).any()
                     },
                     "expected_accuracy": each.accuracy and dataclasses.asdict(each.accuracy),
-                    "alarms": [alarm.name for _, alarm in each.alarms],
+                    "alarms": [alarm.title for _, alarm in each.alarms],
+                    "slices": {
+                        name: {"logged": part.rows, "expected_accuracy": share and dataclasses.asdict(share)}
+                        for name, (part, share) in each.slices.items()
+                    },
                 }
                 for each in self.days
             ],
@@ -96,14 +101,31 @@ def judge(days: Mapping[str, Tally], baseline: Tally | None, limits: Limits) -> 
     for day, tally in days.items():
         week = [days[name] for name in _before(day, days)]
         accuracy = expected(tally, baseline) if baseline else None
+        slices = {name: (part, expected(part, baseline) if baseline else None) for name, part in tally.slices.items()}
         found = tuple(_alarms(tally, week, baseline, limits, last=day == max(days)))
-        judged.append(Day(day, tally, accuracy, found))
+        judged.append(Day(day, tally, accuracy, found, slices))
     standing = tuple(_standing(judged))
     return Verdict(tuple(judged), known(baseline) if baseline else None, standing)
 
 
 def _alarms(
     day: Tally, week: list[Tally], baseline: Tally | None, limits: Limits, last: bool
+) -> Iterator[tuple[str, Alarm]]:
+    """What moved among all answers, and what did in slices alone."""
+    limits = dataclasses.replace(limits, parts=1 + len(day.slices))
+    further = [*filter(None, [latency_move(total(week), day, limits), _volume(week, day, last)])]
+    whole = [*_compared(day, week, baseline, limits, further)]
+    yield from whole
+    seen = {alarm.kind for _, alarm in whole}
+    for name, part in sorted(day.slices.items()):
+        before = [each.slices[name] for each in week if name in each.slices]
+        for against, alarm in _compared(part, before, baseline and baseline.slices.get(name), limits, []):
+            if alarm.kind not in seen:
+                yield against, dataclasses.replace(alarm, part=name)
+
+
+def _compared(
+    day: Tally, week: list[Tally], baseline: Tally | None, limits: Limits, further: list[Move]
 ) -> Iterator[tuple[str, Alarm]]:
     seen: set[str] = set()
     # The day tells of what comes at once, the week with it of what creeps in.
@@ -112,10 +134,7 @@ def _alarms(
     for against, before, now in compared:
         if before is None or now is None:
             continue
-        found = [*moves(before, now, limits)]
-        if against == LAST_WEEK:
-            found += filter(None, [latency_move(before, now, limits), _volume(week, day, last)])
-        for alarm in alarms(found):
+        for alarm in alarms([*moves(before, now, limits), *(further if against == LAST_WEEK else [])]):
             if alarm.kind not in seen:
                 seen.add(alarm.kind)
                 yield against, alarm
@@ -123,7 +142,7 @@ def _alarms(
 
 def _volume(week: list[Tally], day: Tally, last: bool) -> Move | None:
     """How many answers there were; the last day may not be over."""
-    usual = sum(each.volume for each in week) / len(week)
+    usual = sum(each.volume for each in week) / max(len(week), 1)
     if len(week) < 3 or not day.volume or (last and day.volume < usual):
         return None
     times = max(day.volume / usual, usual / day.volume)
@@ -139,6 +158,6 @@ def _standing(days: list[Day]) -> Iterator[Standing]:
     """The alarms of the latest day, with the days on end that had them."""
     for against, alarm in days[-1].alarms if days else ():
         since = len(days) - 1
-        while since and alarm.kind in days[since - 1].kinds:
+        while since and (alarm.part, alarm.kind) in days[since - 1].kinds:
             since -= 1
         yield Standing(alarm, against, days[since].day, sum(each.tally.rows for each in days[since:]))

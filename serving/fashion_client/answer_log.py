@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -35,10 +35,13 @@ SCHEMA = pa.schema(
         ("confidence", pa.float32()),
         ("top", pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))),
         ("outside", pa.float32()), ("decision", pa.string()), ("error", pa.string()), ("latency_ms", pa.float32()),
-        ("projection", pa.list_(pa.float32())), *((name, pa.float32()) for name in LOOKS), ("picture", pa.binary()),
+        ("projection", pa.list_(pa.float32())), ("slices", pa.list_(pa.string())),
+        *((name, pa.float32()) for name in LOOKS), ("picture", pa.binary()),
     ]
 )  # fmt: skip
 TOP = 3  # classes of an answer
+COLUMNS, VALUES = 4, 20  # of slices: columns, and values of each
+OTHER = "other"  # stands for further ones
 
 _UTC = timezone.utc  # noqa: UP017 - Python 3.10 has no datetime.UTC
 _DAY = re.compile(r"day=(\d{4}-\d\d-\d\d)")
@@ -88,6 +91,7 @@ class AnswerLog:
         self._pictures, self._keep_days, self._rows, self._seconds = pictures, keep_days, rows, seconds
         self._queue: queue.Queue[dict[str, Any] | threading.Event | None] = queue.Queue(waiting)
         self._held, self._lock, self._broken = 0, threading.Lock(), False
+        self._slices: dict[str, set[str]] = {}
         self._thread = threading.Thread(target=self._work, name="answer-log", daemon=True)
         self._thread.start()
 
@@ -99,7 +103,7 @@ class AnswerLog:
         """Takes a row of `SCHEMA`, or drops it; returns at once.
 
         What follows from `picture`, encoded bytes, is added later: digest, size, format and looks. `about` may be a
-        function that finds further columns out.
+        function that finds further columns out; `slices` are as for `read_slices`.
         """
         size = len(row.get("picture") or b"")
         with self._lock:
@@ -153,6 +157,7 @@ class AnswerLog:
             _log.debug("a row of the log does not say which version answered", exc_info=True)
         held = len(row.get("picture") or b"")
         row = described(row, self._pictures)
+        row["slices"] = list(bounded(row["slices"], self._slices))
         if not self._pictures:
             self._release(held)
         return row
@@ -197,12 +202,30 @@ class AnswerLog:
 
 def described(row: Row, pictures: bool = False) -> dict[str, Any]:
     """Adds what follows from the picture to a row, and leaves the picture itself out unless it is to be kept."""
-    row = {**row, "top": list(row.get("top") or ())[:TOP]}
+    row = {**row, "top": list(row.get("top") or ())[:TOP], "slices": read_slices(row.get("slices") or "")}
     picture: bytes | None = row.get("picture") if pictures else row.pop("picture", None)
     if picture is not None:
         row |= {"digest": hashlib.sha256(picture).hexdigest()[:32], "bytes": len(picture)}
         row |= {"format": format_of(picture)} if row.get("error") else _looks(picture)
     return row
+
+
+def read_slices(said: str | Mapping[str, str]) -> list[str]:
+    """Reads which part of the traffic an answer belongs to: a mapping, or `gender=Women, season=Fall`, to its pairs."""
+    pairs = (part.partition("=")[::2] for part in said.split(",")) if isinstance(said, str) else said.items()
+    return [f"{column.strip()}={value.strip()}" for column, value in pairs if column.strip() and value.strip()]
+
+
+def bounded(slices: Iterable[str], seen: dict[str, set[str]]) -> Iterable[str]:
+    """Lets the first few columns pass, of each the first few values, and names the rest `other`; `seen` is kept up."""
+    for each in slices:
+        column, _, value = each.partition("=")
+        if column not in seen and len(seen) == COLUMNS:
+            column = value = OTHER
+        values = seen.setdefault(column, set()) if column != OTHER else {OTHER}
+        if len(values) < VALUES:
+            values.add(value)
+        yield f"{column}={value if value in values else OTHER}"
 
 
 def _looks(picture: bytes) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Prediction:
         tags: answers in further columns by their names, e.g. `tags["baseColour"].label`; empty of a model without.
         explanation: where the picture speaks for the label, if it was asked for: what each place adds to the class's
             logit, float32 [h, w] over the whole picture; `numpy.asarray` takes it as it is.
+        projection: 64 numbers of the embedding, where a log of answers keeps them.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Prediction:
     label_set: tuple[str, ...] = ()
     tags: Mapping[str, Tag] = field(default_factory=dict)
     explanation: "Sequence[array[float]] | None" = None
+    projection: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Question(Generic[Answer]):
         answer: makes the answer to one picture from its source and its row of each output.
         failed: makes it from the source and an error.
         tagged: whether a model may answer further columns.
+        plain: is asked in its place of a model that lacks the signature.
     """
 
     signature: str
@@ -145,6 +148,7 @@ class Question(Generic[Answer]):
     failed: Callable[[str, str], Answer]
     further: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
     tagged: bool = False
+    plain: "Question[Answer] | None" = None
 
     def wants(self, output: str) -> bool:
         """Whether an output of the signature is of use."""
@@ -260,4 +264,13 @@ PREDICT = Question(
     tagged=True,
 )
 EXPLAIN = replace(PREDICT, signature="explain", outputs={**PREDICT.outputs, "heat": _is_map}, answer=_explained)
+OBSERVE = replace(
+    PREDICT,
+    signature="observe",
+    outputs={"projection": _are_numbers, **PREDICT.outputs},
+    answer=lambda source, projection, *row, **tags: replace(
+        _prediction(source, *row, **tags), projection=tuple(projection)
+    ),
+    plain=PREDICT,
+)
 EMBED = Question("embed", {"embedding": _are_numbers}, _embedding, lambda source, error: Embedding(source, error=error))

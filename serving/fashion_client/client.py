@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fashion_client.answers import (
     EMBED,
     EXPLAIN,
+    OBSERVE,
     PREDICT,
     Answer,
     Embedding,
@@ -72,6 +73,7 @@ class Client(ABC):
         self._checked: set[str] = set()
         self._known_version: dict[str, Any] = {}
         self._known_until = 0.0
+        self._predict = PREDICT
 
     def __enter__(self) -> "Client":
         return self
@@ -92,7 +94,7 @@ class Client(ABC):
             ClientError: a request failed as a whole.
             TypeError: something is not a picture.
         """
-        answers = (answer for batch in self._split(pictures) for answer in self._ask(PREDICT, batch))
+        answers = (answer for batch in self._split(pictures) for answer in self._ask(self._predict, batch))
         return list(with_thresholds(answers, thresholds))
 
     def embed(self, pictures: Iterable[Picture]) -> list[Embedding]:
@@ -122,7 +124,7 @@ class Client(ABC):
 
         One more request is made ready meanwhile; no more pictures than these hold are in memory.
         """
-        return with_thresholds(self._each(PREDICT, pictures), thresholds)
+        return with_thresholds(self._each(self._predict, pictures), thresholds)
 
     def embed_each(self, pictures: Iterable[Picture]) -> Iterator[Embedding]:
         """Like `embed` for any number of pictures: yields in their order, with several requests under way."""
@@ -206,6 +208,8 @@ class Client(ABC):
             outputs = self._outputs(question.signature, question.wants, [picture.data for picture in batch])
         except InvalidRequest as refused:
             # One picture beyond a limit of the server fails a request: halves are tried until it stands alone.
+            if len(batch) == 1 and question.plain is not None:
+                return self._ask_server(question.plain, batch)
             if len(batch) == 1:
                 self._check(question.signature)
                 return [question.failed(batch[0].source, f"the server refuses it: {refused.detail}")]
@@ -226,16 +230,21 @@ class Client(ABC):
                     "label": answer.label, "confidence": answer.confidence,
                     "top": [{"label": label, "confidence": score} for label, score in answer.top],
                     "outside": answer.outside, "decision": answer.decision or None,
+                    "projection": answer.projection or None, "slices": batch[number].slices,
                     "picture": batch[number].data,
                 }
             )  # fmt: skip
 
     def _about(self) -> Mapping[str, Any]:
-        """Which version answers; asked for once a minute, for over REST an answer does not say."""
+        """Which version answers; asked for once a minute, for over REST an answer does not say.
+
+        From then on a model is asked for projections if it has them, and no request had to wait for that.
+        """
         if time.monotonic() > self._known_until:
             known = self.metadata()
             self._known_version = {"model": known.model, "version": known.version}
             self._known_until = time.monotonic() + 60.0
+            self._predict = OBSERVE if OBSERVE.signature in known.signatures else PREDICT
         return self._known_version
 
     def _check(self, signature: str) -> None:

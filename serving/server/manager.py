@@ -18,6 +18,7 @@ from serving.server.searching import INPUT, SIGNATURE, Question, answer
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.served_models import ServedModels, require_available
 from serving.server.watch import Watch
+from serving.signatures import OBSERVE
 
 if TYPE_CHECKING:
     from fashion_client.answer_log import AnswerLog
@@ -26,7 +27,7 @@ __all__ = ["Answer", "ModelManager", "Spec", "VersionStatus"]
 
 # Headers, and metadata of gRPC, by which a caller says what a request is about, to columns of the log. Between the ids
 # of several rows' products are commas.
-_CALLER = {"x-request-id": "request", "x-product-id": "product"}
+_CALLER = {"x-request-id": "request", "x-product-id": "product", "x-slice": "slices"}
 _MOST_SAID = 16_384  # characters of each
 
 
@@ -183,15 +184,18 @@ class ModelManager:
         self._refuse_if_stopped()
         version, signature = self._find(spec), spec.signature or DEFAULT_SIGNATURE
         version.servable.check(signature, inputs, output_filter)
+        run = signature
+        if signature == DEFAULT_SIGNATURE and self._watch.logs and OBSERVE in version.servable.signatures:
+            run = OBSERVE  # the same answers in the same pass, with what the log keeps of embeddings
         about = {"model": spec.name, "version": version.number, **spec.caller}
         began = time.monotonic()
         try:
-            outputs = await self._run(version, signature, inputs)
+            outputs = await self._run(version, run, inputs)
         except ServingError as error:
             self._watch.failed(about, inputs, began, f"{error.code.name}: {error.message}")
             raise
         self._watch.answered(about, inputs, outputs, began)
-        wanted = output_filter or outputs
+        wanted = output_filter or outputs.keys() & version.servable.signatures[signature].outputs.keys()
         return Answer(version.number, signature, {name: outputs[name] for name in wanted})
 
     async def search(self, spec: Spec, question: Question) -> dict[str, Any]:

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 _PICTURES = "image_bytes"  # the input whose rows are encoded pictures
 _HEAT = "heat"  # of an explanation, which is asked for of an answer that was given before
-_WIDTH = 64  # numbers of a projection
-_FLOOR = 1e-6  # below which probabilities are noise
 
 
 class Watch:
-    """Sees every answer once. Its methods take microseconds, and never fail."""
+    """Sees every answer once. Its methods take microseconds, and never fail.
+
+    Attributes:
+        logs: whether there is a log.
+    """
 
     def __init__(self, metrics: Metrics, log: "AnswerLog | None" = None) -> None:
-        self._metrics, self._log = metrics, log
+        self._metrics, self._log, self.logs = metrics, log, log is not None
         if log is not None:
             metrics.watch_log(log)
 
@@ -70,20 +72,9 @@ def columns(row: dict[str, Any]) -> dict[str, Any]:
     if "top_labels" in row:
         pairs = zip(row["top_labels"], row["top_scores"].tolist(), strict=True)
         found["top"] = [{"label": _text(label), "confidence": score} for label, score in pairs]
-    if "probabilities" in row and not found["error"]:
-        found["projection"] = _projected(row["probabilities"])
+    if "projection" in row and not found["error"]:
+        found["projection"] = row["projection"].tolist()
     return found
-
-
-def _projected(probabilities: np.ndarray) -> list[float]:
-    """At most 64 numbers: the logarithms of the probabilities, of more classes a random projection that never changes.
-
-    They are as much of the embedding as the answer holds: to know it whole the network would have to run again.
-    """
-    logs: np.ndarray = np.log(np.maximum(probabilities, _FLOOR))
-    if len(logs) > _WIDTH:
-        logs = logs @ np.random.default_rng(0).standard_normal((len(logs), _WIDTH)) / np.sqrt(_WIDTH)
-    return logs.astype(np.float32).tolist()
 
 
 def _text(value: bytes) -> str:

@@ -35,7 +35,8 @@ def decisions(place: Place) -> list[dict]:
 def first(shared_place: Place) -> Path:
     """The catalogue of the first night, on which a model has been trained."""
     shared_place.environment()
-    (shared_place.work / "tiny.yaml").write_text(RECIPE.replace("{epochs: 8, unfreeze_from: block7}", "null"))
+    recipe = RECIPE.replace("names.yaml", "six_class").replace("{epochs: 8, unfreeze_from: block7}", "null")
+    (shared_place.work / "tiny.yaml").write_text(recipe)
     data = shared_place.folder / "first"
     write_catalogue(data, products=600, seed=5)
     done = night(shared_place, data)

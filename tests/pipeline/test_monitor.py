@@ -138,6 +138,40 @@ def test_an_alarm_says_since_when(tmp_path, baseline):
     assert (standing.since, standing.rows) == ("2026-03-05", 900)
 
 
+def test_what_moves_in_a_slice_alone_is_told_of_the_slice(tmp_path, baseline):
+    def of_shop(row):
+        shop = "b" if LUCK.random() < 0.08 else "a"
+        return row | {"slices": [f"shop={shop}", "season=Fall"]}
+
+    def dark_there(row):
+        row = of_shop(row)
+        return darker(row) if row["slices"][0] == "shop=b" else row
+
+    random = np.random.default_rng(11)
+    for day in range(4):
+        write(tmp_path, day, rows(random, 1000, change=dark_there if day == 3 else of_shop))
+    verdict = judge(read_days(tmp_path), read_tally(baseline), Limits())
+    assert [len(day.alarms) for day in verdict.days] == [0, 0, 0, 1]
+    told = "shop=b: another camera or light: pictures are darker, since 2026-03-05"
+    assert str(verdict.standing[0]).startswith(told)
+    last = verdict.as_json()["days"][-1]
+    assert last["alarms"] == ["shop=b: another camera or light: pictures are darker"]
+    assert last["slices"]["season=Fall"]["logged"] == 1000
+    assert last["slices"]["shop=a"]["expected_accuracy"]["value"] > 0.9
+
+
+def test_a_slice_is_held_against_its_like_in_training_and_there_are_few(tmp_path):
+    some = [
+        row | {"slices": [f"shop={n % 2}", f"id={n}"]} for n, row in enumerate(rows(np.random.default_rng(12), 400))
+    ]
+    write(tmp_path / "log", 0, some)
+    found = read_days(tmp_path / "log")["2026-03-02"].slices
+    assert (len(found), found["shop=0"].rows) == (21, 200)
+    assert sum(part.rows for name, part in found.items() if name.startswith("id=")) == 400
+    assert found["shop=0"].kept == []
+    assert read_tally(tmp_path / "log", {"shop=1"}).slices.keys() == {"shop=1"}
+
+
 def test_without_a_baseline_weeks_are_compared(tmp_path):
     random = np.random.default_rng(5)
     for day in range(4):
@@ -221,8 +255,30 @@ def test_what_to_label_next_is_doubtful_and_of_all_kinds(tmp_path):
 
     write(tmp_path, 0, [doubtful(number) for number in range(400)])
     chosen = choose(tmp_path, 6)
+    assert {(row["why"], row["suggestion"]) for row in chosen} == {("unsure", "shoes")}
     assert len({row["digest"] for row in chosen}) == 6
     assert {int(row["digest"]) % 4 for row in chosen} == {1, 2, 3}  # the sure ones teach nothing
+
+
+def test_what_to_label_next_is_foreign_or_contradicted_or_of_a_kind_that_training_lacks(tmp_path):
+    def at(number, place):
+        near = np.random.default_rng(number).normal(place, 0.1, 8).tolist()
+        top = [{"label": "shirts", "confidence": 1.0}, {"label": "shoes", "confidence": 0.0}]
+        return {"label": "shirts", "confidence": 1.0, "top": top, "digest": f"{number:04}", "projection": near}
+
+    (tmp_path / "before").mkdir()
+    write(tmp_path / "before", 0, [at(number, 0) for number in range(400)])
+    answers = [at(1000 + number, 0 if number < 360 else 5) for number in range(400)]
+    answers[7] |= {"decision": "outside"}
+    answers[8] |= {"label": "shoes", "confidence": 1.0}
+    for other in range(9, 40):
+        answers[other] |= {"label": "shoes"}
+    write(tmp_path / "log", 0, answers)
+    names = {f"p0-{number}": "Leather Boot" if 9 <= number < 40 else "Cotton Shirt" for number in range(400)}
+    whys = {row["digest"]: row["why"] for row in choose(tmp_path / "log", 42, tmp_path / "before", names)}
+    assert (whys["1007"], whys["1008"]) == ("outside", "its name says otherwise")
+    assert sum(why.startswith("many alike") and digest >= "1360" for digest, why in whys.items()) > 30
+    assert len(whys) == 42
 
 
 def fashion(capfd, *arguments: object) -> tuple[int, str]:
@@ -246,7 +302,8 @@ def test_the_command_tells_it_by_exit_code_page_and_json(tmp_path, baseline, cap
     page = (out / "index.html").read_text()
     assert "pictures are darker" in page
     assert "Expected accuracy" in page
-    assert (out / "label-next.csv").read_text().startswith("product,digest,label,confidence,doubt")
+    assert (out / "label-next.csv").read_text().startswith("product,digest,label,confidence,doubt,why,suggestion")
+    assert "would teach the model most" in (out / "review.html").read_text()
 
 
 def test_a_folder_that_is_no_log_is_named(tmp_path, capfd):

@@ -51,7 +51,7 @@ def read_warmup(path):
         ([24] * 16, 2, 2),
         ([24], 8, 1),
         ([60, 24, 120, 24, 500, 24], 32, 4),  # the smallest of them
-        ([120] * 4, 32, 2),  # one more would be too large
+        ([104] * 4, 32, 2),  # one more would be too large
         ([400], 32, 1),  # too large, but all there is
     ],
 )
@@ -63,7 +63,7 @@ def test_warmup_is_small_and_fills_batches_with_real_pictures(tmp_path, sides, b
     smallest = sorted(pictures, key=len)[:distinct]
     filled = [*smallest, *[smallest[-1]] * (batch - distinct)]
     found = read_warmup(tmp_path / WARMUP)
-    assert found["serving_default"] == found["embed"] == [smallest[:1], filled]
+    assert found["serving_default"] == found["embed"] == found["observe"] == [smallest[:1], filled]
     assert [[picture_of(row) for row in rows] for rows in found["examples"]] == found["embed"]
     if sides != [400]:
         assert (tmp_path / WARMUP).stat().st_size < 205_000

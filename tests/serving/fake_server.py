@@ -87,6 +87,7 @@ def _outputs(signature: str, pictures: Sequence[bytes]) -> dict[str, Any]:
         "decision": ["accept" * fine for fine in good],
         "label_set": [f"{label}\nother" * fine for label, fine in zip(labels, good)],  # noqa: B905
         "error": error,
+        **({"projection": [[0.5] * 64 for _ in good]} if signature == "observe" else {}),
     }
 
 

@@ -16,6 +16,7 @@ import pytest
 from fashion_client import Timeouts, connect
 from fashion_client.answer_log import SCHEMA, AnswerLog
 from fashion_client.looks import looks
+from fashion_client.pictures import Source
 from PIL import Image, ImageDraw, ImageFilter
 
 from serving.server.manager import ModelManager, Spec
@@ -43,11 +44,12 @@ def png(colour=(200, 40, 60)):
 def test_a_client_logs_who_answered_what_about_which_picture(address, tmp_path):
     log = AnswerLog(tmp_path)
     with connect(address, "tiny", log=log) as client:
-        client.predict([b"four", b"bad"])
+        client.predict([Source("7", lambda: b"four", {"gender": "Men"}), b"bad"])
         client.embed([b"four"])
         log.close()
     good, bad = logged(tmp_path)
     assert (good["model"], good["version"], good["label"], good["confidence"]) == ("tiny", 3, "four", 0.75)
+    assert (good["product"], good["slices"], bad["slices"]) == ("7", ["gender=Men"], [])
     assert (good["digest"], good["bytes"]) == (hashlib.sha256(b"four").hexdigest()[:32], 4)
     assert [each["label"] for each in good["top"]] == ["four", "other"]
     assert (bad["error"], good["error"]) == ("this is not a picture", None)
@@ -55,6 +57,20 @@ def test_a_client_logs_who_answered_what_about_which_picture(address, tmp_path):
     assert 0 < good["latency_ms"] < 60_000
     assert (good["outside"], good["decision"]) == (-2.5, "accept")
     assert bad["decision"] is None
+
+
+def test_a_client_logs_embeddings_of_a_model_that_gives_them_and_answers_as_ever(address, behaviour, tmp_path):
+    behaviour.signatures.append("observe")
+    log = AnswerLog(tmp_path)
+    with connect(address, "tiny", log=log) as client:
+        before = client.predict([b"four"])
+        log.flush()
+        after = client.predict([b"four", b"refuse", b"bad"])
+        log.close()
+    assert [signature for signature, _ in behaviour.asked[:2]] == ["serving_default", "observe"]
+    assert ("serving_default", [b"refuse"]) in behaviour.asked  # it may be the model that was rolled back
+    assert (after[0].label, after[0].top) == (before[0].label, before[0].top)
+    assert [len(row["projection"] or ()) for row in logged(tmp_path)] == [0, 64, 0, 0]
 
 
 def test_a_request_that_fails_is_logged_with_its_error(address, behaviour, tmp_path):
@@ -77,7 +93,7 @@ def test_the_server_logs_the_callers_ids_and_looks_and_pictures_if_asked(tmp_pat
     async def scenario():
         manager = ModelManager(configured(tmp_path / NAME), STILL, metrics, log)
         await manager.start()
-        spec = Spec(NAME, caller={"request": "r-1", "product": "7, 8"})
+        spec = Spec(NAME, caller={"request": "r-1", "product": "7, 8", "slices": "gender=Women, =, season = Fall"})
         await manager.predict(spec, {"image_bytes": np.array([red, b"text"], object)}, ["label"])
         await manager.stop()
 
@@ -85,8 +101,9 @@ def test_the_server_logs_the_callers_ids_and_looks_and_pictures_if_asked(tmp_pat
     log.close()
     good, bad = logged(tmp_path / "log")
     assert (good["request"], good["product"], bad["product"], good["version"]) == ("r-1", "7", "8", 1)
+    assert good["slices"] == bad["slices"] == ["gender=Women", "season=Fall"]
     assert (good["width"], good["height"], good["format"]) == (60, 80, "PNG")
-    assert len(good["projection"]) == 6
+    assert len(good["projection"]) == 64
     assert good["warmth"] > 0.5
     assert good["picture"] == red
     assert (bad["label"], bad["projection"]) == (None, None)
@@ -173,6 +190,16 @@ def test_days_beyond_their_time_are_deleted_and_nothing_else(tmp_path):
     log.close()
     kept = {path.name for path in tmp_path.iterdir()}
     assert kept == {f"day={today}", f"day={today - timedelta(days=1)}", "day=mine", "notes"}
+
+
+def test_slices_of_too_many_values_or_columns_become_one(tmp_path):
+    log = AnswerLog(tmp_path)
+    for number in range(30):
+        log.offer({"slices": {"customer": str(number), f"column{number % 6}": "x"}})
+    log.close()
+    slices = {each for row in logged(tmp_path) for each in row["slices"]}
+    assert slices == {"customer=other", "other=other", *(f"customer={n}" for n in range(20)),
+                      *(f"column{n}=x" for n in range(3))}  # fmt: skip
 
 
 def test_a_tenth_is_logged_and_says_so(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 
 import kubernetes_validate
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from fashion_client.answer_log import AnswerLog
 
+from pipeline.kubeflow.package import read_package
 from serving.server.metrics import Metrics
 from serving.server.watch import Watch
 from tests.serving.test_deploy import DEPLOY, KUBERNETES
@@ -16,6 +18,7 @@ from tests.serving.test_deploy import DEPLOY, KUBERNETES
 FOLDER = DEPLOY / "monitoring"
 RULES = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
 DASHBOARD = json.loads((FOLDER / "dashboard.json").read_text())
+SCHEDULE = [*yaml.safe_load_all((FOLDER / "schedule.yaml").read_text())]
 CRON = yaml.safe_load((FOLDER / "cronjob.yaml").read_text())
 EXPRESSIONS = {
     **{rule["alert"]: rule["expr"] for group in RULES for rule in group["rules"]},
@@ -87,3 +90,36 @@ def test_the_cron_job_runs_a_command_that_there_is():
     [container] = CRON["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     command, *arguments = container["args"]
     main.commands[command].make_context(command, arguments)
+
+
+def test_the_schedule_is_a_package_that_kubeflow_takes():
+    from google.protobuf.json_format import ParseDict
+    from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
+    package = read_package(FOLDER / "schedule.yaml")
+    assert (package.name, package.tasks) == ("fashion-watch", ("monitor", "retrain"))
+    assert package.arguments(["recipe=six_class", "data=/data/shop"]).keys() == {"recipe", "data"}
+    spec, platform = SCHEDULE
+    assert ParseDict(spec, PipelineSpec()).root.dag.tasks["retrain"].dependent_tasks == ["monitor"]
+    for mount in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        assert ParseDict(mount, KubernetesExecutorConfig()).pvc_mount[0].mount_path == "/data"
+
+
+@pytest.mark.parametrize(
+    ("task", "ends", "ended"),
+    [("monitor", 0, 0), ("monitor", 12, 0), ("monitor", 10, 1), ("retrain", 0, 0), ("retrain", 5, 5)],
+)
+def test_a_task_of_the_schedule_runs_a_command_and_fails_by_more_than_an_alarm(tmp_path, task, ends, ended):
+    from pipeline.cli import main
+
+    (tmp_path / "fashion").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\nexit {ends}\n')
+    (tmp_path / "fashion").chmod(0o755)
+    given = {"recipe": "six_class", "data": "/data/my shop", "log": "/data/answers", "root": "/data/runs"}
+    container = SCHEDULE[0]["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+    arguments = [given.get(re.findall(r"\['(\w+)'\]", each)[0], "") for each in container["args"]]
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([*container["command"], *arguments], env=path, capture_output=True, text=True)
+    assert done.returncode == ended, done.stderr
+    command, *options = done.stdout.splitlines()
+    main.commands[command].make_context(command, options)

@@ -65,6 +65,7 @@ answers = {}
 for case, (signature, name) in {"bytes": ("serving_default", "image_bytes"), "examples": ("examples", "examples"),
                                 "embed": ("embed", "image_bytes"), "explain": ("explain", "image_bytes"),
                                 "evaluate": ("evaluate", "examples"),
+                                "observed": ("observe", "image_bytes"),
                                 "labels": ("transform_features", "examples")}.items():
     for suffix, rows in (("", asked[name].tolist()), ("/none", [])):
         given = {name: tf.constant(rows, tf.string, shape=[len(rows)])}
@@ -286,6 +287,18 @@ def test_an_explanation_is_the_answer_and_the_heat_of_the_network(answers, expec
     for name in plain:
         left, right = answers[name], answers[name.replace("bytes", "explain")]
         assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
+
+
+def test_what_a_log_asks_for_is_the_answer_and_keeps_distances_between_embeddings(answers):
+    plain = [name.removeprefix("bytes/") for name in answers if name.startswith("bytes/")]
+    for name in plain:
+        left, right = answers[f"observed/{name}"], answers[f"bytes/{name}"]
+        assert np.allclose(left, right, atol=1e-6) if left.dtype.kind == "f" else left.tolist() == right.tolist()
+    projection, embedding = answers["observed/projection"], good_rows(answers["embed/embedding"])
+    assert projection.shape == (len(PICTURES), 64)
+    assert not projection[BAD].any()
+    distances = [np.linalg.norm(rows[0] - rows[1:], axis=1) for rows in (good_rows(projection), embedding)]
+    assert distances[0] == pytest.approx(distances[1], rel=0.4)
 
 
 def test_decoded_pictures_are_answered_as_their_files_are(answers):
