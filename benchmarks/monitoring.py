@@ -24,9 +24,10 @@ from PIL import Image, ImageFilter
 from pyarrow import parquet
 
 from benchmarks.measure import percent, show
+from components.examples import example_of, read_examples
 from components.ingest.catalogue import open_catalogue
 from components.ingest.table import Row, read_rows
-from pipeline.monitor.baseline import answers, records
+from pipeline.monitor.baseline import answers
 from pipeline.monitor.moves import Limits
 from pipeline.monitor.tally import TRUTH, Tally, days
 from pipeline.monitor.verdict import Verdict, judge
@@ -78,8 +79,6 @@ def cached(cache: Path, name: str, rows: Callable[[], Iterator[dict[str, object]
 
 def new_products(data: Path, count: int) -> Iterator[bytes]:
     """Serialized examples of products that are of none of the classes."""
-    import tensorflow as tf
-
     catalogue = open_catalogue(str(data))
     found = (
         row
@@ -88,11 +87,7 @@ def new_products(data: Path, count: int) -> Iterator[bytes]:
     )
     pictures = ((row.id, catalogue.read_picture(row)) for row in found)
     for product, picture in itertools.islice(((name, data) for name, data in pictures if data), count):
-        values = {"id": product.encode(), "image_bytes": picture}
-        feature = {
-            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])) for name, value in values.items()
-        }
-        yield tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+        yield example_of({"id": product.encode(), "image_bytes": picture})
 
 
 def traffic(parts: Callable[[int], Parts], count: int, luck: np.random.Generator, first: int = 0) -> Iterator[pa.Table]:
@@ -176,7 +171,7 @@ def main() -> None:
     parser.add_argument("--weeks", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    test = [*records(given.examples / "Split-test")]
+    test = [*read_examples(given.examples / "Split-test")]
     random.Random(0).shuffle(test)
     changes = {"dark": darkened, "camera": another_camera, "exchanged": exchanged}
     new = new_products(given.data, given.changed)
@@ -187,7 +182,7 @@ def main() -> None:
     for name, change in changes.items():
         some = iter(test[: given.changed])
         asked[name] = cached(given.cache, name, partial(answers, given.model, some, encoded(change)))
-    eval_ = cached(given.cache, "eval", lambda: answers(given.model, records(given.examples / "Split-eval")))
+    eval_ = cached(given.cache, "eval", lambda: answers(given.model, read_examples(given.examples / "Split-eval")))
     luck = np.random.default_rng(given.seed)
     baseline = Tally()
     baseline.add(eval_, luck)

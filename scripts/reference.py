@@ -172,9 +172,7 @@ h × w places of a feature map. A model that does not keep it is not published. 
             "model with `model.text`",
         }[given]
         text += f"## {name}\n\nTakes `{given}`, string [n]: {about}.\n\n" + _outputs(outputs)
-    text += "## Of models that decide\n\n`serving_default`, `examples` and `explain` also give:\n\n" + _outputs(
-        DECISION
-    )
+    text += "## Of models that decide\n\nAll signatures that give a `label` also give:\n\n" + _outputs(DECISION)
     text += "## Of models that answer several columns\n\n"
     text += "For each further column, and `<column>_decision` where they decide:\n\n"
     return text + _outputs({f"<column>{end}": output for end, output in TAG.items()})

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE
 
-from serving.interface import DECISION, EXPLAIN, SIGNATURES, TAG
+from serving.interface import DECISION, FURTHER, SIGNATURES, TAG
 from serving.server.errors import ServingError
 from serving.signatures import TOP
 
@@ -48,7 +48,7 @@ def check_contract(model: Model, labels: Sequence[str], pictures: Sequence[bytes
     Raises:
         ContractBroken: the first breach found.
     """
-    wanted = [name for name in SIGNATURES if name != EXPLAIN or name in model.signatures]
+    wanted = [name for name in SIGNATURES if name not in FURTHER or name in model.signatures]
     signatures = {name: _Signature(name, model, labels) for name in wanted}
 
     def answered(row: Row) -> None:
@@ -56,8 +56,7 @@ def check_contract(model: Model, labels: Sequence[str], pictures: Sequence[bytes
 
     by_bytes = _check_signature(signatures["serving_default"], pictures, answered, _check_no_answer)
     others = {"examples": _check_signature(signatures["examples"], pictures, answered, _check_no_answer)}
-    if EXPLAIN in signatures:
-        others[EXPLAIN] = signatures[EXPLAIN](pictures)
+    others |= {name: signatures[name](pictures) for name in FURTHER if name in signatures}
     for name, rows in others.items():
         for number, (left, right) in enumerate(zip(by_bytes, rows, strict=True)):
             if not _same(left, right):

@@ -34,12 +34,14 @@ EMBEDDING = {
     "embedding": Output("float32", ("n", "d"), "the picture as a vector of length 1"),
     "error": ANSWER["error"],
 }
-EXPLAIN = "explain"  # which models of earlier releases do not have
+EXPLAIN, OBSERVE = FURTHER = "explain", "observe"  # which models of earlier releases do not have
 _HEAT = Output("float32", ("n", "h", "w"), "what each place adds to the logit of `label`")
+_PROJECTION = Output("float32", ("n", "64"), "the embedding, projected at random; asked where answers are logged")
 # Name to its one input, string [n], and its outputs.
 SIGNATURES = {
     "serving_default": ("image_bytes", ANSWER),
     "examples": ("examples", ANSWER),
     "embed": ("image_bytes", EMBEDDING),
     EXPLAIN: ("image_bytes", ANSWER | {"heat": _HEAT}),
+    OBSERVE: ("image_bytes", ANSWER | {"projection": _PROJECTION}),
 }

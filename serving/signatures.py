@@ -12,6 +12,7 @@ from fashion_client.decisions import ACCEPT, OUTSIDE, UNSURE, Thresholds
 
 from serving.decode import decode_pictures
 from serving.grams import logits_of
+from serving.interface import OBSERVE
 from serving.limits import DECODE_BYTES
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, tf.Tensor]
 
-OBSERVE = "observe"  # the signature that a server, or a client, asks while it logs answers
 LABELS_FILE, TAGS_FILE = "assets.extra/labels.txt", "assets.extra/tags.json"
 NAMES = ("serving_default", "examples", "embed", "explain", OBSERVE, "evaluate", "transform_features", "pixels")
 TOP = 5

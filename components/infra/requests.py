@@ -16,8 +16,8 @@ from components.features import ID, IMAGE_BYTES
 from components.infra.names import JUDGED, Answer, choose
 from components.transform.taxonomy import Taxonomy
 from serving.contract import Model
+from serving.interface import OBSERVE
 from serving.server.errors import ServingError
-from serving.signatures import OBSERVE
 
 WARMUP = "tf_serving_warmup_requests"  # in assets.extra/, where TensorFlow Serving looks for it
 

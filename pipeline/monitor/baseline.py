@@ -43,20 +43,14 @@ def write_baseline(model: Path, examples: Path, file: Path) -> None:
 
     The file, Parquet, is replaced in one step.
     """
+    from components.examples import read_examples
+
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in answers(model, islice(records(examples), _MOST)) if row[TRUTH] is not None]
+    rows = [row for row in answers(model, islice(read_examples(examples), _MOST)) if row[TRUTH] is not None]
     for row in rows[_SHOWN:]:
         del row["picture"]
     with replacing(file) as content:
         parquet.write_table(pa.Table.from_pylist(rows, SCHEMA.append(pa.field(TRUTH, pa.string()))), content)
-
-
-def records(examples: Path) -> Iterator[bytes]:
-    """Reads the serialized examples of a split."""
-    import tensorflow as tf
-
-    files = sorted(map(str, examples.glob("*.gz")))
-    yield from tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
 
 
 def answers(
@@ -76,9 +70,9 @@ def answers(
     import numpy as np
     import tensorflow as tf
 
+    from serving.interface import OBSERVE
     from serving.server.servable import DEFAULT_SIGNATURE, Servable
     from serving.server.watch import columns
-    from serving.signatures import OBSERVE
 
     servable = Servable(model)
     signature = OBSERVE if OBSERVE in servable.signatures else DEFAULT_SIGNATURE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from serving.interface import OBSERVE
 from serving.server.config import ModelServerConfig, Options, models_of
 from serving.server.errors import ServingError, invalid, not_found, shutting_down
 from serving.server.lifecycle import Version, VersionStatus
@@ -18,7 +19,6 @@ from serving.server.searching import INPUT, SIGNATURE, Question, answer
 from serving.server.servable import DEFAULT_SIGNATURE
 from serving.server.served_models import ServedModels, require_available
 from serving.server.watch import Watch
-from serving.signatures import OBSERVE
 
 if TYPE_CHECKING:
     from fashion_client.answer_log import AnswerLog
