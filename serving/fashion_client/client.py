@@ -73,7 +73,7 @@ class Client(ABC):
         self._checked: set[str] = set()
         self._known_version: dict[str, Any] = {}
         self._known_until = 0.0
-        self._predict = PREDICT
+        self._prediction = PREDICT
 
     def __enter__(self) -> "Client":
         return self
@@ -94,7 +94,7 @@ class Client(ABC):
             ClientError: a request failed as a whole.
             TypeError: something is not a picture.
         """
-        answers = (answer for batch in self._split(pictures) for answer in self._ask(self._predict, batch))
+        answers = (answer for batch in self._split(pictures) for answer in self._ask(self._prediction, batch))
         return list(with_thresholds(answers, thresholds))
 
     def embed(self, pictures: Iterable[Picture]) -> list[Embedding]:
@@ -124,7 +124,7 @@ class Client(ABC):
 
         One more request is made ready meanwhile; no more pictures than these hold are in memory.
         """
-        return with_thresholds(self._each(self._predict, pictures), thresholds)
+        return with_thresholds(self._each(self._prediction, pictures), thresholds)
 
     def embed_each(self, pictures: Iterable[Picture]) -> Iterator[Embedding]:
         """Like `embed` for any number of pictures: yields in their order, with several requests under way."""
@@ -244,7 +244,7 @@ class Client(ABC):
             known = self.metadata()
             self._known_version = {"model": known.model, "version": known.version}
             self._known_until = time.monotonic() + 60.0
-            self._predict = OBSERVE if OBSERVE.signature in known.signatures else PREDICT
+            self._prediction = OBSERVE if OBSERVE.signature in known.signatures else PREDICT
         return self._known_version
 
     def _check(self, signature: str) -> None:
