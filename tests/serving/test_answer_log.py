@@ -29,7 +29,7 @@ from tests.serving.serving_model import write_model
 
 
 def logged(folder):
-    return pyarrow.dataset.dataset(folder, SCHEMA, format="parquet").to_table().to_pylist()
+    return pyarrow.dataset.dataset(folder, SCHEMA, format="parquet").to_table().sort_by("time").to_pylist()
 
 
 def png(colour=(200, 40, 60)):
