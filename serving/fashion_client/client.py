@@ -219,7 +219,7 @@ class Client(ABC):
 
     def _note(self, question: Question[Any], batch: Sequence[Encoded], answers: Sequence[Any], began: float) -> None:
         """Logs a sample of predictions; embeddings and explanations are not logged."""
-        if self.log is None or question is not PREDICT:
+        if self.log is None or question not in (PREDICT, OBSERVE):
             return
         latency = 1000 * (time.monotonic() - began)
         for number in self.log.draw(len(answers)):
