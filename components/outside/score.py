@@ -40,9 +40,8 @@ def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds], width
     from sklearn.linear_model import LogisticRegression
 
     features = np.concatenate([inside[0], outside[0]])
-    names = [*_names(inside[1], 0), *_names(outside[1], 1)]
-    known = sorted(set(names))
-    labels = np.array([known.index(name) for name in names])
+    known, *sides = label_kinds(inside[1], outside[1])
+    labels = np.concatenate(sides)
     mean, basis = _directions(features, width or features.shape[1])
     line = LogisticRegression(C=1 / (_PENALTY * len(labels)), max_iter=_STEPS)
     with warnings.catch_warnings():
@@ -55,6 +54,19 @@ def fit_score(inside: tuple[Floats, Kinds], outside: tuple[Floats, Kinds], width
     return Score(
         kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32), np.array([side == 1 for side, _ in known])
     )
+
+
+def label_kinds(inside: Kinds, outside: Kinds) -> tuple[list[tuple[int, bytes]], NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers the kinds of both sides, bytes [n] and [m], as classes: those inside first.
+
+    Returns:
+        Side (0 or 1) and name of each class, labels int64 [n], labels int64 [m].
+    """
+    names = [_names(inside, 0), _names(outside, 1)]
+    known = sorted({name for side in names for name in side})
+    place = {name: number for number, name in enumerate(known)}
+    labels = [np.array([place[name] for name in side], np.int64) for side in names]
+    return known, labels[0], labels[1]
 
 
 def _names(kinds: Kinds, side: int) -> list[tuple[int, bytes]]:

@@ -32,6 +32,7 @@ class Pictures:
         columns: the names of these columns.
         balanced: whether examples are left out and repeated as Transform decided.
         size: side of the network's input, pixels.
+        foreign: pictures of no class that are streamed with these, behind them or among them.
     """
 
     files: tuple[str, ...]
@@ -44,21 +45,30 @@ class Pictures:
     columns: tuple[str, ...]
     balanced: bool
     size: int
+    foreign: "Pictures | None" = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.labels) + (len(self.foreign) if self.foreign else 0)
 
     @property
     def targets(self) -> np.ndarray:
         """Labels in all columns, the main one first: int64 [n, 1 + t]."""
-        return np.column_stack([self.labels, self.tags[self.rows]])
+        own = np.column_stack([self.labels, self.tags[self.rows]])
+        return np.concatenate([own, self.foreign.targets]) if self.foreign else own
 
     def batches(self, batch_size: int, shuffle_buffer: int = 0, seed: int = 0) -> tf.data.Dataset:
         """Streams (pictures float32 [b, size, size, 3] in 0..255, targets int64 [b, 1 + t]), shuffled by a buffer.
 
         Files are a fair mix already, in the order of the hashes of ids: the buffer makes epochs differ.
         """
-        examples = _examples(self.files, self.broken, self.balanced, self.columns)
+        examples = self._examples()
+        if self.foreign:
+            both = examples, self.foreign._examples()
+            counts = [float(len(self.labels)), float(len(self.foreign))]
+            examples = (
+                tf.data.Dataset.sample_from_datasets(both, counts, seed=seed) if shuffle_buffer
+                else both[0].concatenate(both[1])
+            )  # fmt: skip
         if shuffle_buffer:
             examples = examples.shuffle(min(len(self), shuffle_buffer), seed=seed)
         return (
@@ -69,6 +79,11 @@ class Pictures:
             .prefetch(2)
             .with_options(_options())
         )
+
+    def _examples(self) -> tf.data.Dataset:
+        own = np.column_stack([self.labels, self.tags[self.rows]])
+        encoded = _encoded(self.files, self.broken, self.balanced)
+        return tf.data.Dataset.zip((encoded, tf.data.Dataset.from_tensor_slices(own)))
 
     def _decode(self, encoded: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return decode_trusted(encoded, self.size), targets
@@ -81,10 +96,12 @@ def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int, columns
     labels, counts and the stream agree from then on; left out of the stream alone they would not.
     """
     files = tuple(sorted(file for pattern in patterns for file in tf.io.gfile.glob(pattern)))
-    spec = {name: spec for name, spec in _spec(columns).items() if name != IMAGE_BYTES}
-    spec[KIND] = tf.io.FixedLenFeature([], tf.string, b"")
+    numbers = (LABEL, REPEAT, *map(label_of_column, columns))
+    spec = dict.fromkeys(numbers, tf.io.FixedLenFeature([], tf.int64)) | {
+        KIND: tf.io.FixedLenFeature([], tf.string, b"")
+    }
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP").batch(_RECORDS)
-    none = {KIND: np.zeros(0, object), **{name: np.zeros(0, np.int64) for name in spec if name != KIND}}
+    none = {KIND: np.zeros(0, object)} | {name: np.zeros(0, np.int64) for name in numbers}
     read = [none, *records.map(lambda batch: tf.io.parse_example(batch, spec)).as_numpy_iterator()]
     kinds, natural, repeats, *further = (np.concatenate([batch[name] for batch in read]) for name in none)
     tags = np.column_stack([natural, *further])[:, 1:]
@@ -100,11 +117,11 @@ def open_pictures(patterns: Sequence[str], *, balanced: bool, size: int, columns
 
 @lru_cache(maxsize=8)  # the trials of a search open the same files, which never change
 def _broken(files: Sequence[str], count: int) -> tuple[int, ...]:
-    def decode(number: tf.Tensor, example: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(number: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # At an eighth of its size a picture is read to its end as well. What is not asked for would not be decoded.
-        return number, tf.size(decode_jpeg(example[0], RATIOS[-1]))
+        return number, tf.size(decode_jpeg(encoded, RATIOS[-1]))
 
-    examples = _examples(files, (), balanced=False).enumerate()
+    examples = _encoded(files, (), balanced=False).enumerate()
     sound = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
     numbers = [number for numbers, _ in sound.batch(_RECORDS).as_numpy_iterator() for number in numbers.tolist()]
     return tuple(sorted(set(range(count)).difference(numbers)))
@@ -117,23 +134,13 @@ def _options() -> tf.data.Options:
     return options
 
 
-def _spec(columns: Sequence[str]) -> dict[str, tf.io.FixedLenFeature]:
-    whole = (LABEL, REPEAT, *map(label_of_column, columns))
-    return {IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string)} | dict.fromkeys(
-        whole, tf.io.FixedLenFeature([], tf.int64)
-    )
+def _encoded(files: Sequence[str], broken: Sequence[int], balanced: bool) -> tf.data.Dataset:
+    """Streams encoded pictures; parsed and repeated many at a time: one by one costs far more."""
+    spec = {IMAGE_BYTES: tf.io.FixedLenFeature([], tf.string), REPEAT: tf.io.FixedLenFeature([], tf.int64)}
 
-
-def _examples(
-    files: Sequence[str], broken: Sequence[int], balanced: bool, columns: Sequence[str] = ()
-) -> tf.data.Dataset:
-    """Streams (encoded picture, targets); parsed and repeated many at a time: one by one costs far more."""
-
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = tf.io.parse_example(records, _spec(columns))
-        repeats = batch[REPEAT] if balanced else tf.ones_like(batch[REPEAT])
-        targets = tf.stack([batch[LABEL], *(batch[label_of_column(column)] for column in columns)], axis=1)
-        return tf.repeat(batch[IMAGE_BYTES], repeats), tf.repeat(targets, repeats, axis=0)
+    def parse(records: tf.Tensor) -> tf.Tensor:
+        batch = tf.io.parse_example(records, spec)
+        return tf.repeat(batch[IMAGE_BYTES], batch[REPEAT]) if balanced else batch[IMAGE_BYTES]
 
     records = tf.data.TFRecordDataset(list(files), compression_type="GZIP")
     if broken:

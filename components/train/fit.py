@@ -35,7 +35,7 @@ from components.train.features import ACTIVATIONS, BATCH, FEATURES, cached_batch
 from components.train.history import MONITOR, best_epoch, read_history, repair_history
 from components.train.job import Job
 from components.train.optimizer import compile_network
-from components.train.outside import decisions_of, outputs_of, with_outside
+from components.train.outside import decisions_of, outputs_of, with_kinds, with_outside
 from components.train.settings import Finetune, Head
 from components.train.strategy import precision
 from components.train.workers import is_chief, wait_for_all
@@ -55,13 +55,14 @@ def fit(job: Job) -> keras.Model:
     """
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
+    learnt = with_kinds(job)
     with precision(job.train.mixed_precision):
         with job.strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
-            head = softmax_head(job.model, trunk.output_shape[-1], job.shift, job.sizes)
-        best = float("inf") if job.train.head is None else _fit_head(job, job.train.head, trunk, head)
+            head = softmax_head(job.model, trunk.output_shape[-1], learnt.shift, learnt.sizes)
+        best = float("inf") if job.train.head is None else _fit_head(learnt, job.train.head, trunk, head)
         if job.train.finetune is not None:
-            _finetune(job, job.train.finetune, trunk, head, best)
+            _finetune(learnt, job.train.finetune, trunk, head, best)
     return _for_serving(job, trunk, head)
 
 
@@ -74,6 +75,7 @@ def fit_head(job: Job) -> np.ndarray:
     phase = job.train.head
     if phase is None:
         raise ValueError("the head phase is empty: there is no head to be trained alone")
+    job = with_kinds(job)
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
@@ -86,7 +88,7 @@ def fit_head(job: Job) -> np.ndarray:
             head = softmax_head(job.model, width, job.shift, job.sizes)
         _fit_on_features(job, phase, head)
         _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
-        return head.predict(eval_batches, verbose=0)
+        return head.predict(eval_batches, verbose=0)  # of what is only learnt, too
 
 
 def answers_of(network: keras.Model, pictures: Pictures) -> np.ndarray:
@@ -234,7 +236,8 @@ def _for_serving(job: Job, trunk: keras.Model, head: keras.Model) -> keras.Model
     plain_trunk = pooled_trunk(settings, job.train_pictures.size)
     plain_trunk.set_weights(trunk.get_weights())
     plain_head = softmax_head(settings, trunk.output_shape[-1], job.shift, job.sizes)
-    plain_head.set_weights(head.get_weights())
+    kept = len(job.shift)  # what is learnt and not answered stands behind
+    plain_head.set_weights([weights[..., :kept] for weights in head.get_weights()])
     folded = fold_batch_norms(plain_trunk)
     # After the last change of the head, on which it may rest.
     doubt = _calibrate(job, folded, plain_head) if job.train.calibrate else 0.0

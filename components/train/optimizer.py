@@ -27,7 +27,10 @@ def compile_network(
     """
 
     def accuracy(targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
-        return keras.metrics.categorical_accuracy(targets[:, :classes], probabilities[:, :classes])
+        main = targets[:, :classes]
+        known = keras.ops.sum(main, axis=1)  # pictures of no class count nowhere
+        right = keras.metrics.categorical_accuracy(main, probabilities[:, :classes])
+        return right * known / keras.ops.maximum(keras.ops.mean(known), keras.backend.epsilon())
 
     # AdamW refuses a missing decay, the others apply one of 0 at a cost.
     decayed = train.optimizer == "adamw" or train.weight_decay > 0

@@ -1,5 +1,6 @@
 """Teaches a trained network to say how foreign a picture is, and fits what is decided by that."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import keras
@@ -7,11 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from components.networks.classifier import energy_head, kinds_head, tapped
-from components.outside.score import fit_score
+from components.outside.score import fit_score, label_kinds
 from components.outside.settings import Decide
 from components.outside.thresholds import Decisions, fit_decisions, sure_enough
 from components.train.data import Pictures
 from components.train.job import Job
+from components.train.settings import Column
 
 _BATCH = 64
 _LEAST = 4096  # pictures of the classes, where there are so many, however few there are of none
@@ -24,6 +26,34 @@ def outputs_of(network: keras.Model, pictures: Pictures, least: int | None = Non
     batches = pictures.batches(_BATCH).take(-(-(least or len(pictures)) // _BATCH))
     parts = [[output.numpy() for output in answer(batch)] for batch, _ in batches]
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
+def with_kinds(job: Job) -> Job:
+    """Adds the kinds of pictures, those of no class among them, as a column that is learnt and never answered.
+
+    A trunk that is tuned to its classes alone unlearns what sets other products apart. Of the eval split the column
+    says nothing, so that the best epoch is still the classes'.
+    """
+    weight = job.train.kinds
+    if job.outside_train is None or job.train.finetune is None or not weight:
+        return job
+    train, foreign = job.train_pictures, job.outside_train
+    names, inside, outside = label_kinds(train.kinds, foreign.kinds)
+    columns = (*job.columns, Column(name="kind", classes=tuple(repr(name) for name in names), weight=weight))
+    missing = np.full((len(foreign.natural), len(job.columns)), -1)
+    train = _tagged(train, columns, np.column_stack([train.tags, inside]))
+    foreign = _tagged(foreign, columns, np.column_stack([missing, outside]))
+    held_out = job.eval_pictures
+    unknown = np.full(len(held_out.natural), -1)
+    return replace(
+        job, columns=columns, shift=np.concatenate([job.shift, np.zeros(len(names))]),
+        train_pictures=replace(train, foreign=foreign),
+        eval_pictures=_tagged(held_out, columns, np.column_stack([held_out.tags, unknown])),
+    )  # fmt: skip
+
+
+def _tagged(pictures: Pictures, columns: Sequence[Column], tags: np.ndarray) -> Pictures:
+    return replace(pictures, columns=tuple(column.name for column in columns), tags=tags)
 
 
 def with_outside(job: Job, trunk: keras.Model, head: keras.Model) -> tuple[keras.Model, keras.Model]:

@@ -106,6 +106,11 @@ class Train(Settings):
         default=0.0,
         description="how far answers lean back from the balanced frequencies to the catalogue's own; 1 is fully",
     )
+    kinds: Annotated[float, Field(ge=0)] = Field(
+        default=0.5,
+        description="weight of the loss of telling kinds of products apart while fine-tuning, those of no class among "
+        "them, so that the trunk keeps seeing these; needs outside",
+    )
     ema: Annotated[float, Field(ge=0, lt=1, description="momentum of the weights' moving average; 0 is none")] = 0.99
     calibrate: bool = Field(
         default=True, description="scale confidences on the eval split until they are as high as they are right"

@@ -141,7 +141,7 @@ def features_name(config: TrainerConfig, files: Sequence[str]) -> str:
         "augment": train.augment.model_dump(exclude={"mixup"}),  # which is for fine-tuning only
         "views": train.head.views if train.head else 0,
         "picture": config.picture.model_dump(),
-        "train": [train.seed, train.mixed_precision, config.code, config.start],
+        "train": [train.seed, train.mixed_precision, config.code, config.start, train.kinds > 0],
     }
     return f"features-{digest_of(json.dumps(told), data_digest(files))}"
 

@@ -14,7 +14,7 @@ from components.outside.thresholds import Decisions, read_decisions
 from components.train.data import Pictures, open_pictures
 from components.train.fit import fit
 from components.train.job import Job
-from components.train.outside import outputs_of
+from components.train.outside import outputs_of, with_kinds
 from tests.train.small import CLASSES, SIZE, TRAIN, bytes_feature, int_feature, job_of
 
 pytestmark = pytest.mark.usefixtures("small_backbone")
@@ -91,6 +91,31 @@ def test_without_foreign_pictures_the_score_is_the_energy(job):
     assert outside == pytest.approx(energy, abs=1e-4)
     assert read_decisions(job.work).outside is None
     assert probabilities.shape[1] == CLASSES
+
+
+def test_fine_tuning_learns_kinds_that_are_not_answered(job, tmp_path):
+    tuned = replace(job, train=TRAIN, work=tmp_path)
+    learnt = with_kinds(tuned)
+    train, foreign = learnt.train_pictures, len(tuned.outside_train)
+    assert learnt.sizes == (CLASSES, 3)  # the classes' own say no kind
+    assert len(train) == len(tuned.train_pictures) + foreign
+    assert np.array_equal(train.targets[-foreign:], [[-1, kind] for kind in 12 * [1, 2]])
+    assert (learnt.eval_pictures.targets[:, 1] == -1).all()
+    streamed = np.concatenate([targets for _, targets in train.batches(8)])
+    assert np.array_equal(streamed, train.targets)
+    shuffled = np.concatenate([targets for _, targets in train.batches(8, 8, seed=1)])
+    assert sorted(map(tuple, shuffled)) == sorted(map(tuple, train.targets))
+    assert 0 < (shuffled[: len(train) // 2, 0] == -1).sum() < foreign  # neither side waits for the other's end
+    network = fit(tuned)
+    probabilities, _, inside = outputs_of(network, tuned.eval_pictures)
+    assert probabilities.shape[1] == CLASSES
+    assert outputs_of(network, tuned.outside_eval)[2].min() > inside.max()
+
+
+def test_kinds_are_not_learnt_without_foreign_pictures_or_weight(job):
+    tuned = replace(job, train=TRAIN)
+    for alone in (job, replace(tuned, outside_train=None), replace(tuned, train=TRAIN.model_copy(update={"kinds": 0}))):
+        assert with_kinds(alone) is alone
 
 
 def test_rare_kinds_are_learnt_together_and_sides_are_kept_apart():
