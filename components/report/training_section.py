@@ -12,7 +12,7 @@ from components.report.facts.training import Block, Epoch, Network, Phase, Train
 from components.report.facts.verdict import StageTime
 from components.report.reading import Reading
 from components.train.calibration import read_calibration
-from components.train.history import best_epoch, kept_phase, read_history
+from components.train.history import best_epoch, kept_phase, read_history, read_names
 from components.train.settings import Train
 
 _SCALING = "normalization"
@@ -34,7 +34,9 @@ def training_facts(reading: Reading) -> TrainingFacts | None:
     dropped = any(phase.name == "finetune" and not phase.kept for phase in phases)
     kept = train.model_copy(update={"finetune": None}) if dropped else train
     scaled = reading.attempt("training", "calibration", lambda: read_calibration(folder))
-    return TrainingFacts(phases, _network(reading, kept), seconds_of(reading.sources.stages), train.calibrate, scaled)
+    names = reading.attempt("training", "names", lambda: read_names(folder)) or {}
+    seconds = seconds_of(reading.sources.stages)
+    return TrainingFacts(phases, _network(reading, kept), seconds, train.calibrate, scaled, names)
 
 
 def read_phases(folder: Path, train: Train, pictures: int | None) -> tuple[Phase, ...]:

@@ -1,11 +1,13 @@
 """Reads what training has written of its epochs, and tells which of them is in the model."""
 
 import csv
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MONITOR = "val_loss"
+NAMES_FILE = "names.json"
 
 
 def repair_history(file: Path) -> None:
@@ -42,3 +44,9 @@ def kept_phase(losses: Mapping[str, Sequence[float]]) -> str | None:
     """
     reached = {name: epochs[best] for name, epochs in losses.items() if (best := best_epoch(epochs)) is not None}
     return min(reached, key=lambda name: reached[name], default=None)
+
+
+def read_names(folder: Path) -> dict[str, dict[str, float]]:
+    """Reads, of each column, how right the picture, the name and both are on eval; nothing where no name was read."""
+    file = folder / NAMES_FILE
+    return json.loads(file.read_bytes()) if file.exists() else {}

@@ -3,6 +3,8 @@
 It is fused late, by a weighted sum of log probabilities: without a name the picture's answer stays what it was.
 """
 
+import json
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -12,19 +14,25 @@ from scipy.special import log_softmax  # type: ignore[import-untyped]
 from components.features import NAME
 from components.progress import report
 from components.train.data import Pictures
+from components.train.history import NAMES_FILE
 from components.train.job import Job
 from serving.grams import BUCKETS, logits_of
 from serving.signatures import Words
 
 _EPOCHS, _BATCH, _RATE = 4, 512, 0.03
 _LEAST = 1e-7  # a probability
+_GAIN = 0.01  # of accuracy on eval, from which on the name has a say
 
 
-def fit_words(job: Job, answers: np.ndarray) -> Words:
+def fit_words(job: Job, main: str, answers: np.ndarray) -> Words:
     """Learns to read names, and weighs them against pictures on the eval split.
+
+    A column in which both together are hardly better than the picture is answered by the picture. How right each is on
+    eval is left in the work folder.
 
     Args:
         job: has been trained.
+        main: name of the main column.
         answers: what its network makes of the eval split, probabilities float32 [n, k].
     """
     train, held_out = job.train_pictures, job.eval_pictures
@@ -40,7 +48,25 @@ def fit_words(job: Job, answers: np.ndarray) -> Words:
     read = np.concatenate([logits_of(kernel, tf.constant(part))[0].numpy() for part in parts])
     ends = np.cumsum(job.sizes)[:-1]
     columns = zip(*(np.split(each, ends, axis=1) for each in (answers, read)), held_out.targets.T, strict=True)
-    return Words(kernel.numpy(), [weights_of(*column) for column in columns])
+    found = [_witnesses(*column) for column in columns]
+    columns_of = (main, *(column.name for column in job.columns))
+    right = {name: shares for name, (shares, _) in zip(columns_of, found, strict=True)}
+    (job.work / NAMES_FILE).write_text(json.dumps(right, indent=2), encoding="utf-8")
+    return Words(kernel.numpy(), [weights for _, weights in found])
+
+
+def _witnesses(
+    answers: np.ndarray, logits: np.ndarray, labels: np.ndarray
+) -> tuple[dict[str, float], tuple[float, float]]:
+    """How often picture, name and both are right, and what picture and name count: arguments as of `weights_of`."""
+    known = np.flatnonzero(labels >= 0)
+    seen, read = weights_of(answers, logits, labels)
+    both = seen * np.log(np.maximum(answers, _LEAST)) + read * log_softmax(logits, axis=1)
+    right = {
+        name: float(np.mean(scores[known].argmax(axis=1) == labels[known]))
+        for name, scores in (("picture", answers), ("name", logits), ("both", both))
+    }
+    return right, (seen, read) if right["both"] >= right["picture"] + _GAIN else (1.0, 0.0)
 
 
 def names_of(pictures: Pictures) -> np.ndarray:

@@ -20,7 +20,6 @@ from components.networks.settings import Model
 from components.outside.settings import Decide
 from components.outside.thresholds import DECIDE_FILE, read_decisions
 from components.settings import OUTSIDE_SPLITS, Settings
-from components.train.calibration import CALIBRATION_FILE
 from components.train.columns import check_values, shift_of, tags_of
 from components.train.data import open_pictures
 from components.train.fit import answers_of, fit
@@ -82,13 +81,13 @@ def run_fn(fn_args: Any) -> None:
     layer = transform.transform_features_layer()
     tags = tags_of(job.train_pictures, config.column, len(config.classes), config.columns)
     decisions, model_dir = read_decisions(job.work), fn_args.serving_model_dir
-    words = fit_words(job, answers_of(network, job.eval_pictures)) if config.model.text else None
+    words = fit_words(job, config.column, answers_of(network, job.eval_pictures)) if config.model.text else None
     model = Classifier(network, config.classes, *limits, layer, spec, config.decode_bytes, tags, decisions, words)
     model.save(model_dir)
     shutil.copy(job.work / DECIDE_FILE, Path(model_dir, LABELS_FILE).parent)
     history = Path(fn_args.model_run_dir)
     history.mkdir(parents=True, exist_ok=True)
-    for file in (*job.work.glob("*.csv"), *job.work.glob(CALIBRATION_FILE), job.work / DECIDE_FILE):
+    for file in (*job.work.glob("*.csv"), *job.work.glob("*.json")):
         shutil.copy(file, history / file.name)
     if values:
         (history / VALUES_FILE).write_text(json.dumps(values, indent=2), encoding="utf-8")

@@ -250,6 +250,7 @@ class _Maker:
             ),
             seconds=431.0,
             calibrated=True,
+            names={"articleType": {"picture": 0.917, "name": 0.978, "both": 0.981}},
         )
 
     def quality(self) -> QualityFacts:

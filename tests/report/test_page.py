@@ -75,6 +75,7 @@ def of_training(facts: RunFacts) -> Iterator[str]:
     assert training.network is not None
     yield duration(training.seconds)
     yield from map(whole, (training.network.parameters, *(block.parameters for block in training.network.blocks)))
+    yield from map(percent, training.names["articleType"].values())
     for phase in training.phases:
         yield from (duration(phase.seconds), whole(phase.images_per_second), str(phase.planned))
         yield f"epoch {phase.chosen}, of {len(phase.epochs)} trained"

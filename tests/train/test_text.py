@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components.train.history import read_names
 from components.train.text import fit_words, names_of, weights_of
 from serving.grams import BUCKETS, logits_of
 from tests.train.small import CLASSES, bytes_feature, int_feature, job_of
@@ -57,6 +58,18 @@ def test_names_of_a_split_are_learnt(tmp_path: Path) -> None:
     assert names_of(job.eval_pictures)[:5].tolist() == [b"", b"green shoes", b"blue bag", b"", b"red shirt"]
     broken = replace(job.eval_pictures, broken=(1, 3))
     assert names_of(broken)[:3].tolist() == [b"", b"blue bag", b"red shirt"]
-    words = fit_words(job, np.full((40, CLASSES), 1 / CLASSES, np.float32))
+    words = fit_words(job, "shape", np.full((40, CLASSES), 1 / CLASSES, np.float32))
+    right = read_names(job.work)["shape"]
+    assert right["both"] > right["picture"] + 0.3
+    assert words.weights[0][1] > 0
     logits, _ = logits_of(tf.constant(words.kernel), tf.constant(["Blue Bag", "a green shoe"]))
     assert logits.numpy().argmax(axis=1).tolist() == [2, 1]
+
+
+def test_a_name_that_adds_nothing_has_no_say(tmp_path: Path) -> None:
+    write_named(tmp_path / "train-0.gz", [0, 1, 2] * 10)
+    write_named(tmp_path / "eval-0.gz", [0, 1, 2] * 10)
+    job = job_of(tmp_path, tmp_path)
+    words = fit_words(job, "shape", np.eye(CLASSES, dtype=np.float32)[job.eval_pictures.labels])
+    assert words.weights == [(1.0, 0.0)]
+    assert read_names(job.work)["shape"]["picture"] == 1

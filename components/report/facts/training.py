@@ -1,6 +1,7 @@
 """How training went, and what was trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from components.train.calibration import Calibration
 
@@ -72,3 +73,5 @@ class TrainingFacts:
     calibrated: bool | None = None  # whether confidences were scaled on the eval split; None where that is not known
     # How, and what that rests on; None where they were not, or that was not recorded.
     scaling: Calibration | None = None
+    # Of each column, how right "picture", "name" and "both" are on eval; nothing where no name was read.
+    names: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
