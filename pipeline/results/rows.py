@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from pipeline.reporting import report_folder
 from pipeline.runs import Run, StageRun
 
 # What is said elsewhere in a recipe changes no figure.
-_OF_RESULTS = ("labels", "split", "picture", "validation", "balance", "model", "train", "tune")
+_OF_RESULTS = ("labels", "split", "picture", "validation", "balance", "outside", "decide", "model", "train", "tune")
 _OF_SPLIT = {f"split.{name}" for name in Split.model_fields}
 _SEED = "train.seed"
 
@@ -44,6 +44,13 @@ class Result:
     seconds: float | None
     peak_memory: int | None  # of the stage that took most, bytes; None where it was not recorded
     footprint: Footprint | None  # where the model was trained; None likewise
+    # What the model's decisions are worth: share accepted, accuracy among these, share of foreign pictures accepted, of
+    # kinds that training has seen and has not. None where it decides nothing, or nothing foreign was asked.
+    accepted: float | None = None
+    accepted_accuracy: float | None = None
+    outsiders: float | None = None
+    unseen_outsiders: float | None = None
+    tags: Mapping[str, float] = field(default_factory=dict)  # accuracy of each further column
 
     @property
     def tested_anew(self) -> bool:
@@ -177,8 +184,20 @@ def _result(run: Run, facts: Mapping[str, Any] | None, makers: Mapping[int, Stag
         refused=facts["verdict"]["outcome"] == "model refused", examples=quality["examples"],
         accuracy=quality["accuracy"], macro_f1=quality["macro_f1"], macro_auprc=quality["macro_auprc"], worst=worst,
         worst_class=worst_class, seconds=_total(stages), peak_memory=max(peaks, default=None),
-        footprint=read_footprint(trained.parameters) if trained else None,
+        footprint=read_footprint(trained.parameters) if trained else None, **_decided(facts),
     )  # fmt: skip
+
+
+def _decided(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Result` says of decisions and further columns."""
+    assessed = (facts.get("outside") or {}).get("assessment", {})
+    shares = {
+        "accepted": assessed.get("accepted"), "accepted_accuracy": assessed.get("accuracy"),
+        "outsiders": (assessed.get("shown") or {}).get("accepted"),
+        "unseen_outsiders": (assessed.get("unseen") or {}).get("accepted"),
+    }  # fmt: skip
+    tags = {tag["column"]: tag["right"]["share"] for tag in assessed.get("tags", ())}
+    return {name: share and share["share"] for name, share in shares.items()} | {"tags": tags}
 
 
 def _facts(history: History, run: Run, paths: Paths) -> Mapping[str, Any] | None:

@@ -12,13 +12,15 @@ from pipeline.textfile import read_text, replace_text
 BEGIN, END = "<!-- results: written by `fashion results`, not by hand -->", "<!-- end of results -->"
 
 _COLUMNS = (
-    "recipe", "data", "split", "seed", "accuracy", "macro-F1", "macro-AUPRC", "worst class", "time", "memory",
-    "machine", "commit",
+    "recipe", "data", "split", "seed", "accuracy", "macro-F1", "macro-AUPRC", "worst class", "accepted",
+    "foreign accepted", "time", "memory", "machine", "commit",
 )  # fmt: skip
 _LEGEND = (
-    "On the split `test`; the worst class is that of the lowest recall. ± is the standard deviation over seeds. Time "
-    "is the mean of all stages, none of them taken from the cache, without start-up; memory is the most resident "
-    "memory of any stage. A + marks a commit with changes that were not committed."
+    "On the split `test`; the worst class is that of the lowest recall. Accepted is the share of pictures that the "
+    "model is sure enough of, and how often it is right then; foreign pictures are of no class, of kinds that training "
+    "has seen and has not. ± is the standard deviation over seeds. Time is the mean of all stages, none of them taken "
+    "from the cache, without start-up; memory is the most resident memory of any stage. A + marks a commit with "
+    "changes that were not committed."
 )
 
 _EARLIER = "Of an earlier split: tested on other products of the same catalogue than a run of today would be."
@@ -66,15 +68,30 @@ def _cells(row: Row) -> tuple[str, ...]:
         results[0].data,
         _split(results[0]),
         ", ".join(str(result.seed) for result in results),
-        f"{_percent(result.accuracy for result in results)} of {_joined(f'{result.examples:,}' for result in results)}",
+        "<br>".join(
+            [
+                f"{_percent(result.accuracy for result in results)} of "
+                f"{_joined(f'{result.examples:,}' for result in results)}",
+                *(f"{tag} {_percent(result.tags.get(tag) for result in results)}" for tag in results[-1].tags),
+            ]
+        ),
         _percent(result.macro_f1 for result in results),
         _spread([result.macro_auprc for result in results], 4, ""),
         f"{_percent(result.worst for result in results)} {_joined(result.worst_class for result in results)}",
+        _both(results, ("accepted", ""), ("accepted_accuracy", " right")),
+        _both(results, ("outsiders", ""), ("unseen_outsiders", "")),
         _time([result.seconds for result in results]),
         _memory([result.peak_memory for result in results]),
         _joined(map(_machine, results)),
         _joined(map(_commit, results)),
     )
+
+
+def _both(results: Sequence[Result], *parts: tuple[str, str]) -> str:
+    """Two shares with a comma between them, each with what it is; – where neither is known."""
+    shares = [(_percent(getattr(result, name) for result in results), unit) for name, unit in parts]
+    known = [f"{share}{unit}" for share, unit in shares if share != "–"]
+    return ", ".join(known) or "–"
 
 
 def _split(result: Result) -> str:

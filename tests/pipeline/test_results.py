@@ -43,6 +43,7 @@ def run(
     made_by: str = "",
     taken: Footprint | None = TRAINED,
     data: tuple[str, str] = ("/home/me/small.zip", "d1"),
+    decides: bool = False,
 ) -> None:
     """A run that came to its end; what is cached was made by the run `made_by`."""
     report = database.root / "reports" / run_id
@@ -53,7 +54,16 @@ def run(
         {"name": "n", "recall": None},
     ]
     quality = {"examples": 2652, "accuracy": accuracy, "macro_f1": 0.97, "macro_auprc": 0.98765, "classes": classes}
-    (report / "facts.json").write_text(json.dumps({"quality": quality, "verdict": {"outcome": outcome}}))
+    share = {
+        name: {"share": value} for name, value in (("in", 0.93), ("right", 0.998), ("shown", 0.009), ("new", 0.036))
+    }
+    decided = {
+        "accepted": share["in"], "accuracy": share["right"], "shown": {"accepted": share["shown"]},
+        "unseen": {"accepted": share["new"]}, "tags": [{"column": "gender", "right": {"share": 0.92}}],
+    }  # fmt: skip
+    facts = {"quality": quality, "verdict": {"outcome": outcome}}
+    facts |= {"outside": {"assessment": decided}} if decides else {}
+    (report / "facts.json").write_text(json.dumps(facts))
     database.run(run_id).note(load_recipe(recipe, overrides), *data)
     for stage, output in (("ingest", "examples"), ("train", "model"), ("publish", "pushed_model")):
         kept = {footprint.PROPERTY: taken.as_json()} if taken and stage == "train" else {}
@@ -79,6 +89,13 @@ def row(of: list[dict[str, str]], recipe: str) -> dict[str, str]:
     return found
 
 
+def test_a_row_tells_what_decisions_and_further_columns_are_worth(database, tmp_path):
+    run(database, "r", decides=True)
+    found = row(table(tmp_path), "`six_class`")
+    assert found["accuracy"] == "98.0 % of 2,652<br>gender 92.0 %"
+    assert (found["accepted"], found["foreign accepted"]) == ("93.0 %, 99.8 % right", "0.9 %, 3.6 %")
+
+
 def test_a_row_holds_what_the_run_recorded(database, tmp_path):
     run(database, "r", accuracy=0.98765)
     assert row(table(tmp_path), "`six_class`") == {
@@ -90,6 +107,8 @@ def test_a_row_holds_what_the_run_recorded(database, tmp_path):
         "macro-F1": "97.0 %",
         "macro-AUPRC": "0.9877",
         "worst class": "96.0 % jewelry",
+        "accepted": "–",
+        "foreign accepted": "–",
         "time": "0:00",
         "memory": "3.0 GiB",
         "machine": "Some CPU, 2 cores",
