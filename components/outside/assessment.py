@@ -30,6 +30,8 @@ class Answers:
     decisions: NDArray[np.str_]  # str [n]
     sets: NDArray[np.str_]  # str [n], the labels that cannot be ruled out, each in a line
     tags: Mapping[str, Column] = field(default_factory=dict)  # what is answered in further columns, by their names
+    # What the products are in columns by which figures are told apart, str [n], "" where that is missing.
+    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
 
 class Outsiders(Settings):
@@ -122,7 +124,7 @@ def assess(
         curve=_curve(inside, right, foreign, max([-np.inf, *inside.scores[accepted], *foreign.scores[slipped]])),
         slipped=_examples(foreign, slipped, foreign.probabilities.max(axis=1, initial=0), names),
         refused=_examples(inside, refused, inside.scores, names),
-        tags=tuple(filter(None, (tag_figures(*column) for column in inside.tags.items()))),
+        tags=tuple(filter(None, (tag_figures(*column, inside.slices) for column in inside.tags.items()))),
     )
 
 

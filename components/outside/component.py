@@ -21,6 +21,7 @@ from tfx.utils.path_utils import serving_model_path
 
 from components.artifacts import OutsideAssessment, Quarantine
 from components.digest import code_digest
+from components.evaluate.figures import SLICES
 from components.evaluate.settings import Gate
 from components.examples import example_of, picture_of, read_batches, texts_of
 from components.features import ID, IMAGE_BYTES, NAME
@@ -125,7 +126,8 @@ def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy],
         for record in records:
             fields = texts_of(record)
             truth = taxonomy.class_of(fields) or fields.get(kind, "")
-            products.append((fields[ID], fields.get(NAME, ""), truth, *(tag.class_of(fields) or "" for tag in tags)))
+            further = (*(fields.get(name, "") for name in SLICES), *(tag.class_of(fields) or "" for tag in tags))
+            products.append((fields[ID], fields.get(NAME, ""), truth, *further))
         answer = signature(examples=tf.constant(records))
         alone = [example_of({IMAGE_BYTES: picture_of(record)}) for record in records] if text else []
         bare = signature(examples=tf.constant(alone)) if text else answer
@@ -133,12 +135,13 @@ def _answers(signature: Any, folder: str | None, taxonomies: Sequence[Taxonomy],
         report("pictures asked about", len(products))
     probabilities, scores, *texts = map(np.concatenate, zip(*parts, strict=True))
     decisions, sets, *tagged = (np.array([text.decode() for text in column], np.str_) for column in texts)
-    ids, names, truths, *values = np.array(products, np.str_).reshape(-1, 3 + len(tags)).T
-    count = len(tags)
+    known = np.array(products, np.str_).reshape(-1, 3 + len(SLICES) + len(tags)).T
+    (ids, names, truths), sliced, values = np.split(known, (3, 3 + len(SLICES)))
+    slices, count = dict(zip(SLICES, sliced, strict=True)), len(tags)
     without, *bare = tagged[2 * count :] if text else [None] * (1 + count)
     columns = [Column(*each) for each in zip(values, tagged[:count], tagged[count : 2 * count], bare, strict=True)]
-    further = dict(zip((tag.name for tag in tags), columns, strict=True))
+    columns_of = dict(zip((tag.name for tag in tags), columns, strict=True))
     if text:  # or the main column has its figures elsewhere
         answered = np.array([*taxonomy.classes, ""])[probabilities.argmax(axis=1)] if len(ids) else truths
-        further = {taxonomy.name: Column(truths, answered, decisions, without), **further}
-    return Answers(ids, names, truths, probabilities, scores, decisions, sets, further)
+        columns_of = {taxonomy.name: Column(truths, answered, decisions, without), **columns_of}
+    return Answers(ids, names, truths, probabilities, scores, decisions, sets, columns_of, slices)

@@ -155,6 +155,13 @@ def test_further_columns_are_judged_by_the_products_that_have_a_value(assessment
     assert (gender.column, gender.classes, gender.right.count, gender.right.total) == ("gender", 2, 3, 4)
     assert (gender.frequent, gender.accepted.count, gender.accuracy.count) == (0.75, 2, 2)
     assert gender.alone is None
+    assert [(group.name, group.tested, group.right) for group in gender.by_class] == [("Men", 3, 2), ("Women", 1, 1)]
+    assert [(pair.truth, pair.answer, pair.count) for pair in gender.confusions] == [("Men", "Women", 1)]
+    seasons = {"season": np.array(["Fall", "Fall", "", "Fall", "Summer"]), "gender": column.truth}
+    [gender] = assess(CLASSES, replace(INSIDE, tags={"gender": column}, slices=seasons), FOREIGN, [], 0.9).tags
+    assert {
+        key: [(group.name, group.tested, group.right) for group in groups] for key, groups in gender.slices.items()
+    } == {"season": [("Fall", 2, 1), ("Summer", 1, 1)]}
     named = column._replace(alone=np.array(["Women"] * 5))
     [gender] = assess(CLASSES, replace(INSIDE, tags={"gender": named}), FOREIGN, [], 0.9).tags
     assert (gender.alone.count, gender.alone.total) == (1, 4)

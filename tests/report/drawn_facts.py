@@ -12,7 +12,7 @@ from components.export.copies import Copy
 from components.export.parity import Parity
 from components.networks.profiles import PROFILES
 from components.outside.assessment import Assessment, Kind, Outsiders, Point
-from components.outside.shares import Proportion, TagFigures
+from components.outside.shares import Confusion, Group, Proportion, TagFigures
 from components.report.facts import Gap, RunFacts
 from components.report.facts.data import (
     AnomalyFacts,
@@ -304,7 +304,10 @@ class _Maker:
             curve=tuple(Point(confidence=c / 20, accepted=1 - c / 40, accuracy=0.9 + c / 200, outsiders=0.1 - c / 200)
                         for c in range(20)),
             tags=(TagFigures(column="baseColour", classes=44, right=share(690, 990), macro_f1=0.41, frequent=0.22,
-                             accepted=share(500, 990), accuracy=share(450, 500)),),
+                             accepted=share(500, 990), accuracy=share(450, 500),
+                             by_class=(Group(name="Teal", tested=9, right=2), Group(name=HOSTILE, tested=9, right=8)),
+                             confusions=(Confusion(truth="Teal", answer=HOSTILE, count=7),),
+                             slices={"gender": (Group(name="Unisex", tested=123, right=77),)}),),
         )  # fmt: skip
         return OutsideFacts(assessment, (self.shown(0),), (self.shown(1),))
 

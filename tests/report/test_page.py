@@ -115,6 +115,9 @@ def of_outside(facts: RunFacts) -> Iterator[str]:
     yield from (score(assessment.shown.auroc), f"{assessment.set_size:.2f}", percent(assessment.asked))
     for kind in assessment.kinds:
         yield from (kind.name or "(missing)", whole(kind.tested), whole(kind.accepted))
+    for tag in assessment.tags:
+        yield from (group.name for groups in (tag.by_class, *tag.slices.values()) for group in groups)
+        yield from (whole(pair.count) for pair in tag.confusions)
     for product in (*facts.outside.slipped, *facts.outside.refused):
         yield from (product.id, *(percent(answer.probability) for answer in product.answers))
 
