@@ -86,7 +86,10 @@ class Recipe(Settings):
     def _has_outsiders_to_judge_by(self) -> "Recipe":
         for key in ("outsiders", "unseen_outsiders"):
             if self.outside is None and getattr(self.gate, key) is not None:
-                raise ValueError(f"gate.{key}: this recipe reads no product that is of no class; give outside as well")
+                raise ValueError(
+                    f"gate.{key}: this recipe reads no product that is of no class; give outside as well, or "
+                    "set the gate to null"
+                )
         return self
 
     def with_image(self, image: str) -> "Recipe":

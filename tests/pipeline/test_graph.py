@@ -140,7 +140,7 @@ def test_other_weights_under_the_same_name_are_trained_from_anew(tmp_path):
 
 
 CHANGES = {
-    "split.train=70": {"ingest"},
+    "split.train=60": {"ingest"},
     "picture.size=96": {"ingest", "train"},
     "validation.quarantine=0.2": {"gate"},
     "balance.cap=700": {"transform"},
@@ -165,7 +165,7 @@ def test_a_setting_is_in_the_keys_of_the_stages_that_take_it_and_of_no_other(tmp
     from pipeline.graph import create_pipeline
 
     def keys(*overrides: str) -> dict[str, Any]:
-        experiment = unread_experiment(load_recipe("six_class", overrides), Paths(Path("nowhere"), tmp_path))
+        experiment = unread_experiment(load_recipe("quickstart", overrides), Paths(Path("nowhere"), tmp_path))
         return {node.id: dict(node.exec_properties) for node in create_pipeline(experiment).components}
 
     before = keys()

@@ -142,10 +142,10 @@ def test_an_unknown_recipe_names_the_known_ones() -> None:
 
 
 def test_the_word_none_leaves_foreign_pictures_out_and_no_gate_may_ask_for_them() -> None:
-    assert load_recipe("six_class", ["outside=none"]) == load_recipe("six_class", ["outside=null"])
+    assert load_recipe("quickstart", ["outside=none"]) == load_recipe("quickstart", ["outside=null"])
     with pytest.raises(RecipeError, match=r"gate.unseen_outsiders: this recipe reads no product that is of no class"):
-        load_recipe("six_class", ["outside=none", "gate.unseen_outsiders=0.05"])
-    assert load_recipe("six_class", ["gate.unseen_outsiders=0.05"]).gate.unseen_outsiders == 0.05
+        load_recipe("quickstart", ["outside=none", "gate.unseen_outsiders=0.05"])
+    assert load_recipe("quickstart", ["gate.unseen_outsiders=0.05"]).gate.unseen_outsiders == 0.05
 
 
 @pytest.mark.parametrize("setting", ["train.finetune.unfreeze_from=stem", "model.front=edgenet"])

@@ -107,9 +107,9 @@ def test_fine_tuning_learns_kinds_that_are_not_answered(job, tmp_path):
     assert sorted(map(tuple, shuffled)) == sorted(map(tuple, train.targets))
     assert 0 < (shuffled[: len(train) // 2, 0] == -1).sum() < foreign  # neither side waits for the other's end
     network = fit(tuned)
-    probabilities, _, inside = outputs_of(network, tuned.eval_pictures)
+    probabilities, *_, inside = outputs_of(network, tuned.eval_pictures)
     assert probabilities.shape[1] == CLASSES
-    assert outputs_of(network, tuned.outside_eval)[2].min() > inside.max()
+    assert outputs_of(network, tuned.outside_eval)[-1].min() > inside.max()
 
 
 def test_kinds_are_not_learnt_without_foreign_pictures_or_weight(job):
