@@ -53,7 +53,7 @@ class Untrusted(Unavailable):
     """The server's certificate is not trusted, this client's is missing or not trusted, or one side speaks no TLS."""
 
     remedy = (
-        "Tls(ca=...) names the authority of the server's certificate, Tls(certificate=..., key=...) this client's own; "
+        "Name the authority of the server's certificate (ca), and a certificate and key of yours where it wants them; "
         "https:// and grpcs:// are for servers with TLS."
     )
 

@@ -1,6 +1,7 @@
 """The client over TensorFlow Serving's gRPC API."""
 
 import json
+import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,10 @@ from google.protobuf.message import DecodeError
 _PORT = 8500
 _MOST_BYTES = 64 << 20  # of an answer; 32 embeddings have less than one
 _CODE = grpc.StatusCode
+# What gRPC's core says of a handshake, without the names of its functions.
+_DISTRUST = re.compile(
+    r"(?:OPENSSL_internal|UNAUTHENTICATED): *(.+?)(?:: OK|: Invalid certificate verification context)?$"
+)
 _ERRORS: Mapping[grpc.StatusCode, type[ClientError]] = {
     _CODE.INVALID_ARGUMENT: InvalidRequest,
     _CODE.OUT_OF_RANGE: InvalidRequest,
@@ -141,8 +146,8 @@ class GrpcClient(Client):
         if code == _CODE.RESOURCE_EXHAUSTED and "larger than max" in detail:
             # gRPC's own limits have the same code as an overload.
             kind = ProtocolError if "CLIENT" in detail else InvalidRequest
-        if code == _CODE.UNAVAILABLE and ("SSL" in detail or "Verification" in detail):
-            kind = Untrusted
+        if code == _CODE.UNAVAILABLE and (reason := _DISTRUST.search(detail)):
+            return Untrusted(self.where, f"no secure connection: {reason[1]}")
         if code == _CODE.DEADLINE_EXCEEDED:
             detail = f"no answer within {self._timeouts.total:g} s"
         return kind(self.where, f"{code.name}: {detail}" if detail else code.name)
