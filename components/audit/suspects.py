@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.audit.evidence import Evidence, margins
+from components.ingest.duplicates import groups_of
 from components.spreadsheet import csv_lines
 from components.transform.taxonomy import NO_CLASS
 
@@ -98,9 +99,7 @@ def contradictions(labels: NDArray[np.int64], pictures: NDArray[np.intp]) -> dic
         labels: int64 [n].
         pictures: [n], the same number for pictures that look alike.
     """
-    order = np.argsort(pictures, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(pictures[order])) + 1) if len(order) else []
-    mixed = [group for group in groups if len(group) > 1 and np.ptp(labels[group])]
+    mixed = [group for group in groups_of(pictures) if np.ptp(labels[group])]
     return {
         int(row): [int(twin) for twin in group if labels[twin] != labels[row]][:_TWINS_NAMED]
         for group in mixed

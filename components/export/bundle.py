@@ -54,29 +54,17 @@ The weights may be used as the pictures that they were trained on allow; the cod
 
 @dataclass(frozen=True)
 class Original:
-    """The model that copies are made of.
+    """The model that copies are made of."""
 
-    Attributes:
-        name: as clients call it.
-        version: its number.
-        digest: of its files.
-        labels: the class names, in the order of the probabilities.
-        size: side of its input, pixels.
-        max_pixels: of a picture;
-        max_bytes: that decoding one may take.
-        decide: content of its `decide.json`; None of a model that does not decide.
-        tags: content of its `tags.json`.
-    """
-
-    name: str
-    version: int
-    digest: str
-    labels: tuple[str, ...]
-    size: int
-    max_pixels: int
-    max_bytes: int
-    decide: Mapping[str, Any] | None = None
-    tags: Sequence[Mapping[str, Any]] = ()
+    name: str  # as clients call it
+    version: int  # its number
+    digest: str  # of its files
+    labels: tuple[str, ...]  # the class names, in the order of the probabilities
+    size: int  # side of its input, pixels
+    max_pixels: int  # of a picture
+    max_bytes: int  # that decoding one may take
+    decide: Mapping[str, Any] | None = None  # content of its `decide.json`; None of a model that does not decide
+    tags: Sequence[Mapping[str, Any]] = ()  # content of its `tags.json`
 
 
 @dataclass(frozen=True)

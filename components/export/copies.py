@@ -14,21 +14,13 @@ HEAD = ("copy", "MB", "accuracy", "worst class", "recall lost most", "same answe
 
 @dataclass(frozen=True)
 class Copy:
-    """What became of one format.
+    """What became of one format."""
 
-    Attributes:
-        form: its name.
-        path: where it lies; None where it was refused.
-        parity: how near it is to the model.
-        size: of its file, bytes.
-        already: whether it had been published before.
-    """
-
-    form: str
-    path: Path | None
-    parity: Parity
-    size: int
-    already: bool = False
+    form: str  # its name
+    path: Path | None  # where it lies; None where it was refused
+    parity: Parity  # how near it is to the model
+    size: int  # of its file, bytes
+    already: bool = False  # whether it had been published before
 
 
 def write_copies(folder: Path, copies: Sequence[Copy]) -> None:

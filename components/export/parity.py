@@ -14,37 +14,21 @@ QUANTISED = ("litert-int8",)
 
 @dataclass(frozen=True)
 class Parity:
-    """How near a copy is to the model on the test split.
+    """How near a copy is to the model on the test split."""
 
-    Attributes:
-        examples: pictures with a label.
-        same: share of them with the model's own label.
-        cosine: the lowest of all embeddings to the model's own.
-        mean_cosine: their mean.
-        accuracy: of the copy.
-        model_accuracy: of the model.
-        lost: pictures that the model alone has right;
-        gained: those that the copy alone has right.
-        worst_class: that with the lowest recall by the copy.
-        worst_recall: its recall.
-        fallen_class: that whose recall falls most, against the model's;
-        fall: by how much; 0 where none falls.
-        refused: why the copy is not published; "" if it is.
-    """
-
-    examples: int
-    same: float
-    cosine: float
-    mean_cosine: float
-    accuracy: float
-    model_accuracy: float
-    lost: int
-    gained: int
-    worst_class: str
-    worst_recall: float
-    fallen_class: str
-    fall: float
-    refused: str = ""
+    examples: int  # pictures with a label
+    same: float  # share of them with the model's own label
+    cosine: float  # the lowest of all embeddings to the model's own
+    mean_cosine: float  # their mean
+    accuracy: float  # of the copy
+    model_accuracy: float  # of the model
+    lost: int  # pictures that the model alone has right
+    gained: int  # those that the copy alone has right
+    worst_class: str  # that with the lowest recall by the copy
+    worst_recall: float  # its recall
+    fallen_class: str  # that whose recall falls most, against the model's
+    fall: float  # by how much; 0 where none falls
+    refused: str = ""  # why the copy is not published; "" if it is
 
     def as_dict(self) -> dict[str, object]:
         """The figures for JSON."""

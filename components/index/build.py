@@ -34,17 +34,11 @@ _ALL = Change()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a catalogue.
+    """What became of a catalogue."""
 
-    Attributes:
-        index: as it is published.
-        embedded: products whose pictures the model was asked about now.
-        already: whether that very index was there before.
-    """
-
-    index: Index
-    embedded: int
-    already: bool
+    index: Index  # as it is published
+    embedded: int  # products whose pictures the model was asked about now
+    already: bool  # whether that very index was there before
 
 
 def build_index(

@@ -50,8 +50,11 @@ class Corrections:
         """Yields the rows as corrected, without those to leave out."""
         for row in rows:
             change = self.changes.get(row.id, {}) if isinstance(row, Row) else {}
-            if change is not None:
-                yield _with(row, change) if change and isinstance(row, Row) else row
+            if change and isinstance(row, Row):
+                fields = {**row.fields, **change}
+                yield replace(row, fields={name: text for name, text in fields.items() if text})
+            elif change is not None:
+                yield row
 
     def counts(self) -> dict[str, int]:
         """How many decisions came to what."""
@@ -61,10 +64,6 @@ class Corrections:
         """The decisions as they were given, each with its outcome."""
         lines = ((*(getattr(given, name) for name in COLUMNS), outcome) for given, outcome in self.outcomes)
         return "".join(csv_lines([(*COLUMNS, "outcome"), *lines]))
-
-
-def _with(row: Row, change: Mapping[str, str]) -> Row:
-    return replace(row, fields={name: text for name, text in {**row.fields, **change}.items() if text})
 
 
 def read_corrections(file: Path) -> list[Correction]:
@@ -119,18 +118,12 @@ def settle(corrections: Sequence[Correction], rows: Iterable[Row | Fault], taxon
             ] += 1
             if row.id in wanted:
                 found[row.id] = row
-    values = {
-        name: [dict(zip(columns, texts, strict=True)) for texts, _ in _ranked(counts)]
-        for name, counts in examples.items()
-    }
+    # The most frequent first; not in the order of the table, which must not matter.
+    ranked = {name: sorted(counts, key=lambda texts: (-counts[texts], texts)) for name, counts in examples.items()}
+    values = {name: [dict(zip(columns, texts, strict=True)) for texts in each] for name, each in ranked.items()}
     changes: dict[str, Mapping[str, str] | None] = {}
     outcomes = [(given, _settle(given, found.get(given.id), values, taxonomy, changes)) for given in corrections]
     return Corrections(changes, outcomes)
-
-
-def _ranked(counts: Counter[tuple[str, ...]]) -> list[tuple[tuple[str, ...], int]]:
-    """The most frequent first; not in the order of the table, which must not matter."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _settle(

@@ -72,6 +72,13 @@ def joined(columns: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
     return np.unique(_components(start, np.concatenate(edges, axis=1))[:count], return_inverse=True)[1]
 
 
+def groups_of(numbers: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Returns the rows [m] of each number, 2 or more, that several of n rows have."""
+    order = np.argsort(numbers, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+    return [rows for rows in groups if len(rows) > 1]
+
+
 def _components(count: int, edges: NDArray[np.intp]) -> NDArray[np.intp]:
     graph = coo_matrix((np.ones(edges.shape[1], np.bool_), (edges[0], edges[1])), shape=(count, count))
     return connected_components(graph, directed=False)[1]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from components.ingest.duplicates import same_picture
+from components.ingest.duplicates import groups_of, same_picture
 from components.report.examples import Table, pictures_of
 from components.report.facts.data import DuplicateGroup, Duplicates, Listing
 from components.report.reading import Reading
@@ -30,10 +30,9 @@ def duplicate_rows(table: Table, pictures: NDArray[np.intp]) -> list[NDArray[np.
 
     `pictures` is [n], the same number for near-identical pictures.
     """
-    order = np.argsort(pictures, kind="stable")
-    borders = np.flatnonzero(np.diff(pictures[order])) + 1
-    groups = [rows for rows in np.split(order, borders) if len(rows) > 1]
-    return sorted(groups, key=lambda rows: (not _contradictory(table, rows), -len(rows), str(table.ids[rows[0]])))
+    return sorted(
+        groups_of(pictures), key=lambda rows: (not _contradictory(table, rows), -len(rows), str(table.ids[rows[0]]))
+    )
 
 
 def duplicates_of(

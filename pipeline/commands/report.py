@@ -93,6 +93,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from pipeline.summary import percent
+
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("run", "recipe", "began (UTC)", "verdict"):
         table.add_column(column, no_wrap=True)
@@ -101,12 +103,8 @@ def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         began = datetime.datetime.fromisoformat(row["began"]).strftime("%Y-%m-%d %H:%M")
         minutes = "" if row["minutes"] is None else f"{row['minutes']:.1f}"
-        shares = (_percent(row[figure]) for figure in ("accuracy", "macro_f1", "lowest_recall"))
+        shares = (percent(row[figure]) for figure in ("accuracy", "macro_f1", "lowest_recall"))
         cells = (row["run"], row["recipe"], began, row["verdict"], *shares, str(row["version"] or "–"), minutes)
         table.add_row(*map(Text, cells))
     # Cut off at the width of a window, or of a pipe, a line would not hold what it is read for.
     Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(table)
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"

@@ -63,16 +63,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Listening:
-    """A server that has loaded what was there to load.
+    """A server that has loaded what was there to load."""
 
-    Attributes:
-        rest: URL of the HTTP API, without a path.
-        grpc: address of the gRPC API, host:port.
-        models: versions that are available, newest first, by the name of each model that is configured.
-    """
-
-    rest: str
-    grpc: str
+    rest: str  # URL of the HTTP API, without a path
+    grpc: str  # address of the gRPC API, host:port
+    # Versions that are available, newest first, by the name of each model that is configured.
     models: Mapping[str, Sequence[int]]
 
 

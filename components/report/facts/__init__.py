@@ -30,24 +30,13 @@ class Gap:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run.
+    """One run."""
 
-    Attributes:
-        run: its id.
-        recipe: name of the experiment, and of the model it publishes.
-        began: seconds since 1970.
-        seconds: from the first stage's begin to the last one's end; None while that is not known.
-        classes: in the order of their labels; empty where not even these are known.
-        doubts: test products whose labels are to be looked at, the surest first.
-        copies: of the model in other formats, refused ones included.
-        gaps: what is missing, and why.
-    """
-
-    run: str
-    recipe: str
-    began: float
-    seconds: float | None
-    classes: tuple[str, ...]
+    run: str  # its id
+    recipe: str  # name of the experiment, and of the model it publishes
+    began: float  # seconds since 1970
+    seconds: float | None  # from the first stage's begin to the last one's end; None while that is not known
+    classes: tuple[str, ...]  # in the order of their labels; empty where not even these are known
     verdict: VerdictFacts
     data: DataFacts | None = None
     training: TrainingFacts | None = None
@@ -55,9 +44,9 @@ class RunFacts:
     outside: OutsideFacts | None = None
     pictures: PictureFacts | None = None
     provenance: ProvenanceFacts | None = None
-    doubts: tuple[ProductAnswers, ...] = ()
-    copies: tuple[Copy, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    doubts: tuple[ProductAnswers, ...] = ()  # test products whose labels are to be looked at, the surest first
+    copies: tuple[Copy, ...] = ()  # of the model in other formats, refused ones included
+    gaps: tuple[Gap, ...] = ()  # what is missing, and why
 
 
 def to_json(facts: RunFacts) -> bytes:
