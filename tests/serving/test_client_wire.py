@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from fashion_client import wire
+from fashion_client import ProtocolError, wire
+from fashion_client.similar import match_rows, read_matches
 
 
 def tensor(shape: list[int], **values: object) -> object:
@@ -42,6 +43,22 @@ def test_tensors_are_read_however_they_are_packed(shape, values, expected):
 def test_a_tensor_that_contradicts_itself_is_refused(shape, values):
     with pytest.raises(ValueError, match="a tensor of"):
         wire.rows(tensor(shape, **values))
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        None,
+        [{"id": "a", "score": 1.0}],
+        [{"id": "a", "score": "high", "attributes": {}, "same": []}],
+        match_rows({"id": ["a"]}),
+        match_rows({"id": ["a"], "score": [1.0], "attributes": ["{"], "same": ["[]"]}),
+        match_rows({"id": ["a"], "score": [1.0], "attributes": ["{}"], "same": []}),
+    ],
+)
+def test_matches_that_are_not_as_promised_are_said_to_be_none(matches):
+    with pytest.raises(ProtocolError, match="not as promised"):
+        read_matches("a server", matches)
 
 
 @pytest.mark.slow
