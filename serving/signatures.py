@@ -29,30 +29,20 @@ _LEAST = 1e-7  # a probability
 
 
 class Tag(NamedTuple):
-    """A further column that a model answers.
+    """A further column that a model answers."""
 
-    Attributes:
-        column: its name.
-        labels: its class names, in the order of their probabilities.
-        finer: which earlier column decides what goes with it: 0 is the main one, 1 the first tag.
-        allowed: bool [classes there, classes here]: what goes with what; None if that rules nothing out.
-    """
-
-    column: str
-    labels: Sequence[str]
-    finer: int = 0
+    column: str  # its name
+    labels: Sequence[str]  # its class names, in the order of their probabilities
+    finer: int = 0  # which earlier column decides what goes with it: 0 is the main one, 1 the first tag
+    # bool [classes there, classes here]: what goes with what; None if that rules nothing out.
     allowed: np.ndarray | None = None
 
 
 class Words(NamedTuple):
-    """How names are read.
+    """How names are read."""
 
-    Attributes:
-        kernel: float32 [buckets, k], see `serving.grams`, for the classes of all columns.
-        weights: of each column, the main one first: what the log probabilities of picture and name count.
-    """
-
-    kernel: np.ndarray
+    kernel: np.ndarray  # float32 [buckets, k], see `serving.grams`, for the classes of all columns
+    # Of each column, the main one first: what the log probabilities of picture and name count.
     weights: Sequence[tuple[float, float]]
 
 

@@ -22,82 +22,55 @@ class Tag:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one picture shows.
+    """What one picture shows."""
 
-    Attributes:
-        source: the path or name the picture came with, "" if it had none.
-        label: the most probable class, "" beside an error.
-        confidence: its probability, 0..1.
-        top: the most probable classes, at most five, with their probabilities, best first.
-        error: why there is no answer, None if there is one.
-        decision: `accept`, `unsure` or `outside`, which is of none of the classes; "" beside an error, and of a model
-            that does not decide, as those of earlier releases.
-        outside: how foreign the picture is, higher for more; None of such a model.
-        label_set: the classes that the model cannot rule out, the most probable first; empty of such a model.
-        tags: answers in further columns by their names, e.g. `tags["baseColour"].label`; empty of a model without.
-        explanation: where the picture speaks for the label, if it was asked for: what each place adds to the class's
-            logit, float32 [h, w] over the whole picture; `numpy.asarray` takes it as it is.
-        projection: 64 numbers of the embedding, where a log of answers keeps them.
-    """
-
-    source: str
-    label: str = ""
-    confidence: float = 0.0
+    source: str  # the path or name the picture came with, "" if it had none
+    label: str = ""  # the most probable class, "" beside an error
+    confidence: float = 0.0  # its probability, 0..1
+    # The most probable classes, at most five, with their probabilities, best first.
     top: tuple[tuple[str, float], ...] = ()
-    error: str | None = None
+    error: str | None = None  # why there is no answer, None if there is one
+    # `accept`, `unsure` or `outside`, which is of none of the classes; "" beside an error, and of a model that does not
+    # decide, as those of earlier releases.
     decision: str = ""
-    outside: float | None = None
+    outside: float | None = None  # how foreign the picture is, higher for more; None of such a model
+    # The classes that the model cannot rule out, the most probable first; empty of such a model.
     label_set: tuple[str, ...] = ()
+    # Answers in further columns by their names, e.g. `tags["baseColour"].label`; empty of a model without.
     tags: Mapping[str, Tag] = field(default_factory=dict)
+    # Where the picture speaks for the label, if it was asked for: what each place adds to the class's logit, float32
+    # [h, w] over the whole picture; `numpy.asarray` takes it as it is.
     explanation: "Sequence[array[float]] | None" = None
-    projection: tuple[float, ...] = ()
+    projection: tuple[float, ...] = ()  # 64 numbers of the embedding, where a log of answers keeps them
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """Where one picture lies among others.
+    """Where one picture lies among others."""
 
-    Attributes:
-        source: the path or name the picture came with, "" if it had none.
-        vector: float32 [d] of length 1, empty beside an error; `numpy.asarray` takes it as it is.
-        error: why there is no answer, None if there is one.
-    """
-
-    source: str
+    source: str  # the path or name the picture came with, "" if it had none
+    # float32 [d] of length 1, empty beside an error; `numpy.asarray` takes it as it is.
     vector: "array[float]" = field(default_factory=lambda: array("f"))
-    error: str | None = None
+    error: str | None = None  # why there is no answer, None if there is one
 
 
 @dataclass(frozen=True)
 class Match:
-    """A product that looks like what was asked about.
+    """A product that looks like what was asked about."""
 
-    Attributes:
-        id: of the product.
-        score: its similarity, at most 1.
-        attributes: column of the catalogue to value, without missing ones.
-        same: ids of products that look the same.
-    """
-
-    id: str
-    score: float
-    attributes: Mapping[str, Any]
-    same: tuple[str, ...] = ()
+    id: str  # of the product
+    score: float  # its similarity, at most 1
+    attributes: Mapping[str, Any]  # column of the catalogue to value, without missing ones
+    same: tuple[str, ...] = ()  # ids of products that look the same
 
 
 @dataclass(frozen=True)
 class VersionStatus:
-    """One version of the model on the server.
+    """One version of the model on the server."""
 
-    Attributes:
-        version: its number.
-        state: START, LOADING, AVAILABLE, UNLOADING or END.
-        error: why it could not be loaded, "" if it could.
-    """
-
-    version: int
-    state: str
-    error: str = ""
+    version: int  # its number
+    state: str  # START, LOADING, AVAILABLE, UNLOADING or END
+    error: str = ""  # why it could not be loaded, "" if it could
 
 
 @dataclass(frozen=True)
@@ -130,25 +103,15 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Question(Generic[Answer]):
-    """What can be asked about pictures.
+    """What can be asked about pictures."""
 
-    Attributes:
-        signature: of the model; it takes `image_bytes`.
-        outputs: those of its outputs that are wanted.
-        further: those that not every model has.
-        answer: makes the answer to one picture from its source and its row of each output.
-        failed: makes it from the source and an error.
-        tagged: whether a model may answer further columns.
-        plain: is asked in its place of a model that lacks the signature.
-    """
-
-    signature: str
-    outputs: Mapping[str, Callable[[Any], bool]]
-    answer: Callable[..., Answer]
-    failed: Callable[[str, str], Answer]
-    further: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
-    tagged: bool = False
-    plain: "Question[Answer] | None" = None
+    signature: str  # of the model; it takes `image_bytes`
+    outputs: Mapping[str, Callable[[Any], bool]]  # those of its outputs that are wanted
+    answer: Callable[..., Answer]  # makes the answer to one picture from its source and its row of each output
+    failed: Callable[[str, str], Answer]  # makes it from the source and an error
+    further: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)  # those that not every model has
+    tagged: bool = False  # whether a model may answer further columns
+    plain: "Question[Answer] | None" = None  # is asked in its place of a model that lacks the signature
 
     def wants(self, output: str) -> bool:
         """Whether an output of the signature is of use."""

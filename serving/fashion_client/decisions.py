@@ -10,17 +10,11 @@ ACCEPT, UNSURE, OUTSIDE = "accept", "unsure", "outside"
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where decisions change. A model's own lie beside it, in `assets.extra/decide.json`; given anew, all are replaced.
+    """Where decisions change. A model's own lie in its `assets.extra/decide.json`; given anew, all are replaced."""
 
-    Attributes:
-        outside: a picture whose `outside` is above this is of none of the classes; None for never.
-        clear: one above this is not accepted; None for `outside`.
-        confidence: nor is one whose label is less sure; above 1 nothing is accepted.
-    """
-
-    outside: float | None = None
-    clear: float | None = None
-    confidence: float = 0.0
+    outside: float | None = None  # a picture whose `outside` is above this is of none of the classes; None for never
+    clear: float | None = None  # one above this is not accepted; None for `outside`
+    confidence: float = 0.0  # nor is one whose label is less sure; above 1 nothing is accepted
 
     def decide(self, outside: float | None, confidence: float) -> str:
         """Decides about one answer.

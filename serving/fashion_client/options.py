@@ -7,17 +7,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Limits in seconds.
+    """Limits in seconds."""
 
-    Attributes:
-        connect: until a connection stands.
-        read: of silence while an answer is awaited. REST only; gRPC watches the connection itself.
-        total: for one request with all its retries and the pauses between them.
-    """
-
-    connect: float = 5.0
-    read: float = 30.0
-    total: float = 60.0
+    connect: float = 5.0  # until a connection stands
+    read: float = 30.0  # of silence while an answer is awaited. REST only; gRPC watches the connection itself.
+    total: float = 60.0  # for one request with all its retries and the pauses between them
 
     def __post_init__(self) -> None:
         if min(self.connect, self.read, self.total) <= 0:
@@ -30,17 +24,13 @@ class Retries:
 
     Tried again are connections refused or cut before an answer, and answers that ask for it: HTTP 429 and 503, gRPC
     RESOURCE_EXHAUSTED and UNAVAILABLE. Timeouts are not: the server may be at work on the request still.
-
-    Attributes:
-        attempts: in all, 1 to 5, which is the most that gRPC makes.
-        first: pause after the first attempt, seconds. Each further pause is twice as long, and each is varied at
-            random so that clients do not come back all at once. A pause that the server asks for goes first.
-        longest: the longest pause, seconds.
     """
 
-    attempts: int = 4
+    attempts: int = 4  # in all, 1 to 5, which is the most that gRPC makes
+    # Pause after the first attempt, seconds. Each further pause is twice as long, and each is varied at random so that
+    # clients do not come back all at once. A pause that the server asks for goes first.
     first: float = 0.2
-    longest: float = 5.0
+    longest: float = 5.0  # the longest pause, seconds
 
     def __post_init__(self) -> None:
         if not 1 <= self.attempts <= 5:
@@ -51,17 +41,11 @@ class Retries:
 
 @dataclass(frozen=True)
 class Batches:
-    """How much goes into one request; larger ones are split.
+    """How much goes into one request; larger ones are split."""
 
-    Attributes:
-        rows: pictures.
-        bytes: of encoded pictures. One picture that is larger goes alone.
-        parallel: requests under way at once in `predict_each` and `embed_each`.
-    """
-
-    rows: int = 32
-    bytes: int = 4 << 20
-    parallel: int = 4
+    rows: int = 32  # pictures
+    bytes: int = 4 << 20  # of encoded pictures. One picture that is larger goes alone.
+    parallel: int = 4  # requests under way at once in `predict_each` and `embed_each`
 
     def __post_init__(self) -> None:
         if min(self.rows, self.bytes, self.parallel) < 1:
@@ -70,17 +54,13 @@ class Batches:
 
 @dataclass(frozen=True)
 class Tls:
-    """Files in PEM for `https` and `grpcs`.
+    """Files in PEM for `https` and `grpcs`."""
 
-    Attributes:
-        ca: certificates of the authorities that are trusted; the system's, or gRPC's own, if None.
-        certificate: of this client, where a server wants to know its clients; followed by those up to the authority.
-        key: that belongs to it, without a password.
-    """
-
+    # Certificates of the authorities that are trusted; the system's, or gRPC's own, if None.
     ca: str | Path | None = None
+    # Of this client, where a server wants to know its clients; followed by those up to the authority.
     certificate: str | Path | None = None
-    key: str | Path | None = None
+    key: str | Path | None = None  # that belongs to it, without a password
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):

@@ -26,16 +26,11 @@ class ArrayLike(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A picture that is read only when its turn comes.
+    """A picture that is read only when its turn comes."""
 
-    Attributes:
-        name: what it is called in the answer.
-        read: gives its encoded bytes; raises OSError with the reason where it cannot.
-        slices: which part of the traffic a log counts it to, e.g. {"gender": "Women"}; of few values each.
-    """
-
-    name: str
-    read: Callable[[], bytes]
+    name: str  # what it is called in the answer
+    read: Callable[[], bytes]  # gives its encoded bytes; raises OSError with the reason where it cannot
+    # Which part of the traffic a log counts it to, e.g. {"gender": "Women"}; of few values each.
     slices: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -44,19 +39,12 @@ Picture = str | os.PathLike[str] | bytes | BinaryIO | ArrayLike | Source
 
 @dataclass(frozen=True)
 class Encoded:
-    """A picture ready to be sent, or the reason why it is not.
+    """A picture ready to be sent, or the reason why it is not."""
 
-    Attributes:
-        source: the path or name it came with, "" if it had none.
-        data: encoded bytes; b"" beside an error.
-        error: one sentence, None if all is well.
-        slices: as of a `Source`.
-    """
-
-    source: str
-    data: bytes = b""
-    error: str | None = None
-    slices: Mapping[str, str] = field(default_factory=dict)
+    source: str  # the path or name it came with, "" if it had none
+    data: bytes = b""  # encoded bytes; b"" beside an error
+    error: str | None = None  # one sentence, None if all is well
+    slices: Mapping[str, str] = field(default_factory=dict)  # as of a `Source`
 
 
 def encode(picture: Picture) -> Encoded:

@@ -16,17 +16,11 @@ TOP = 5
 
 @dataclass(frozen=True)
 class Reading:
-    """How the numbers are read.
+    """How the numbers are read."""
 
-    Attributes:
-        labels: the k class names, in the order of the probabilities.
-        decide: content of the model's `decide.json`; None of a model that does not decide.
-        tags: content of its `tags.json`.
-    """
-
-    labels: Sequence[str]
-    decide: Mapping[str, Any] | None
-    tags: Sequence[Mapping[str, Any]]
+    labels: Sequence[str]  # the k class names, in the order of the probabilities
+    decide: Mapping[str, Any] | None  # content of the model's `decide.json`; None of a model that does not decide
+    tags: Sequence[Mapping[str, Any]]  # content of its `tags.json`
 
     def outputs(self, answer: Arrays, errors: Sequence[str]) -> dict[str, list[Any]]:
         """Returns output name to n rows, as `serving.signatures` has them.

@@ -17,15 +17,10 @@ SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", 
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures to be read one at a time.
+    """Pictures to be read one at a time."""
 
-    Attributes:
-        sources: the pictures.
-        skipped: names of files whose suffix is not a picture's.
-    """
-
-    sources: tuple[Source, ...]
-    skipped: tuple[str, ...] = ()
+    sources: tuple[Source, ...]  # the pictures
+    skipped: tuple[str, ...] = ()  # names of files whose suffix is not a picture's
 
     def __len__(self) -> int:
         return len(self.sources)

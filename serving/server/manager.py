@@ -38,20 +38,13 @@ def said_by(sent: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Spec:
-    """Whom a request is for.
+    """Whom a request is for."""
 
-    Attributes:
-        name: of the model.
-        version: its number; None for the newest that serves, or the one of `label`.
-        label: of the version; None if there is none.
-        signature: its name; "" for serving_default.
-        caller: what the caller said of the request, for the log, see `said_by`.
-    """
-
-    name: str
-    version: int | None = None
-    label: str | None = None
-    signature: str = ""
+    name: str  # of the model
+    version: int | None = None  # its number; None for the newest that serves, or the one of `label`
+    label: str | None = None  # of the version; None if there is none
+    signature: str = ""  # its name; "" for serving_default
+    # What the caller said of the request, for the log, see `said_by`.
     caller: Mapping[str, str] = field(default_factory=dict)
 
 
