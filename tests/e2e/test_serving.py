@@ -147,10 +147,10 @@ def test_no_request_fails_while_versions_are_promoted_and_rolled_back(tmp_path: 
     assert "not taken over" not in process.log()
 
 
-def test_readme_says_how_to_ask(tmp_path: Path) -> None:
-    text = (HOUSE / "README.md").read_text().partition("## Serve it")[2].partition("\n## ")[0]
+def test_docs_say_how_to_ask(tmp_path: Path) -> None:
+    text = (HOUSE / "docs" / "serving.md").read_text().partition("### Open Inference")[0]
     curl = "".join(line for line in text.splitlines(True) if line.startswith(("    echo", "      curl")))
-    over_client, over_grpc = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    over_client, _, over_grpc = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     for name in ("shoe.jpg", "ring.png"):
         (tmp_path / name).write_bytes(drawn(1))
     write_version(tmp_path / "serving" / "quickstart", 1)
