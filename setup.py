@@ -52,6 +52,8 @@ EXPORT = ["tf2onnx>=1.17,<2", "onnx>=1.18,<2", "onnxruntime>=1.20,<2", "ai-edge-
 OPENVINO = ["openvino>=2025.1"]
 # Reads HEIC, as telephones write it; an extra, for its wheels hold libraries under the GPL.
 HEIC = ["pillow-heif>=1"]
+# Publishes indexes of products to a Qdrant database.
+QDRANT = ["qdrant-client>=1.16,<2"]
 CLIENT = tomllib.loads((Path(__file__).parent / "serving/fashion_client/pyproject.toml").read_text())["project"][
     "dependencies"
 ]
@@ -98,6 +100,7 @@ setup(
         "export": EXPORT,
         "openvino": [*EXPORT, *OPENVINO],
         "heic": HEIC,
+        "qdrant": QDRANT,
         "dev": [
             "cleanlab>=2.9",  # a benchmark only
             "cryptography>=45",  # certificates of tests

@@ -154,7 +154,7 @@ make_venv() {
 
 lock() {
   say "resolving the ranges of setup.py (several minutes; a C++ compiler is needed)"
-  pip_install -e ".[pipeline,excel,openvino,dev]"
+  pip_install -e ".[pipeline,excel,openvino,qdrant,dev]"
   {
     echo "# A complete lock, written by \`make lock\`: install it with --no-deps."
     echo "# pyfarmhash is newer than tensorflow-data-validation allows: only from 0.5 on does it come as a wheel, and its"

@@ -1,7 +1,7 @@
 """Asking an index about picture files and products, with the model that it was made with."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from fashion_client import Client
 from components.answers.inputs import Pictures
 from components.errors import AnswerError
 from components.ingest.faults import Fault
-from serving.search.index import Index, Vectors
+from serving.search.index import Index, IndexRefused, Vectors
 from serving.search.indexes import choose, store_of
-from serving.search.query import Match, Query, QueryError, search
+from serving.search.query import Match, Query, QueryError, Searchable, search
 from serving.versions import recorded_digest
 
 
@@ -24,19 +24,47 @@ def find_index(model: Path) -> Index | None:
     return choose(store_of(model.absolute().parent), digest) if digest else None
 
 
-def open_index(model: Path) -> Index:
-    """Opens the index that answers for a published version.
+@contextmanager
+def open_index(model: Path, url: str | None = None) -> Iterator[Searchable]:
+    """Opens the index that answers for a published version: among its files, or at an address, see `open_place`.
 
     Raises:
-        AnswerError: there is none.
+        AnswerError: there is none, or it fails within the block.
     """
+    store = store_of(model.absolute().parent)
+    if url:
+        with open_place(url) as place, place.connect() as client:
+            from serving.search.qdrant import Collection
+
+            yield Collection(client, place, store, str(recorded_digest(model)))
+        return
     index = find_index(model)
     if index is None:
         raise AnswerError(
-            f"{store_of(model.absolute().parent)}: there is no whole index of {model.parent.name}/{model.name}. Make "
-            f"one: fashion index {model.parent.name} --data CATALOGUE."
+            f"{store}: there is no whole index of {model.parent.name}/{model.name}. Make one: fashion index "
+            f"{model.parent.name} --data CATALOGUE."
         )
-    return index
+    yield index
+
+
+@contextmanager
+def open_place(url: str) -> Iterator[Any]:
+    """Reads the address of a collection, see `serving.search.qdrant.Place`.
+
+    Raises:
+        AnswerError: it is none, Qdrant's client is not installed, or an index is refused within the block.
+    """
+    try:
+        from serving.search.qdrant import Place
+    except ModuleNotFoundError as error:
+        raise AnswerError(
+            f"{url}: qdrant-client is needed. Install it (pip install qdrant-client, or the project with its extra "
+            "`qdrant`)."
+        ) from error
+    try:
+        yield Place.read(url)
+    except IndexRefused as refused:
+        raise AnswerError(str(refused)) from refused
 
 
 def read_pictures(images: Sequence[str]) -> dict[str, bytes]:
@@ -56,7 +84,7 @@ def read_pictures(images: Sequence[str]) -> dict[str, bytes]:
 
 
 def similar_to(
-    index: Index,
+    index: Searchable,
     images: Sequence[str],
     ids: Sequence[str],
     connect: Callable[[], AbstractContextManager[Client]],
@@ -83,7 +111,7 @@ def similar_to(
 
 
 def _vectors(
-    index: Index, pictures: dict[str, bytes], connect: Callable[[], AbstractContextManager[Client]]
+    index: Searchable, pictures: dict[str, bytes], connect: Callable[[], AbstractContextManager[Client]]
 ) -> Vectors:
     with connect() as client:
         embeddings = client.embed(list(pictures.values()))
@@ -98,7 +126,7 @@ def _vectors(
         raise AnswerError(f"{', '.join(pictures)}: {error}.") from error
 
 
-def describe(index: Index, matches: Sequence[Match]) -> dict[str, Any]:
+def describe(index: Searchable, matches: Sequence[Match]) -> dict[str, Any]:
     """What was found, as JSON has it; the same as a server answers."""
     model = index.facts["model"]
     return {

@@ -13,15 +13,14 @@ from components.ingest.faults import Fault
 from components.ingest.settings import Layout
 from components.report.page.page import write_html
 from components.report.thumbnail import heated, thumbnail
-from serving.search.index import Index
-from serving.search.query import Match
+from serving.search.query import Match, Searchable
 
 _LARGE = 320  # pixels
 
 
 def write_gallery(
     file: Path,
-    index: Index,
+    index: Searchable,
     images: Sequence[str],
     ids: Sequence[str],
     query: Mapping[str, Any],
@@ -44,7 +43,7 @@ def write_gallery(
 def write_explanations(
     file: Path,
     model: str,
-    index: Index | None,
+    index: Searchable | None,
     pictures: Mapping[str, bytes],
     answers: Sequence[Prediction],
     matches: Sequence[Sequence[Match]],
@@ -65,7 +64,7 @@ def write_explanations(
     return f"{file}{lack}"
 
 
-def _pictures(index: Index, wanted: Collection[str]) -> tuple[dict[str, bytes | None], str]:
+def _pictures(index: Searchable, wanted: Collection[str]) -> tuple[dict[str, bytes | None], str]:
     """Thumbnails of products from the catalogue, and what is lacking where that cannot be read any more."""
     data, pictures = index.facts["data"], dict[str, bytes | None]()
     try:

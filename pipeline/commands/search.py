@@ -29,6 +29,7 @@ Exit codes: 0 the index is published, or was · 2 wrong option ·
 @click.option("--model-version", "version", type=click.IntRange(min=0), help="[default: stable, or the newest]")
 @click.option("--update", is_flag=True, help="The catalogue holds changes: products that it lacks stay.")
 @click.option("--remove", type=click.File(), help="Ids of products to take out, one a line; with --update.")
+@click.option("--to", metavar="URL", help="Publish it to a Qdrant database too: qdrant://HOST:6333/COLLECTION.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of the recipe's `index`.")
 @BEAM
 def index(
@@ -39,6 +40,7 @@ def index(
     version: int | None,
     update: bool,
     remove: Any,
+    to: str | None,
     overrides: tuple[str, ...],
     beam: str,
 ) -> None:
@@ -47,7 +49,8 @@ def index(
     MODEL is the published one that looks at them.
 
     The index is a version of its own, <root>/indexes/MODEL/<version>/, and answers for that model alone. Pictures that
-    were in the one before are not asked about again. A command that was stopped goes on where it was.
+    were in the one before are not asked about again. A command that was stopped goes on where it was. A database's key
+    is taken from QDRANT_API_KEY.
 
     \b
       fashion index six_class --data shop.zip
@@ -56,10 +59,13 @@ def index(
     """
     if remove and not update:
         raise click.UsageError("--remove goes with --update: without it, what the catalogue lacks is not there anyway.")
+    from contextlib import nullcontext
+
     from rich.text import Text
 
     from components.answers.inputs import Products
     from components.answers.settings import read_settings
+    from components.index.asking import open_place
     from components.index.content import Change
     from components.index.settings import Index
     from components.ingest.settings import load_layout
@@ -75,7 +81,8 @@ def index(
     products = Products(data, folder, load_layout(reading) if reading else None, settings.kept)
     store = Path(os.path.abspath(root)) / "indexes" / model
     change = Change(update, frozenset(line.strip() for line in remove or () if line.strip()))
-    with quiet(store.with_name(f"{model}.log")) as console:
+    at = open_place(to) if to else nullcontext()
+    with at as place, quiet(store.with_name(f"{model}.log")) as console:
         console.print(Text(f"{short(folder)} · {data} → {short(store)}\n"))
         with RunView(console) as view:
             began = time.monotonic()
@@ -90,6 +97,14 @@ def index(
             left_out = [f"{count:,} {reason}" for reason, count in facts["left_out"].items()]
             said = [f"{len(done.index):,} products", "as before" if done.already else f"{done.embedded:,} embedded now"]
             view.finished("index", ", ".join([*said, *left_out]), time.monotonic() - began)
+            if place:
+                from components.index.qdrant import publish_index
+
+                began = time.monotonic()
+                view.started("qdrant")
+                with listen(view.progress):
+                    collection = publish_index(place, done.index, settings.keep)
+                view.finished("qdrant", f"{place.collection} → {collection}", time.monotonic() - began)
         for name, figures in facts["figures"].items():
             console.print(
                 Text(f"  precision@10 of the same {name}: {figures['precision']:.3f} of {figures['queries']:,}")
@@ -107,11 +122,12 @@ def index(
 @click.option("--goes-with", is_flag=True, help="Of other categories, for the same person and occasion; with --id.")
 @click.option("--model-name", metavar="NAME", help="Which model, if several are published.")
 @ROOT
+@click.option("--index", "url", metavar="URL", help="Ask a Qdrant database: qdrant://HOST:6333/COLLECTION.")
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page with the pictures.")
 @JSON
 def similar(
-    images: tuple[str, ...], ids: tuple[str, ...], model_name: str | None, root: Path, html: Path | None,
-    as_json: bool, **query: Any,
+    images: tuple[str, ...], ids: tuple[str, ...], model_name: str | None, root: Path, url: str | None,
+    html: Path | None, as_json: bool, **query: Any,
 ) -> None:  # fmt: skip
     """Find products that look like a picture or another product. Several are asked about together.
 
@@ -130,8 +146,8 @@ def similar(
     from pipeline.asking import Choice, asking, find_model
 
     folder = find_model(root / "serving", model_name, None)
-    index = open_index(folder)
-    matches = similar_to(index, images, ids, lambda: asking(Choice(model=folder)), **query)
+    with open_index(folder, url) as index:
+        matches = similar_to(index, images, ids, lambda: asking(Choice(model=folder)), **query)
     if html:
         from components.index.gallery import write_gallery
 

@@ -5,7 +5,7 @@ is not true is left out.
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -93,7 +93,7 @@ def select(table: pa.Table, condition: Condition) -> NDArray[np.bool_]:
 @cache
 def _grammar() -> pp.ParserElement:
     """Tries each kind of part once, from `or` down: pyparsing's infix_notation takes exponential time for brackets."""
-    word, joined = pp.CaselessKeyword, {name: pp.CaselessKeyword(name).suppress() for name in ("and", "or")}
+    word, silent = pp.CaselessKeyword, {name: pp.CaselessKeyword(name).suppress() for name in ("and", "or")}
     reserved = pp.MatchFirst([word(name) for name in ("and", "or", "not", "in", "like", "is", "null", "between")])
     column = (~reserved + pp.Word(pp.alphas + "_", pp.alphanums + "_")) | pp.QuotedString('"', esc_quote='""')
     number = pp.Regex(r"[+-]?\d+(\.\d+)?(?![\w.])").set_parse_action(lambda t: (float if "." in t[0] else int)(t[0]))
@@ -102,7 +102,7 @@ def _grammar() -> pp.ParserElement:
     negated = pp.Opt(word("not"))
     single = column + pp.one_of(list(_OPERATORS)) + value
     member = column + negated + (word("in") + several | word("like") + value)
-    between = column + negated + word("between").suppress() + value + joined["and"] + value
+    between = column + negated + word("between").suppress() + value + silent["and"] + value
     null = column + word("is").suppress() + negated + word("null")
     comparison = (
         single.set_parse_action(lambda t: Comparison(t[0], t[1], (t[2],)))
@@ -113,8 +113,8 @@ def _grammar() -> pp.ParserElement:
     either = pp.Forward()
     inner = comparison | pp.Suppress("(") + either + pp.Suppress(")")
     part = (pp.ZeroOrMore(word("not")) + inner).set_parse_action(lambda t: _maybe(len(t) % 2 == 0, t[-1]))
-    both = (part + pp.ZeroOrMore(joined["and"] + part)).set_parse_action(lambda t: _joined("and", t))
-    either <<= (both + pp.ZeroOrMore(joined["or"] + both)).set_parse_action(lambda t: _joined("or", t))
+    both = (part + pp.ZeroOrMore(silent["and"] + part)).set_parse_action(lambda t: joined("and", t))
+    either <<= (both + pp.ZeroOrMore(silent["or"] + both)).set_parse_action(lambda t: joined("or", t))
     return either
 
 
@@ -122,7 +122,7 @@ def _member(tokens: pp.ParseResults) -> Condition:
     column, *negated, operator, values = tokens
     if operator == "like":
         return _maybe(bool(negated), Comparison(column, operator, (values,)))
-    return _maybe(bool(negated), _joined("or", [Comparison(column, "=", (value,)) for value in values]))
+    return _maybe(bool(negated), among(column, values))
 
 
 def _between(tokens: pp.ParseResults) -> Condition:
@@ -130,11 +130,17 @@ def _between(tokens: pp.ParseResults) -> Condition:
     return _maybe(bool(negated), Junction("and", (Comparison(column, ">=", (low,)), Comparison(column, "<=", (high,)))))
 
 
+def among(column: str, values: Iterable[str | float]) -> Condition:
+    """What is true where a column has one of some values."""
+    return joined("or", [Comparison(column, "=", (value,)) for value in values])
+
+
 def _maybe(negated: bool, condition: Condition) -> Condition:
     return Negation(condition) if negated else condition
 
 
-def _joined(join: Literal["and", "or"], parts: Sequence[Condition]) -> Condition:
+def joined(join: Literal["and", "or"], parts: Sequence[Condition]) -> Condition:
+    """Joins conditions, at least one."""
     return parts[0] if len(parts) == 1 else Junction(join, tuple(parts))
 
 
@@ -146,26 +152,37 @@ def _evaluate(table: pa.Table, condition: Condition) -> Any:
         for other in others:
             result = _JOINS[condition.join](result, other)
         return result
-    column = _column(table, condition.column)
+    column = table[column_name(condition, table.column_names)]
     if condition.operator == "is null":
         return pc.is_null(column)
-    values = [_typed(value, column.type, condition.column) for value in condition.values]
+    value = typed(condition, pa.types.is_string(column.type))
     if condition.operator == "like":
-        return pc.match_like(column, values[0])
-    return _OPERATORS[condition.operator](column, pa.scalar(values[0]))
+        return pc.match_like(column, value)
+    return _OPERATORS[condition.operator](column, pa.scalar(value))
 
 
-def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
-    names = {known.lower(): known for known in table.column_names}
+def column_name(condition: Comparison, known: Sequence[str]) -> str:
+    """The name of a condition's column as products have it.
+
+    Raises:
+        FilterError: they have none of that name.
+    """
+    name, names = condition.column, {name.lower(): name for name in known}
     if name.lower() not in names:
-        near = difflib.get_close_matches(name, table.column_names, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(table.column_names)}."
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}."
         raise FilterError(f"products have no column '{name}'; {hint}")
-    return table[names[name.lower()]]
+    return names[name.lower()]
 
 
-def _typed(value: str | float, kind: pa.DataType, column: str) -> str | float:
-    if pa.types.is_string(kind):
+def typed(condition: Comparison, text: bool) -> str | float:
+    """The value that a column of text, or of numbers, is held against.
+
+    Raises:
+        FilterError: the column has numbers, and the value is none.
+    """
+    [value], column = condition.values, condition.column
+    if text:
         return str(value)
     if isinstance(value, str):
         raise FilterError(f"{column} is a number, and '{value}' is none. Write it without quotes: {column} = 2012")

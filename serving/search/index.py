@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from serving.search.colour import colours, join
+from serving.search.filters import Condition, select
 
 VECTORS, PRODUCTS, FACTS = "vectors.faiss", "products.parquet", "index.json"
 FORMAT = 1
 ID, PICTURE = "id", "_picture"  # columns of the table; what begins with _ is no attribute
 
-_SELF = 0.999  # similarity of a product to itself, in float32
+SELF = 0.999  # similarity of a product to itself, in float32
 
 Vectors = NDArray[np.float32]
 
@@ -54,13 +55,8 @@ class Index:
             IndexRefused: it is damaged, or was made with another model.
         """
         self.folder, self.facts = folder, read_facts(folder)
-        model = self.facts["model"]
-        if digest is not None and model["digest"] != digest:
-            raise IndexRefused(
-                f"{folder}: was made with {model['name']}/{model['version']}@{model['digest'][:12]}, not with the "
-                f"model @{digest[:12]} that asks. Vectors of two models cannot be compared: make one with "
-                "`fashion index`."
-            )
+        if digest is not None:
+            check_model(folder, self.facts, digest)
         for name, known in self.facts["files"].items():
             if _digest(folder / name) != known:
                 raise IndexRefused(f"{folder}: {name} is missing, cut off or changed. Make the index again.")
@@ -90,11 +86,29 @@ class Index:
         """The columns that products can be filtered by."""
         return [name for name in self.table.column_names if not name.startswith("_")]
 
-    def column(self, name: str) -> NDArray[Any]:
-        """The values of a column, object [n]; None for missing ones. Kept: it is asked for often."""
+    def values(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
+        """The values of rows in a column, object [m]; None for missing ones. All are kept: they are asked for often."""
         if name not in self._columns:
             self._columns[name] = np.array(self.table[name].to_pylist(), object)
-        return self._columns[name]
+        return self._columns[name][rows]
+
+    def products(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """The values that products have, their ids among them."""
+        chosen = self.table.select(self.attributes).take(list(rows)).to_pylist()
+        return [{name: value for name, value in product.items() if value is not None} for product in chosen]
+
+    def allow(self, condition: Condition | None, without: Sequence[int]) -> tuple[NDArray[np.bool_] | None, int]:
+        """Finds the products for which a condition is true, without some rows: as `nearest` takes them, and how many.
+
+        Raises:
+            FilterError: the condition does not fit the products.
+        """
+        if condition is None and not without:
+            return None, len(self)
+        every = np.ones(len(self), np.bool_)
+        allowed = every if condition is None else select(self.table.select(self.attributes), condition).copy()
+        allowed[list(without)] = False
+        return allowed, int(allowed.sum())
 
     def rows(self, ids: Sequence[str]) -> list[int]:
         """The rows of products.
@@ -179,6 +193,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
+def check_model(place: object, facts: dict[str, Any], digest: str) -> None:
+    """Sees that an index was made with a model.
+
+    Raises:
+        IndexRefused: it was not.
+    """
+    model = facts.get("model") or {"name": "unknown", "version": 0, "digest": "unknown"}
+    if model["digest"] != digest:
+        raise IndexRefused(
+            f"{place}: was made with {model['name']}/{model['version']}@{model['digest'][:12]}, not with the model "
+            f"@{digest[:12]} that asks. Vectors of two models cannot be compared: make one with `fashion index`."
+        )
+
+
 def file_digests(folder: Path) -> dict[str, str]:
     """The digests by which a reader knows that an index is whole: file name to hex digits."""
     return {name: _digest(folder / name) for name in (VECTORS, PRODUCTS)}
@@ -201,7 +229,7 @@ def check(folder: Path, digest: str) -> None:
     index = Index(folder, digest)
     for row in np.linspace(0, len(index) - 1, 32, dtype=int):
         scores, _ = index.nearest(index.vectors([row])[0], 1)
-        if not len(scores) or scores[0] < _SELF:
+        if not len(scores) or scores[0] < SELF:
             identity = index.table[ID][int(row)]
             raise IndexRefused(f"{folder}: does not find product {identity} by its own vector. Make the index again.")
 

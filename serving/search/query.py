@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.search.filters import FilterError, parse_filter, select
-from serving.search.index import Index, Vectors
+from serving.search.filters import Comparison, Condition, FilterError, Negation, among, joined, parse_filter
+from serving.search.index import Vectors
 
 MOST = 1000  # products of one answer
 _AHEAD = 4  # candidates for each product wanted, at first
@@ -17,6 +18,23 @@ _POOL = 64  # at least so many, where they are chosen among
 
 class QueryError(ValueError):
     """A question makes no sense to this index. The message says why and what to write."""
+
+
+class Searchable(Protocol):
+    """Where products are searched: an `Index` in memory, or a `Collection` in a database. Rows number the products."""
+
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def attributes(self) -> list[str]: ...
+    def of_pictures(self, embeddings: Vectors, pictures: Sequence[bytes]) -> Vectors: ...
+    def rows(self, ids: Sequence[str]) -> list[int]: ...
+    def vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> Vectors: ...
+    def values(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]: ...
+    def products(self, rows: Sequence[int]) -> list[dict[str, Any]]: ...
+    def allow(self, condition: Condition | None, without: Sequence[int]) -> tuple[Any, int]: ...
+    def nearest(self, vector: Vectors, count: int, allowed: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,7 @@ class Match:
     same: tuple[str, ...] = field(default=())
 
 
-def search(index: Index, query: Query, vectors: Vectors | None = None, ids: Sequence[str] = ()) -> list[Match]:
+def search(index: Searchable, query: Query, vectors: Vectors | None = None, ids: Sequence[str] = ()) -> list[Match]:
     """Finds the products most like pictures, or like products of the index, the best first.
 
     Several are asked about by their mean direction: float32 [m, d], as `Index.project` gives them. Products asked about
@@ -68,15 +86,14 @@ def search(index: Index, query: Query, vectors: Vectors | None = None, ids: Sequ
     try:
         rows = index.rows(ids)
     except KeyError as error:
-        raise QueryError(f"there is no product with the id {error} in the index {index.folder.name}") from None
+        raise QueryError(f"there is no product with the id {error} in the index") from None
     asked = index.vectors(rows) if rows else np.empty((0, 0), np.float32)
     parts = [part for part in (asked, vectors) if part is not None and len(part)]
     if not parts:
         raise QueryError("nothing was asked about: give pictures, or ids of products")
     mean = np.concatenate(parts).mean(axis=0)
     target = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    allowed, families = _allowed(index, query, rows), _families(index, query)
-    total = len(index) if allowed is None else int(allowed.sum())
+    (allowed, total), families = _allowed(index, query, rows), _families(index, query)
     count = min(max(query.k * _AHEAD, _POOL), total)
     while count:
         scores, found = index.nearest(target, count, allowed)
@@ -87,60 +104,53 @@ def search(index: Index, query: Query, vectors: Vectors | None = None, ids: Sequ
     return []
 
 
-def _allowed(index: Index, query: Query, rows: Sequence[int]) -> NDArray[np.bool_] | None:
-    """The rows that may be found; None for all."""
-    allowed = None
-    if query.where:
-        try:
-            allowed = select(index.table.select(index.attributes), parse_filter(query.where)).copy()
-        except FilterError as error:
-            raise QueryError(f"where: {error}") from None
-    if query.goes_with:
-        fitting = _fitting(index, rows)
-        allowed = fitting if allowed is None else allowed & fitting
-    if rows:
-        allowed = np.ones(len(index), np.bool_) if allowed is None else allowed
-        allowed[rows] = False
-    return allowed
+def _allowed(index: Searchable, query: Query, rows: Sequence[int]) -> tuple[Any, int]:
+    """What may be found, and how many products that are."""
+    try:
+        conditions = [parse_filter(query.where)] if query.where else []
+        conditions += _fitting(index, rows) if query.goes_with else []
+        return index.allow(joined("and", conditions) if conditions else None, rows)
+    except FilterError as error:
+        raise QueryError(f"where: {error}") from None
 
 
-def _fitting(index: Index, rows: Sequence[int]) -> NDArray[np.bool_]:
+def _fitting(index: Searchable, rows: Sequence[int]) -> list[Condition]:
     """Of another category than the products asked about, for the same person and occasion."""
-    rule, chosen = index.facts["goes_with"], index.table.take(list(rows))
+    rule = index.facts["goes_with"]
     columns = [column for column in (rule["other"], *rule["same"]) if column in index.attributes]
     if not rows or rule["other"] not in columns:
         raise QueryError(f"goes_with: give ids of products; the catalogue needs the column {rule['other']}")
-    fitting = np.ones(len(index), np.bool_)
+    conditions: list[Condition] = [Negation(Comparison(rule["other"], "is null"))]
     for column in columns:
-        values = [value for value in chosen[column].to_pylist() if value is not None]
+        values = sorted({value for value in index.values(column, rows) if value is not None})
         if values:
-            same = np.isin(index.column(column), values)
-            fitting &= ~same if column == rule["other"] else same
-    known: NDArray[np.bool_] = index.table[rule["other"]].is_valid().to_numpy()
-    return fitting & known
+            same = among(column, values)
+            conditions.append(Negation(same) if column == rule["other"] else same)
+    return conditions
 
 
-def _families(index: Index, query: Query) -> tuple[NDArray[Any], int] | None:
-    """The family of each row, and the most of one; None where their number is not limited."""
+def _families(index: Searchable, query: Query) -> tuple[str, int] | None:
+    """The column that tells families, and the most products of one; None where their number is not limited."""
     column = index.facts["goes_with"]["other"] if query.goes_with else index.facts["family"]
     most = query.per_family or int(query.goes_with)
     if not most:
         return None
     if not column:
         raise QueryError("per_family: this index has no families; set index.family to a column of the catalogue")
-    return index.column(column), most
+    return column, most
 
 
 def _choose(
-    index: Index,
+    index: Searchable,
     query: Query,
     scores: NDArray[np.float32],
     found: NDArray[np.int64],
     asked: Vectors,
-    families: tuple[NDArray[Any], int] | None,
+    families: tuple[str, int] | None,
 ) -> list[tuple[int, list[int]]]:
     """Picks among candidates, best first; each with the places of those that look the same."""
     vectors, limit = index.vectors(found), index.facts["duplicate"]
+    family_of = index.values(families[0], found) if families else None
     open_ = np.ones(len(found), np.bool_)
     if query.fold and len(asked):
         open_ &= (vectors @ asked.T).max(axis=1) < limit
@@ -154,19 +164,17 @@ def _choose(
         open_[same] = False
         choice.append((best, same.tolist()))
         nearest_chosen = np.maximum(nearest_chosen, likeness)
-        if families:
-            family = families[0][found[best]]
+        if families and family_of is not None:
+            family = family_of[best]
             seen[family] = seen.get(family, 0) + 1
             if family is not None and seen[family] >= families[1]:
-                open_ &= families[0][found] != family
+                open_ &= family_of != family
     return choice
 
 
 def _match(
-    index: Index, scores: NDArray[np.float32], found: NDArray[np.int64], place: int, same: Sequence[int]
+    index: Searchable, scores: NDArray[np.float32], found: NDArray[np.int64], place: int, same: Sequence[int]
 ) -> Match:
-    row = int(found[place])
-    attributes = {name: value for name in index.attributes if (value := index.table[name][row].as_py()) is not None}
+    attributes, *others = index.products([int(found[each]) for each in (place, *same)])
     identity = attributes.pop("id")
-    others = tuple(index.table["id"][int(found[each])].as_py() for each in same)
-    return Match(identity, float(min(scores[place], 1.0)), attributes, others)
+    return Match(identity, float(min(scores[place], 1.0)), attributes, tuple(other["id"] for other in others))

@@ -169,9 +169,8 @@ def test_command_says_what_it_made(model, tmp_path, capfd):
 
     root = model.parents[2]
     write_faulty_catalogue(tmp_path / "shop")
-    run = CliRunner().invoke(
-        index, ["six", "--data", str(tmp_path / "shop"), "--root", str(root), "--set", "dimensions=4"]
-    )
+    where = ("--data", str(tmp_path / "shop"), "--root", str(root), "--to", f"qdrant://{tmp_path}/database/shop")
+    run = CliRunner().invoke(index, ["six", *where, "--set", "dimensions=4"])
     assert run.exit_code == 0, run.output
     said = capfd.readouterr().out
     assert "29 products, 29 embedded now" in said
@@ -179,6 +178,7 @@ def test_command_says_what_it_made(model, tmp_path, capfd):
     [folder] = versions(root / "indexes" / "six").values()
     assert json.loads((folder / "index.json").read_text())["dimensions"] == 4
     assert len(pq.read_table(folder / "products.parquet")) > 5
+    assert f"shop → shop-{folder.name}" in said
 
 
 def run_node(store, version, data, settings=SETTINGS):

@@ -10,9 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from components.index.qdrant import publish_index
 from pipeline.commands.explain import explain
 from pipeline.commands.models import models
 from pipeline.commands.search import similar
+from serving.search.index import Index
+from serving.search.qdrant import Place
 from tests.data.faults import draw, encode, good_rows, write_catalogue
 from tests.index.small import DIGEST, fan, make
 from tests.serving.serving_model import SIZE, write_model
@@ -50,6 +53,18 @@ def test_json_is_what_a_server_answers(root):
         "id": "1001", "score": pytest.approx(0.955, abs=1e-3), "attributes": {"gender": "Women"}, "same": [],
     }  # fmt: skip
     assert answer == {"model_version": "1", "index_version": "9"}
+
+
+def test_database_answers_as_the_files_do(root):
+    place = Place.read(f"qdrant://{root}/database/shop")
+    publish_index(place, Index(root / "indexes" / "six" / "9"), 5)
+    question = ("--id", "1000", "--where", "gender = 'Men' or gender is null", "--json")
+    run = ask(root, *question, "--index", place.url, "--html", str(root / "page.html"))
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout) == json.loads(ask(root, *question).stdout)
+    assert "without pictures" not in run.stderr
+    run = ask(root, *question, "--index", place.url + "s")
+    assert "there is no such collection" in run.stderr
 
 
 def test_page_shows_what_was_asked_about_and_found_and_loads_nothing(root):
