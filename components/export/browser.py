@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.errors import ExportError
@@ -23,27 +24,40 @@ def add_page(folder: Path) -> None:
     Raises:
         ExportError: npm is not installed, or cannot fetch the runtime.
     """
-    archive = _fetch()
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        for name in _FILES:
-            content = packed.extractfile(f"package/dist/{name}")
-            assert content is not None
-            (folder / name).write_bytes(content.read())
+    fetch_npm("web", RUNTIME, _SHA512, _FILES, folder)
     for file in _PAGE.iterdir():
         shutil.copyfile(file, folder / file.name)
 
 
-def _fetch() -> bytes:
+def fetch_npm(form: str, package: str, digest: str, names: Sequence[str], folder: Path) -> None:
+    """Puts files of a package's `dist` into a folder.
+
+    Args:
+        form: the format that wants it.
+        package: name and version.
+        digest: SHA-512 of its archive, Base64.
+        names: of the files.
+        folder: they come to lie in.
+
+    Raises:
+        ExportError: npm is not installed, cannot fetch it, or fetches something else.
+    """
     npm = shutil.which("npm")
     if npm is None:
-        raise ExportError(f"web: npm is not installed, which fetches {RUNTIME}. Install Node.js, or leave `web` out.")
+        raise ExportError(
+            f"{form}: npm is not installed, which fetches {package}. Install Node.js, or leave {form} out."
+        )
     with tempfile.TemporaryDirectory() as work:
-        done = subprocess.run([npm, "pack", "--silent", RUNTIME], cwd=work, capture_output=True, text=True, check=False)
+        done = subprocess.run([npm, "pack", "--silent", package], cwd=work, capture_output=True, text=True, check=False)
         archives = list(Path(work).glob("*.tgz"))
         if done.returncode or not archives:
             said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-            raise ExportError(f"web: npm cannot fetch {RUNTIME}: {said}. Give it a registry that has it.")
+            raise ExportError(f"{form}: npm cannot fetch {package}: {said}. Give it a registry that has it.")
         content = archives[0].read_bytes()
-    if base64.b64encode(hashlib.sha512(content).digest()).decode() != _SHA512:
-        raise ExportError(f"web: what npm fetched as {RUNTIME} is another file than the one this release is made for.")
-    return content
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != digest:
+        raise ExportError(f"{form}: what npm fetched as {package} is another file than this release is made for.")
+    with tarfile.open(fileobj=io.BytesIO(content)) as packed:
+        for name in names:
+            file = packed.extractfile(f"package/dist/{name}")
+            assert file is not None
+            (folder / name).write_bytes(file.read())

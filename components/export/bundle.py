@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD, digest_of, parts
+from fashion_client.local import DESCRIPTION, GOLDEN, LABELS, PREPROCESS, ROAD, digest_of
 from fashion_client.reading import Arrays
 from PIL import Image
 
@@ -26,8 +26,9 @@ _NEAR = {
     "onnx": (0.999, 1e-3),
     "web": (0.999, 1e-3),
     "openvino": (0.999, 1e-3),
+    "tfjs": (0.999, 1e-3),
 }
-_RUNTIMES = {".onnx": "ONNX Runtime", ".tflite": "LiteRT", ".xml": "OpenVINO"}
+_RUNTIMES = {".onnx": "ONNX Runtime", ".tflite": "LiteRT", ".xml": "OpenVINO", ".json": "TensorFlow.js"}
 _CARD = """# {model} {version}, {form}
 
 A copy of the image classifier `{model}`, version {version} (digest {digest}), for {runtime}: it takes pixels
@@ -83,17 +84,16 @@ def write_bundle(
 
     Args:
         folder: of the bundle.
-        file: the model in its other format; it is copied with what belongs to it, and gets its labels.
+        file: the model in its other format, in a folder that is copied as it is; it gets its labels.
         form: the format.
         original: the model.
         golden: the golden pictures, with the answers that this file is held to.
         parity: how near the copy is.
         made: by what: recorded, so that the same need not be made again.
     """
-    (folder / "golden").mkdir(parents=True)
-    target = folder / f"model{file.suffix}"
-    for part in parts(file):
-        shutil.copyfile(part, target.with_suffix(part.suffix))
+    shutil.copytree(file.parent, folder, dirs_exist_ok=True)
+    (folder / "golden").mkdir()
+    target = folder / file.name
     labels = "".join(f"{label}\n" for label in original.labels)
     _add_labels(target, labels, original)
     described = {
@@ -146,6 +146,10 @@ def _add_labels(file: Path, labels: str, original: Original) -> None:
         names = " ".join(label.replace(" ", "_") for label in original.labels)
         ElementTree.SubElement(ElementTree.SubElement(held, "model_info"), "labels", value=names)
         network.write(file)
+        return
+    if file.suffix == ".json":
+        network = json.loads(file.read_text(encoding="utf-8"))
+        file.write_text(json.dumps(network | {"userDefinedMetadata": {"labels": original.labels}}), encoding="utf-8")
         return
     # As the metadata of TensorFlow Lite has it: a zip behind the model, which its reader does not see.
     packed = io.BytesIO()

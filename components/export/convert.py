@@ -5,36 +5,41 @@ from pathlib import Path
 from components import children
 from components.errors import ExportError
 
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "tfjs": ".json"}  # else LiteRT's
 _OPSET = "18"
 
 
-def convert(model_dir: Path, form: str, folder: Path, calibration: Path) -> Path:
-    """Writes a model's signature `pixels` as a file of another format.
+def convert(model_dir: Path, form: str, work: Path, calibration: Path) -> Path:
+    """Writes a model's signature `pixels` as files of another format, in a folder of their own.
 
     Args:
         model_dir: the SavedModel.
         form: a format of `components.export.settings`.
-        folder: of the files; what two formats share is written once.
+        work: holds a folder for each format; what two formats share is written once.
         calibration: for int8, see `components.export.litert`.
 
     Returns:
-        The file.
+        The first of the files, `model` by name.
 
     Raises:
-        ExportError: the converter failed.
+        ExportError: a converter failed.
     """
-    if form.startswith("litert"):
-        file = folder / f"{form}.tflite"
+    kind = "onnx" if form == "web" else form
+    file = work / kind / f"model{_SUFFIXES.get(kind, '.tflite')}"
+    if file.exists():
+        return file
+    file.parent.mkdir()
+    if kind == "onnx":
+        arguments = ["tf2onnx.convert", "--saved-model", str(model_dir), "--signature_def", "pixels", "--opset", _OPSET]
+        run_module(form, *arguments, "--output", str(file))
+    elif kind == "openvino":
+        network = convert(model_dir, "onnx", work, calibration)
+        run_module(form, "components.export.openvino", str(network), str(file))
+    elif kind == "tfjs":
+        run_module(form, "components.export.tfjs", str(model_dir), str(file.parent))
+    else:
         given = [str(calibration)] if form == "litert-int8" else []
         run_module(form, "components.export.litert", str(model_dir), str(file), form, *given)
-        return file
-    network = folder / "network.onnx"
-    if not network.exists():
-        arguments = ["tf2onnx.convert", "--saved-model", str(model_dir), "--signature_def", "pixels", "--opset", _OPSET]
-        run_module(form, *arguments, "--output", str(network))
-    if form != "openvino":
-        return network
-    run_module(form, "components.export.openvino", str(network), str(file := folder / "network.xml"))
     return file
 
 

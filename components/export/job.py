@@ -106,7 +106,7 @@ def _publish(
         run_module(form, "fashion_client.local", str(staging))  # in a process that has no TensorFlow
 
     published = place(store, keep, lambda version: _is_same(version, original.digest, made), fill)
-    size = size_of(published.path / f"model{file.suffix}")
+    size = size_of(published.path / file.name)
     return Copy(form, published.path, parity, size, published.already)
 
 

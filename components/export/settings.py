@@ -7,7 +7,7 @@ from pydantic import Field
 
 from components.settings import Count, Settings, Share
 
-Format = Literal["litert", "litert-fp16", "litert-int8", "onnx", "web", "openvino"]
+Format = Literal["litert", "litert-fp16", "litert-int8", "onnx", "web", "openvino", "tfjs"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 

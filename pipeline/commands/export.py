@@ -38,7 +38,7 @@ def export() -> None:
 @export.command(cls=Command, epilog=EXIT_CODES)
 @click.argument("model", type=PATH, default=Path("runs/serving"))
 @click.option(
-    "--to", required=True, metavar="FORMATS", help="litert, litert-fp16, litert-int8, onnx, web, openvino, by commas."
+    "--to", required=True, metavar="FORMATS", help="litert[-fp16|-int8], onnx, openvino, web, tfjs, by commas."
 )
 @click.option("--data", type=PATH, help="Folder of the run's examples.  [default: as the database remembers]")
 @click.option("--out", type=PATH, help="Where copies go.  [default: `exports` beside the serving folder]")

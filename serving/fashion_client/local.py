@@ -1,8 +1,11 @@
-"""A model without a server and without TensorFlow: a bundle, asked by LiteRT, ONNX Runtime or OpenVINO."""
+"""A model without a server and without TensorFlow: a bundle, asked by LiteRT, ONNX Runtime, OpenVINO or Node.js."""
 
 import hashlib
 import json
+import math
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -140,8 +143,8 @@ def local(folder: str | os.PathLike[str], batches: Batches | None = None) -> Bun
 
 
 def parts(file: Path) -> list[Path]:
-    """A model's file, and what belongs to it: OpenVINO keeps the weights beside the network."""
-    return [file, file.with_suffix(".bin")] if file.suffix == ".xml" else [file]
+    """A model's file and, for OpenVINO and TensorFlow.js, that of its weights."""
+    return [file, *(sorted(file.parent.glob("*.bin")) if file.suffix in (".xml", ".json") else ())]
 
 
 def digest_of(file: Path) -> str:
@@ -150,7 +153,7 @@ def digest_of(file: Path) -> str:
 
 
 def open_runtime(file: Path) -> Runtime:
-    """Loads a `.tflite`, `.onnx` or `.xml` file; what is returned runs it on uint8 [n, size, size, 3].
+    """Loads a `.tflite`, `.onnx`, `.xml` or `.json` file; what is returned runs it on uint8 [n, size, size, 3].
 
     Raises:
         BundleError: the package that runs it is not installed.
@@ -185,7 +188,34 @@ def _load_openvino(file: str) -> Runtime:
     return lambda pixels: {output.any_name: values.copy() for output, values in network(pixels).items()}
 
 
-_RUNTIMES = {
+class _Node:
+    """TensorFlow.js in Node.js, a process of its own that `answer.js` speaks in."""
+
+    def __init__(self, file: str) -> None:
+        node = shutil.which("node")
+        if node is None:
+            raise BundleError(file, "node is not installed, which runs TensorFlow.js")
+        command = [node, str(Path(file).with_name("answer.js"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, pixels: Pixels) -> Arrays:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(len(pixels).to_bytes(4, "little") + pixels.tobytes())
+        self._process.stdin.flush()
+        answer = {}
+        for name, shape in json.loads(self._process.stdout.readline()):
+            content = self._process.stdout.read(4 * math.prod(shape))
+            answer[name] = np.frombuffer(content, np.float32).reshape(shape)
+        return answer
+
+    def __del__(self) -> None:
+        if hasattr(self, "_process"):
+            self._process.communicate()  # it ends with its input
+
+
+_RUNTIMES: dict[str, tuple[Callable[[str], Runtime], str]] = {
+    ".json": (_Node, "node"),
     ".tflite": (_load_litert, "ai-edge-litert"),
     ".onnx": (_load_onnx, "onnxruntime"),
     ".xml": (_load_openvino, "openvino"),

@@ -74,9 +74,13 @@ def right_road(data: bytes) -> np.ndarray:
 
 def write_drawn(folder: Path, channels: Sequence[int] = (0, 1, 2), form: str = "onnx", road=right_road) -> Path:
     """Writes a bundle whose golden answers are the network's to the pixels of `road`, whatever its file answers."""
-    write_network(file := folder.with_name("network.onnx"), channels)
+    file = folder.with_name("network") / "model.onnx"
+    file.parent.mkdir(exist_ok=True)
+    write_network(file, channels)
     if form == "openvino":
-        run_module(form, "components.export.openvino", str(file), str(file := file.with_suffix(".xml")))
+        file, network = folder.with_name("converted") / "model.xml", file
+        file.parent.mkdir()
+        run_module(form, "components.export.openvino", str(network), str(file))
     original = Original("drawn", 7, "0" * 64, LABELS, *LIMITS, decide=DECIDE, tags=TAGS)
     files = draw_pictures()
     pixels = np.stack([road(data) for data in files.values()])

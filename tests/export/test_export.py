@@ -1,5 +1,7 @@
 """A published model is copied to LiteRT and ONNX, held against the test split, and published beside it."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import onnx
 import pytest
 import tensorflow as tf
 from fashion_client.local import local
+from PIL import Image
 
 from components.errors import ExportError
 from components.export import job
@@ -15,12 +18,19 @@ from components.export.golden import draw_pictures
 from components.export.settings import Export
 from serving.decode import decode_trusted
 from serving.local_model import LocalModel
+from tests.export.test_browser import CHROMIUM, served
 from tests.publish.toy import save_toy
 from tests.serving.serving_model import LABELS, write_model
 from tests.serving.test_signatures import drawn
 
 pytestmark = pytest.mark.slow
 
+ASK = """async ([pixels, size]) => {
+    globalThis.network ??= await tf.loadGraphModel("model.json");
+    const input = tf.tensor(pixels, [1, size, size, 3], "int32");
+    const answer = network.execute({pixels: input}, [network.modelSignature.outputs.probabilities.name]);
+    return Array.from(await [answer].flat()[0].data());
+}"""
 FORMATS = ("litert-int8", "onnx", "openvino")
 
 
@@ -75,6 +85,33 @@ def test_each_format_is_published_and_answers_as_the_model_does(copies, model):
         assert copy.path.name.isdecimal()
 
 
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_tensorflow_js_answers_likewise_in_node_and_in_a_browser(copies, folder, model):
+    try:
+        [copy] = job.export(model, folder / "examples", Export(formats=("tfjs",)), folder / "exports" / "tiny")
+    except ExportError as error:
+        if "cannot fetch" in str(error):
+            pytest.skip(str(error))
+        raise
+    golden = json.loads((copy.path / "golden.json").read_text())
+    with local(copy.path) as client:
+        assert client.check() == []
+        size = client.size
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    server = served(copy.path)
+    with playwright.sync_playwright() as running:
+        page = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/labels.txt")
+        page.add_script_tag(url="tf.min.js")
+        for name, wanted in golden["pictures"].items():
+            pixels = Image.open(copy.path / "golden" / f"{name[:2]}.pixels.png")
+            found = page.evaluate(ASK, [np.asarray(pixels).ravel().tolist(), size])
+            assert found == pytest.approx(list(wanted["probabilities"].values()), abs=1e-3)
+    server.shutdown()
+
+
 def test_what_was_copied_before_is_not_copied_again(copies, folder, model):
     again = job.export(model, folder / "nowhere", Export(formats=FORMATS), folder / "exports" / "tiny")
     assert [(each.path, each.parity) for each in again] == [(each.path, each.parity) for each in copies]
@@ -109,7 +146,8 @@ def test_a_file_that_takes_blue_before_red_is_refused_and_not_published(copies, 
             node.input[:] = ["exchanged" if name == "pixels" else name for name in node.input]
         network.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 1, 0]), "order"))
         network.graph.node.insert(0, onnx.helper.make_node("Gather", ["pixels", "order"], ["exchanged"], axis=3))
-        onnx.save(network, str(file := folder / "network.onnx"))
+        (folder / form).mkdir()
+        onnx.save(network, str(file := folder / form / "model.onnx"))
         return file
 
     monkeypatch.setattr(job, "convert", convert)
