@@ -17,7 +17,7 @@ class Quarantine(Artifact):
 
 
 class ProductIndex(Artifact):
-    """Where an index of the catalogue was published; its folder is empty."""
+    """What an index of the catalogue came to, see `components.index.summary`."""
 
     TYPE_NAME = "ProductIndex"
 

@@ -29,6 +29,7 @@ _OUTPUTS = {
     "transformed": ("transform", "transformed_examples"), "model": ("train", "model"),
     "history": ("train", "model_run"), "evaluation": ("evaluate", "evaluation"), "blessing": ("evaluate", "blessing"),
     "assessment": ("outside", "assessment"), "copies": ("export", "copies"),
+    "index": ("index", "index"),
 }  # fmt: skip
 _PAGE, _INPUTS, _CODE = "index.html", "inputs.digest", "code.digest"
 

@@ -3,7 +3,7 @@
 import csv
 import json
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from rich.text import Text
 from components.errors import FashionError, ModelRefused, PublishError
 from components.evaluate.sentences import note_on_rare
 from components.evaluate.verdict import Verdict, read_verdict, refusal
-from components.export.copies import HEAD, Copy, read_copies, rows
+from components.export.copies import HEAD, read_copies, rows
+from components.index import summary as similar
+from components.index.summary import read_summary
 from components.ingest.faults import PASSED
 from components.outside.assessment import read_assessment
 from components.outside.sentences import in_words
@@ -63,10 +65,9 @@ def _placed(artifact: Artifact) -> str:
         copies = read_copies(Path(artifact.uri))
         refused = [f"refused {copy.form}: {copy.parity.refused}" for copy in copies if not copy.path]
         return "; ".join([", ".join(copy.form for copy in copies if copy.path) or "nothing published", *refused])
-    if "products" in properties:
-        figures = json.loads(properties["figures"])
-        parts = [f"precision@10 {figure['precision']:.3f} of the same {name}" for name, figure in figures.items()]
-        return ", ".join([f"version {properties['version']}, {properties['products']:,} products", *parts[:1]])
+    if artifact.type == "ProductIndex":
+        summary = read_summary(Path(artifact.uri))
+        return f"version {summary.version}, {summary}" if summary else "no model serves"
     return f"version {properties['pushed_version']}" if properties.get("pushed") else "nothing published"
 
 
@@ -100,7 +101,11 @@ def conclude(console: Console, run: Run, experiment: Experiment, held: Collectio
         refused = _published(console, pushed, store, held)
     if (copied := _folders(run.stage("export"))) and (copies := read_copies(copied["copies"])):
         console.print()
-        console.print(table_of(copies))
+        console.print(table_of(HEAD, rows(copies)))
+        console.print()
+    if (made := _folders(run.stage("index"))) and (index := read_summary(made["index"])) and index.figures:
+        console.print()
+        console.print(table_of(similar.HEAD, similar.rows(index)))
         console.print()
     if ingested := _folders(run.stage("ingest")):
         console.print(f"quarantine  {short(ingested['quarantine'] / 'quarantine.csv')}")
@@ -211,10 +216,10 @@ def _trained(folder: Path) -> str:
     return ", ".join(said)
 
 
-def table_of(copies: Sequence[Copy]) -> Table:
-    """Makes the table of a model's copies."""
-    table = Table(*HEAD, box=None, padding=(0, 2, 0, 0))
-    for cells in rows(copies):
+def table_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Makes a table without lines."""
+    table = Table(*head, box=None, padding=(0, 2, 0, 0))
+    for cells in rows:
         table.add_row(*cells)
     return table
 

@@ -15,6 +15,7 @@ from components.artifacts import ProductIndex
 from components.digest import code_digest
 from components.index.build import build_index
 from components.index.settings import Index
+from components.index.summary import summarize, write_summary
 from components.publish.store import versions
 from serving.search.indexes import store_of
 
@@ -58,8 +59,7 @@ def Indexer(
 
     Args:
         pushed_model: the publisher's, with `version`, which serves from now on.
-        index: custom properties `version`, `products`, `path` and `figures` (JSON) of what was published; without them
-            no model serves. Its folder stays empty.
+        index: what was published, see `components.index.summary`; nothing where no model serves.
         data: path of the catalogue, readable by every Beam worker.
         catalogue: its digest, for the cache.
         store: `<serving_dir>/<name>`.
@@ -77,7 +77,4 @@ def Indexer(
         return
     products = Products(Path(data), folder, None, chosen.kept)
     done = build_index(products, folder, store_of(Path(store)), chosen, json.loads(beam))
-    index.set_string_custom_property("path", str(done.index.folder))
-    index.set_string_custom_property("version", done.index.folder.name)
-    index.set_int_custom_property("products", len(done.index))
-    index.set_string_custom_property("figures", json.dumps(done.index.facts["figures"]))
+    write_summary(Path(index.uri), summarize(done.index.folder.name, done.index.facts))

@@ -43,5 +43,6 @@ def collect(
         provenance=provenance_facts(reading, folder),
         doubts=reading.attempt("data", "labels to look at", lambda: doubts(reading)) or (),
         copies=reading.copies,
+        index=reading.index,
         gaps=tuple(dict.fromkeys(reading.gaps)),  # last: each part may add some
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from components.errors import FashionError
 from components.export.copies import Copy, read_copies
+from components.index.summary import IndexSummary, read_summary
 from components.ingest.members import MEMBERS_FILE, Members, read_members
 from components.outside.assessment import Assessment, read_assessment
 from components.report.examples import Table, read_table, uses_by_label
@@ -173,6 +174,12 @@ class Reading:
         """The model in other formats; none where the recipe asks for none."""
         folder = self.folders.copies
         return self.attempt("verdict", "copies", lambda: read_copies(folder)) or () if folder else ()
+
+    @property
+    def index(self) -> IndexSummary | None:
+        """What the index of similar products came to; None where the recipe asks for none."""
+        folder = self.folders.index
+        return self.attempt("verdict", "similar products", lambda: read_summary(folder)) if folder else None
 
     @cached_property
     def network(self) -> "ExportedNetwork | None":

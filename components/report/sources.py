@@ -52,6 +52,7 @@ class Folders:
     blessing: Path | None = None  # the ModelBlessing of the evaluation
     assessment: Path | None = None  # the OutsideAssessment
     copies: Path | None = None  # the ModelCopies
+    index: Path | None = None  # the ProductIndex
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
     from pydantic import ValidationError
 
     from components.errors import ExportError, RecipeError
+    from components.export.copies import HEAD, rows
     from components.export.settings import Export, copies_of
     from components.reading import explain
     from pipeline.asking import find_model
@@ -73,7 +74,7 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
         from components.export.job import export as make
 
         made = make(folder, examples, settings, copies)
-        console.print(table_of(made))
+        console.print(table_of(HEAD, rows(made)))
         for each in made:
             console.print(f"{each.form:<12} {short(each.path) if each.path else f'refused: {each.parity.refused}'}")
     refused = [each.form for each in made if each.path is None]

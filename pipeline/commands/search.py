@@ -65,6 +65,7 @@ def index(
 
     from components.answers.inputs import Products
     from components.answers.settings import read_settings
+    from components.index import summary
     from components.index.asking import open_place
     from components.index.content import Change
     from components.index.settings import Index
@@ -73,6 +74,7 @@ def index(
     from pipeline.asking import find_model
     from pipeline.paths import short
     from pipeline.recipe import overridden
+    from pipeline.summary import table_of
     from pipeline.view import RunView, quiet
 
     folder = find_model(root / "serving", model, version)
@@ -105,10 +107,8 @@ def index(
                 with listen(view.progress):
                     collection = publish_index(place, done.index, settings.keep)
                 view.finished("qdrant", f"{place.collection} → {collection}", time.monotonic() - began)
-        for name, figures in facts["figures"].items():
-            console.print(
-                Text(f"  precision@10 of the same {name}: {figures['precision']:.3f} of {figures['queries']:,}")
-            )
+        if facts["figures"]:
+            console.print(table_of(summary.HEAD, summary.rows(summary.summarize(done.index.folder.name, facts))))
         console.print(Text(f"\nindex       {short(done.index.folder)}"))
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from components.errors import AnswerError, CatalogueError, PublishError
 from components.index.build import LEFT_OUT, build_index
 from components.index.content import Change
 from components.index.settings import Index as Settings
+from components.index.summary import read_summary
 from components.publish.store import model_digest, publish, recorded_digest, versions
 from serving.search.index import PICTURE, VECTORS
 from serving.search.query import Query, search
@@ -189,6 +191,7 @@ def run_node(store, version, data, settings=SETTINGS):
     from components.index.component import Indexer
 
     pushed, artifact = standard_artifacts.PushedModel(), ProductIndex()
+    artifact.uri = str(store.parent / "artifacts" / (version or "none"))
     pushed.set_string_custom_property("version", version)
     parameters = {"data": str(data), "catalogue": "", "store": str(store), "settings": settings.as_json()}
     parameters |= {"beam": '["--runner=FnApiRunner"]', "code": ""}
@@ -211,9 +214,9 @@ def test_node_makes_the_index_of_the_version_that_serves(model, tmp_path):
     data = write_good_catalogue(tmp_path / "shop", 6)
     artifact = run_node(root / "serving" / "six", model.name, data)
     [folder] = versions(root / "indexes" / "six").values()
-    assert artifact.get_string_custom_property("path") == str(folder)
-    assert artifact.get_int_custom_property("products") == 6
-    assert not run_node(root / "serving" / "six", "", data).has_custom_property("path")
+    summary = read_summary(Path(artifact.uri))
+    assert (summary.version, summary.products, summary.recall) == (folder.name, 6, None)
+    assert read_summary(Path(run_node(root / "serving" / "six", "", data).uri)) is None
     strict = SETTINGS.model_copy(update={"least": {"articleType": 0.5}})
     with pytest.raises(PublishError, match="articleType cannot be measured"):
         run_node(root / "serving" / "six", model.name, data, strict)

@@ -5,11 +5,12 @@ import io
 import pytest
 from rich.console import Console
 
-from components.export.copies import read_copies, write_copies
+from components.export.copies import HEAD, read_copies, rows, write_copies
+from components.index.summary import write_summary
 from pipeline.runs import Artifact, StageRun
 from pipeline.summary import _published, describe, ingested, table_of
 from serving.config_file import CONFIG
-from tests.report.drawn_facts import copies
+from tests.report.drawn_facts import INDEX, copies
 
 
 @pytest.mark.parametrize(
@@ -45,12 +46,22 @@ def test_published_version_that_does_not_serve_is_told_with_the_command_that_cha
 def test_copies_are_told_with_their_figures_and_why_one_is_refused(tmp_path):
     write_copies(tmp_path, copies("shoes"))
     console = Console(file=io.StringIO(), width=100)
-    console.print(table_of(read_copies(tmp_path)))
+    console.print(table_of(HEAD, rows(read_copies(tmp_path))))
     *_, fine, poor = console.file.getvalue().splitlines()
     assert " ".join(fine.split()) == "onnx 13.5 99.40 % shoes 97.1 % shoes 0.4 points 99.96 % 0.9991"
     assert poor.startswith("litert-int8, refused")
     stage = StageRun("export", "complete", outputs={"copies": [Artifact(1, "ModelCopies", str(tmp_path), {})]})
     assert describe(stage, None) == "onnx; refused litert-int8: recall of <shoes> falls"
+
+
+def test_index_is_told_with_how_it_is_searched(tmp_path):
+    write_summary(tmp_path, INDEX)
+    stage = StageRun("index", "complete", outputs={"index": [Artifact(1, "ProductIndex", str(tmp_path), {})]})
+    assert describe(stage, None) == (
+        "version 1795237901, 39,874 products, 5 left out, searched so that 99.4 % of the ten nearest are found"
+    )
+    (tmp_path / "summary.json").unlink()
+    assert describe(stage, None) == "no model serves"
 
 
 def test_what_is_passed_over_at_ingest_is_told_beside_what_is_left_out() -> None:

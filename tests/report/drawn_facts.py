@@ -10,6 +10,7 @@ from PIL import Image
 from components.evaluate.verdict import ClassFigures
 from components.export.copies import Copy
 from components.export.parity import Parity
+from components.index.summary import IndexSummary, Relevance
 from components.networks.profiles import PROFILES
 from components.outside.assessment import Assessment, Kind, Outsiders, Point
 from components.outside.shares import Confusion, Group, Proportion, TagFigures
@@ -91,7 +92,14 @@ def full_facts(classes: int = 6, *, pictures: int = 12, side: int = 160, name: s
         provenance=provenance(),
         doubts=making.gallery().worst[:3],
         copies=copies(making.names[0]),
+        index=INDEX,
     )
+
+
+INDEX = IndexSummary(
+    "1795237901", 39_874, 5, 0.994,
+    {"articleType": Relevance(0.7912, 0.5748, 1326), "articleType+baseColour": Relevance(0.4253, 0.2081, 1319)},
+)  # fmt: skip
 
 
 def copies(class_name: str) -> tuple[Copy, ...]:
@@ -122,6 +130,7 @@ def refused_facts() -> RunFacts:
         quality=None,
         outside=None,
         copies=(),
+        index=None,
         pictures=None,
         doubts=(),
         provenance=dataclasses.replace(full.provenance, stages=stages),

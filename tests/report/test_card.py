@@ -21,6 +21,7 @@ def test_the_card_has_the_toolkit_s_sections_and_the_figures_by_slice() -> None:
     assert "Apache-2.0" in card
     assert "litert-int8 was refused: recall of \\<shoes\\> falls." in card
     assert "| onnx | 13.5 | 99.40 % |" in card
+    assert "| articleType and baseColour | 0.425 | 0.208 | 1,319 |" in card
 
 
 def test_the_card_says_what_is_accepted_or_that_foreign_pictures_were_not_tested() -> None:

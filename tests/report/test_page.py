@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.export.copies import rows
+from components.index import summary
 from components.report.facts import RunFacts, from_json, to_json
 from components.report.facts.quality import Coverage
 from components.report.page import write_page
@@ -50,6 +51,8 @@ def of_verdict(facts: RunFacts) -> Iterator[str]:
     yield verdict.rare
     yield from (cell for row in rows(facts.copies) for cell in row)
     yield "litert-int8 was refused: recall of <shoes> falls."
+    assert facts.index is not None
+    yield from (str(facts.index), *(cell for row in summary.rows(facts.index) for cell in row))
 
 
 def of_data(facts: RunFacts) -> Iterator[str]:

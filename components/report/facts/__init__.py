@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from components.export.copies import Copy
+from components.index.summary import IndexSummary
 from components.report.facts.data import DataFacts
 from components.report.facts.quality import OutsideFacts, PictureFacts, ProductAnswers, QualityFacts
 from components.report.facts.training import TrainingFacts
@@ -46,6 +47,7 @@ class RunFacts:
     provenance: ProvenanceFacts | None = None
     doubts: tuple[ProductAnswers, ...] = ()  # test products whose labels are to be looked at, the surest first
     copies: tuple[Copy, ...] = ()  # of the model in other formats, refused ones included
+    index: IndexSummary | None = None  # of similar products
     gaps: tuple[Gap, ...] = ()  # what is missing, and why
 
 

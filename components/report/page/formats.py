@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.export import copies
+from components.index import summary
 
 NONE = "–"  # what is not known
 
@@ -96,5 +97,5 @@ def environment(**options: Any) -> Environment:
     )  # fmt: skip
     for form in (percent, points, whole, number, score, duration, moment, parameters, jpeg_uri):
         jinja.filters[form.__name__] = form
-    jinja.globals["copies"] = copies
+    jinja.globals |= {"copies": copies, "similar": summary}
     return jinja
