@@ -4,6 +4,7 @@ import click
 
 from pipeline.commands.audit import audit
 from pipeline.commands.batch import batch
+from pipeline.commands.doctor import doctor
 from pipeline.commands.explain import explain
 from pipeline.commands.export import export
 from pipeline.commands.inspect import inspect
@@ -20,7 +21,7 @@ from pipeline.commands.serve import serve
 from pipeline.commands.training import catalogue, recipes, run
 
 COMMANDS = {
-    "Train": (inspect, run, retrain, recipes, catalogue),
+    "Train": (doctor, inspect, run, retrain, recipes, catalogue),
     "Look": (runs, report, audit, results, monitor, feedback),
     "Serve": (serve, models, export),
     "Ask": (predict, explain, embed, batch, index, similar),

@@ -39,6 +39,7 @@ LIGHT = (
     "components.validate.gate",
     "pipeline.advice",
     "pipeline.cli",
+    "pipeline.doctor",
     "pipeline.draft",
     "pipeline.experiment",
     "pipeline.runs",

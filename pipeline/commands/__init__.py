@@ -9,10 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from components.errors import FashionError
 
 PATH = click.Path(path_type=Path)  # the type of an option that names a file or folder
+
+
+class _Recipe(click.ParamType):
+    """A recipe's name, which shells complete, or the path of a file."""
+
+    name = "recipe"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from pipeline.recipe import recipe_names
+
+        names = [name for name in recipe_names() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names)] or [CompletionItem(incomplete, type="file")]
+
+
+RECIPE = _Recipe()
 
 ROOT = click.option("--root", type=PATH, default=Path("runs"), help="As in `fashion run`.")
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")

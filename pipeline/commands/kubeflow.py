@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import PATH, Command, shared_options
+from pipeline.commands import PATH, RECIPE, Command, shared_options
 from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 if TYPE_CHECKING:
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 _run_options = shared_options(
     click.option("--run-id", required=True, help="Names the run; the same for all its nodes."),
-    click.option("--recipe", required=True, help="A recipe's name, the path of a YAML file, or what a package holds."),
+    click.option(
+        "--recipe",
+        type=RECIPE,
+        required=True,
+        help="A recipe's name, the path of a YAML file, or what a package holds.",
+    ),
     click.option("--data", type=PATH, required=True, help="The catalogue: a folder or zip."),
     click.option("--root", type=PATH, required=True, help="Everything a run writes lies below it."),
     metadata_option,
@@ -89,7 +94,12 @@ cluster_options = shared_options(
 
 @click.command("compile", cls=Command)
 @click.option("--target", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow")
-@click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file. It travels in the package.")
+@click.option(
+    "--recipe",
+    type=RECIPE,
+    required=True,
+    help="A recipe's name, or the path of a YAML file. It travels in the package.",
+)
 @set_option
 @click.option("--image", required=True, help="This project's container image, e.g. registry.example.com/fashion:1.4.")
 @click.option("--out", type=PATH, required=True, help="The package to write, .yaml.")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import PATH, RECIPE, Command
 from pipeline.commands.training import EXIT_CODES, metadata_option, set_option
 
 KEPT = 11  # of --only-decide, where the model stays
 
 
 @click.command(cls=Command, epilog=EXIT_CODES.rstrip() + f"\n{KEPT} with --only-decide: no drift, the model stays\n")
-@click.option("--recipe", required=True, help="A recipe's name, or the path of a YAML file.")
+@click.option("--recipe", type=RECIPE, required=True, help="A recipe's name, or the path of a YAML file.")
 @click.option("--data", type=PATH, required=True, help="The new catalogue: a folder or zip.")
 @set_option
 @click.option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import PATH, Command, shared_options
+from pipeline.commands import PATH, RECIPE, Command, shared_options
 from pipeline.commands.kubeflow import cluster_options
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _common = shared_options(
     ),
     click.option("--ca", type=PATH, help="Authority of the server's certificate, in PEM.  [default: SSL_CERT_FILE]"),
     click.option("--package", type=PATH, help="What `fashion compile --target kubeflow` wrote."),
-    click.option("--recipe", help="Compile this recipe now instead; needs --image."),
+    click.option("--recipe", type=RECIPE, help="Compile this recipe now instead; needs --image."),
     click.option("--image", help="The container image that a recipe compiled now runs in."),
     click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one setting of --recipe. Repeatable."

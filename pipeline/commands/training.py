@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands import PATH, Command
+from pipeline.commands import PATH, RECIPE, Command
 
 EXIT_CODES = """
 \b
@@ -38,7 +38,7 @@ metadata_option = click.option(
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)
-@click.option("--recipe", default="quickstart", help="A recipe's name, or the path of a YAML file.")
+@click.option("--recipe", type=RECIPE, default="quickstart", help="A recipe's name, or the path of a YAML file.")
 @click.option(
     "--data",
     type=PATH,
