@@ -16,7 +16,7 @@ from components.errors import FashionError
 PATH = click.Path(path_type=Path)  # the type of an option that names a file or folder
 
 
-class _Recipe(click.ParamType):
+class _Recipe(click.types.StringParamType):
     """A recipe's name, which shells complete, or the path of a file."""
 
     name = "recipe"
