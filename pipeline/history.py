@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,12 @@ class History:
         began = min((stage.began for stage in stages.values()), default=context.create_time_since_epoch / 1000)
         record = _record(context)
         return Run(run_id, found or pipeline or "", began, stages, json.loads(record) if record else {})
+
+    def published(self, model: str) -> Iterator[tuple[int, Run]]:
+        """Versions of a model, each with a run that published it or found it published, the latest first."""
+        for run in map(self.read, reversed(self.ids)):
+            if run.name == model and run.version is not None:
+                yield run.version, run
 
     def tries(self, run_id: str, pipeline: str, stage: str) -> list[StageRun]:
         """What became of a stage of a run, oldest try first; TFX takes up a try that was killed, but not always."""

@@ -84,6 +84,12 @@ class Run:
         return max(ends) - self.began if ends and len(ends) == len(self.stages) else None
 
     @property
+    def version(self) -> int | None:
+        """The version that it published, or found published; None where it did not."""
+        pushed = self.stage("publish").output("pushed_model")
+        return int(pushed.properties["pushed_version"]) if pushed and pushed.properties.get("pushed") else None
+
+    @property
     def failed(self) -> StageRun | None:
         """The first stage that failed; None if none did."""
         return next((stage for stage in self.stages.values() if stage.state == "failed"), None)

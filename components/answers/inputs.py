@@ -163,12 +163,10 @@ class Products:
 
 
 def _example(picture: bytes, name: str) -> bytes:
-    import tensorflow as tf
+    from components.examples import example_of
 
     data = encode(picture).data or picture  # a JPEG, of what the model does not read
-    lists = {IMAGE_BYTES: tf.train.BytesList(value=[data]), NAME: tf.train.BytesList(value=[name.encode()])}
-    features = {feature: tf.train.Feature(bytes_list=texts) for feature, texts in lists.items()}
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+    return example_of({IMAGE_BYTES: data, NAME: name.encode()})
 
 
 Inputs = Pictures | Products

@@ -19,33 +19,20 @@ _NAMED = 10  # broken pictures, in a log line
 
 @dataclass(frozen=True)
 class Pictures:
-    """One split, ready to be streamed.
+    """One split, ready to be streamed."""
 
-    Attributes:
-        files: gzipped TFRecords of transformed examples, in a fixed order.
-        broken: numbers of the examples in these files that are left out, because their pictures cannot be decoded.
-        labels: int64 [n], the label of each picture in stream order.
-        natural: int64 [m], the label of each example in stream order, none left out or repeated.
-        kinds: bytes [m], what each of these is, in words; b"" where its example does not say.
-        tags: int64 [m, t], their labels in further columns, -1 where missing.
-        rows: int64 [n], the example that each picture is of.
-        columns: the names of these columns.
-        balanced: whether examples are left out and repeated as Transform decided.
-        size: side of the network's input, pixels.
-        foreign: pictures of no class that are streamed with these, behind them or among them.
-    """
-
-    files: tuple[str, ...]
+    files: tuple[str, ...]  # gzipped TFRecords of transformed examples, in a fixed order
+    # Numbers of the examples in these files that are left out, because their pictures cannot be decoded.
     broken: tuple[int, ...]
-    labels: np.ndarray
-    natural: np.ndarray
-    kinds: np.ndarray
-    tags: np.ndarray
-    rows: np.ndarray
-    columns: tuple[str, ...]
-    balanced: bool
-    size: int
-    foreign: "Pictures | None" = None
+    labels: np.ndarray  # int64 [n], the label of each picture in stream order
+    natural: np.ndarray  # int64 [m], the label of each example in stream order, none left out or repeated
+    kinds: np.ndarray  # bytes [m], what each of these is, in words; b"" where its example does not say
+    tags: np.ndarray  # int64 [m, t], their labels in further columns, -1 where missing
+    rows: np.ndarray  # int64 [n], the example that each picture is of
+    columns: tuple[str, ...]  # the names of these columns
+    balanced: bool  # whether examples are left out and repeated as Transform decided
+    size: int  # side of the network's input, pixels
+    foreign: "Pictures | None" = None  # pictures of no class that are streamed with these, behind them or among them
 
     def __len__(self) -> int:
         return len(self.labels) + (len(self.foreign) if self.foreign else 0)

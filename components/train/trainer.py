@@ -33,32 +33,21 @@ from serving.signatures import LABELS_FILE, Classifier
 
 
 class TrainerConfig(Settings):
-    """What the Trainer is given as `custom_config={"config": <JSON of this>}`.
-
-    Attributes:
-        decode_bytes: memory that the published model may take to decode one picture.
-        classes: names, in the order of the labels.
-        column: what the classes are the values of, or their taxonomy.
-        columns: what is answered besides, the finer of a hierarchy before the coarser.
-        work: folder for unfinished work.
-        code: digest of the sources, so that an edit trains again.
-        outside: whether there are examples of no class.
-        decide: what the model's decisions must reach.
-        start: likewise of the file or folder that `model.weights` names; "" where it is none.
-    """
+    """What the Trainer is given as `custom_config={"config": <JSON of this>}`."""
 
     picture: Picture
     model: Model
     train: Train
-    decode_bytes: int = Serving().decode_bytes
-    classes: tuple[str, ...]
-    column: str = ""
-    columns: tuple[Column, ...] = ()
-    work: str
+    decode_bytes: int = Serving().decode_bytes  # memory that the published model may take to decode one picture
+    classes: tuple[str, ...]  # names, in the order of the labels
+    column: str = ""  # what the classes are the values of, or their taxonomy
+    columns: tuple[Column, ...] = ()  # what is answered besides, the finer of a hierarchy before the coarser
+    work: str  # folder for unfinished work
+    # Digest of the sources, so that an edit trains again.
     code: str = Field(default_factory=lambda: code_digest(__name__))
-    outside: bool = False
-    decide: Decide = Decide()
-    start: str = ""
+    outside: bool = False  # whether there are examples of no class
+    decide: Decide = Decide()  # what the model's decisions must reach
+    start: str = ""  # likewise of the file or folder that `model.weights` names; "" where it is none
 
 
 def run_fn(fn_args: Any) -> None:

@@ -119,12 +119,7 @@ def _examples(version: Path, root: Path, database: str | None) -> Path:
     from pipeline.history import open_history
     from pipeline.paths import Paths
 
-    history = open_history(Paths(Path(), root, database).metadata)
-    for run_id in reversed(history.ids):
-        run = history.read(run_id)
-        pushed = run.stage("publish").output("pushed_model")
-        found = run.stage("ingest").folder("examples")
-        version_pushed = pushed.properties.get("pushed_version") if pushed else None
-        if found and (run.name, version_pushed) == (version.parent.name, version.name):
-            return found
+    for published, run in open_history(Paths(Path(), root, database).metadata).published(version.parent.name):
+        if str(published) == version.name and (examples := run.stage("ingest").folder("examples")):
+            return examples
     raise ExportError(f"{version}: the examples of its run are not to be found. Give their folder with --data.")

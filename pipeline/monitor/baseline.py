@@ -10,7 +10,7 @@ from fashion_client.answer_log import SCHEMA, described
 from pyarrow import parquet
 
 from components.errors import AnswerError
-from components.features import ID, IMAGE_BYTES, NAME
+from components.features import ID, NAME
 from pipeline.asking import find_model
 from pipeline.history import History
 from pipeline.monitor.tally import TRUTH
@@ -21,7 +21,7 @@ SPLIT = "test"  # which no decision of the training looked at
 
 _MOST = 5000  # pictures: more tell no more, and take a minute each 5,000
 _PER_RUN = 32
-_NO_SLICE = {ID, IMAGE_BYTES, NAME}
+_NO_SLICE = {ID, NAME}
 _SHOWN = 64  # pictures that are kept, for the page
 
 
@@ -68,8 +68,8 @@ def answers(
         Rows of a log with the picture, and the true class, None where the product is of none.
     """
     import numpy as np
-    import tensorflow as tf
 
+    from components.examples import picture_of, texts_of
     from serving.interface import OBSERVE
     from serving.server.servable import DEFAULT_SIGNATURE, Servable
     from serving.server.watch import columns
@@ -78,30 +78,23 @@ def answers(
     signature = OBSERVE if OBSERVE in servable.signatures else DEFAULT_SIGNATURE
     labels = (model / "assets.extra" / "labels.txt").read_text(encoding="utf-8").splitlines()
     while some := [*islice(examples, _PER_RUN)]:
-        features = [tf.train.Example.FromString(example).features.feature for example in some]
-        pictures = [change(feature["image_bytes"].bytes_list.value[0]) for feature in features]
+        pictures = [change(picture_of(example)) for example in some]
         truths = np.full(len(some), -1)
         if labelled:
             truths = servable.run("transform_features", {"examples": np.array(some, object)})["label"]
         outputs = servable.run(signature, {"image_bytes": np.array(pictures, object)})
-        for number, (feature, picture, truth) in enumerate(zip(features, pictures, truths, strict=True)):
+        for number, (example, picture, truth) in enumerate(zip(some, pictures, truths, strict=True)):
             row = {"sample": 1.0, "model": model.parent.name, "version": int(model.name), "picture": picture}
-            texts = {name: value.bytes_list.value[0] for name, value in feature.items() if value.bytes_list.value}
-            row |= {"product": texts["id"].decode(), TRUTH: labels[truth] if truth >= 0 else None}
-            row |= {"slices": {name: texts[name].decode() for name in texts.keys() - _NO_SLICE}}
+            texts = texts_of(example)
+            row |= {"product": texts[ID], TRUTH: labels[truth] if truth >= 0 else None}
+            row |= {"slices": {name: texts[name] for name in texts.keys() - _NO_SLICE}}
             yield described(row | columns({key: value[number] for key, value in outputs.items()}), pictures=True)
 
 
 def _examples(model: Path, root: Path, database: str | None) -> Path:
-    history = History(Paths(root, root, database).metadata)
-    for run_id in reversed(history.ids):
-        run = history.read(run_id)
-        pushed = run.stage("publish").output("pushed_model")
-        examples = run.stage("ingest").output("examples")
-        if run.name == model.parent.name and pushed and str(pushed.properties.get("pushed_version")) == model.name:
-            folder = Path(examples.uri) / f"Split-{SPLIT}" if examples else None
-            if folder and folder.is_dir():
-                return folder
+    for version, run in History(Paths(root, root, database).metadata).published(model.parent.name):
+        if str(version) == model.name and (examples := run.stage("ingest").folder("examples")):
+            return examples / f"Split-{SPLIT}"
     raise AnswerError(
         f"{model}: the examples that it was judged by are not in {root}. Give the --root of its run, or --against a "
         "baseline made where they are."

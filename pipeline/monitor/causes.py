@@ -14,19 +14,12 @@ _DOUBTS = (OUTSIDE, *TAILS.values(), CONFIDENCE, DECISIONS)
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that moved too far.
+    """Something that moved too far."""
 
-    Attributes:
-        kind: errors, latency_ms, volume, camera, new, labels, confidence or pictures.
-        name: what happened, in few words.
-        moves: what it rests on, the farthest first.
-        part: the slice of the answers that it is about; "" for all.
-    """
-
-    kind: str
-    name: str
-    moves: tuple[Move, ...]
-    part: str = ""
+    kind: str  # errors, latency_ms, volume, camera, new, labels, confidence or pictures
+    name: str  # what happened, in few words
+    moves: tuple[Move, ...]  # what it rests on, the farthest first
+    part: str = ""  # the slice of the answers that it is about; "" for all
 
     @property
     def title(self) -> str:

@@ -149,10 +149,9 @@ def _published(run_id: str, root: Path, database: str | None) -> Path:
 
     paths = Paths(root, root, database)
     run = History(paths.metadata).find(run_id)
-    pushed = run.stage("publish").output("pushed_model")
-    if pushed is None or not pushed.properties.get("pushed"):
+    if run.version is None:
         raise FashionError(f"run {run.id}: published no model. Give one that did, or a version's folder.")
-    return paths.serving / run.name / str(pushed.properties["pushed_version"])
+    return paths.serving / run.name / str(run.version)
 
 
 def _shown(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -26,21 +26,13 @@ _TAIL = 0.05  # of the answers before
 
 @dataclass(frozen=True)
 class Limits:
-    """How far is far.
+    """How far is far."""
 
-    Attributes:
-        share: change of a share of the answers.
-        distance: largest difference of two distributions' cumulative shares (Kolmogorov-Smirnov).
-        chance: how often a day may count as moved though only chance moved it, over all that is measured.
-        latency: how many times as long an answer may take as before.
-        parts: of the answers, the whole and its slices, between which the chance is divided as well.
-    """
-
-    share: float = 0.03
-    distance: float = 0.1
-    chance: float = 0.001
-    latency: float = 1.5
-    parts: int = 1
+    share: float = 0.03  # change of a share of the answers
+    distance: float = 0.1  # largest difference of two distributions' cumulative shares (Kolmogorov-Smirnov)
+    chance: float = 0.001  # how often a day may count as moved though only chance moved it, over all that is measured
+    latency: float = 1.5  # how many times as long an answer may take as before
+    parts: int = 1  # of the answers, the whole and its slices, between which the chance is divided as well
 
     @property
     def each(self) -> float:
@@ -50,23 +42,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Move:
-    """How far one thing has moved: labels, decisions, errors, doubtful, foreign, pictures, latency_ms or a measure.
-
-    Attributes:
-        distance: 0 is not at all; it counts from the limit on.
-        noise: how far chance alone would move it.
-        before: share of the value that moved most, a label or decision, or mean; likewise `now`.
-        mirrored: of warmth, how far it is from the mirror image of what it was; nearer than `noise` if red and blue are
-            exchanged.
-    """
+    """How far one thing has moved: labels, decisions, errors, doubtful, foreign, pictures, latency_ms or a measure."""
 
     what: str
-    distance: float
+    distance: float  # 0 is not at all; it counts from the limit on
     limit: float
-    noise: float
-    before: float
+    noise: float  # how far chance alone would move it
+    before: float  # share of the value that moved most, a label or decision, or mean; likewise `now`
     now: float
     value: str = ""
+    # Of warmth, how far it is from the mirror image of what it was; nearer than `noise` if red and blue are exchanged.
     mirrored: float = 1.0
 
     @property

@@ -33,31 +33,22 @@ Counts = NDArray[np.int64]
 
 @dataclass
 class Tally:
-    """Counts of some answers; two can be added up.
+    """Counts of some answers; two can be added up."""
 
-    Attributes:
-        rows: answers in the log.
-        volume: answers there were, of which those are a sample.
-        errors: answers that are none.
-        labels: answers by label; likewise `decisions`.
-        measures: by measure and label, int64 [257] for the bins of `EDGES`.
-        latency: int64 [257].
-        right: right answers by bin of their confidence, where the truth is known.
-        judged: answers whose truth is known, likewise.
-        kept: up to 1,000 rows drawn at random: label, and the measures as a vector, float32 [d].
-        slices: counts of a part of the answers by its name, e.g. "gender=Women"; they keep no rows.
-    """
-
-    rows: int = 0
-    volume: float = 0.0
-    errors: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
+    rows: int = 0  # answers in the log
+    volume: float = 0.0  # answers there were, of which those are a sample
+    errors: int = 0  # answers that are none
+    labels: Counter[str] = field(default_factory=Counter)  # answers by label; likewise `decisions`
     decisions: Counter[str] = field(default_factory=Counter)
+    # By measure and label, int64 [257] for the bins of `EDGES`.
     measures: dict[str, dict[str, Counts]] = field(default_factory=lambda: {name: {} for name in MEASURES})
-    latency: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    latency: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))  # int64 [257]
+    # Right answers by bin of their confidence, where the truth is known.
     right: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    judged: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    judged: Counts = field(default_factory=lambda: np.zeros(BINS, np.int64))  # answers whose truth is known, likewise
+    # Up to 1,000 rows drawn at random: label, and the measures as a vector, float32 [d].
     kept: list[tuple[float, str, NDArray[np.float32]]] = field(default_factory=list)
+    # Counts of a part of the answers by its name, e.g. "gender=Women"; they keep no rows.
     slices: dict[str, "Tally"] = field(default_factory=dict)
 
     def add(self, table: pa.Table, random: np.random.Generator, slices: Container[str] | None = None) -> None:

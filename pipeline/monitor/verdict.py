@@ -39,16 +39,12 @@ class Day:
 
 @dataclass(frozen=True)
 class Standing:
-    """An alarm of the latest day, and since when it has been there.
-
-    Attributes:
-        rows: answers of the days since then.
-    """
+    """An alarm of the latest day, and since when it has been there."""
 
     alarm: Alarm
     against: str
     since: str
-    rows: int
+    rows: int  # answers of the days since then
 
     def __str__(self) -> str:
         told = "; ".join(map(str, self.alarm.moves[:3]))

@@ -91,17 +91,8 @@ def heed(decision: Decision, production: Mapping[str, Any] | None) -> Decision:
 def last_published(recipe: Recipe, paths: Paths) -> Release | None:
     """The newest published version that is still there, with the latest run that came to it; None if there is none."""
     there = versions(paths.serving / recipe.name)
-    if not there:
-        return None
-    history = History(paths.metadata)
-    for run_id in reversed(history.ids):
-        run = history.read(run_id)
-        pushed = run.stage("publish").output("pushed_model")
-        if run.name == recipe.name and pushed and pushed.properties.get("pushed"):
-            version = int(pushed.properties["pushed_version"])
-            if version in there:
-                return Release(version, run)
-    return None
+    published = History(paths.metadata).published(recipe.name) if there else ()
+    return next((Release(version, run) for version, run in published if version in there), None)
 
 
 def _compare(recipe: Recipe, trained: Release | None, run: Run | None) -> Decision:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.errors import RecipeError
 from pipeline.cli import main
+from pipeline.history import History
 from pipeline.paths import Paths
 from pipeline.recipe import load_recipe
 from pipeline.retrain import look as retrain
@@ -176,7 +178,9 @@ def published(run_id: str, version: int | None, pipeline: str = "six_class-abc")
 )
 def test_the_model_in_question_is_the_newest_that_is_still_published(monkeypatch, tmp_path, runs, kept, found) -> None:
     by_id = {run.id: run for run in runs}
-    monkeypatch.setattr(retrain, "History", lambda _: SimpleNamespace(ids=list(by_id), read=by_id.__getitem__))
+    history = SimpleNamespace(ids=list(by_id), read=by_id.__getitem__)
+    history.published = partial(History.published, history)
+    monkeypatch.setattr(retrain, "History", lambda _: history)
     monkeypatch.setattr(retrain, "versions", lambda _: dict.fromkeys(kept, tmp_path))
     trained = retrain.last_published(load_recipe("six_class"), Paths(tmp_path, tmp_path))
     assert (trained.run.id if trained else None) == found
