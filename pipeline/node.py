@@ -8,7 +8,6 @@ Trainer goes on where it was.
 import json
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -112,14 +111,13 @@ def log_of(paths: Paths, run_id: str, name: str) -> Path:
 
 
 def _run(experiment: Experiment, node: str, run_id: str, view: RunView) -> tuple["CompiledRun", "StageRun"]:
-    began = time.monotonic()
     view.started("start")
     set_up_logging()
     from pipeline.local import compile_run
     from pipeline.summary import describe
 
     run = compile_run(experiment, run_id)
-    view.finished("start", "TFX and TensorFlow are loaded", time.monotonic() - began)
+    view.finished("start", "TFX and TensorFlow are loaded")
     view.started(node)
     with listen(view.progress):
         stage = _launch_once(run, node)

@@ -4,7 +4,6 @@ import datetime
 import logging
 import os
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -99,14 +98,13 @@ def _begin(
     experiment: Experiment | None, recipe: Recipe, paths: Paths, run_id: str, stages: Sequence[str], view: RunView
 ) -> "CompiledRun":
     """Loads what is heavy and compiles the run; the embedded catalogue is read once it is drawn."""
-    began = time.monotonic()
     view.started("start")
     view.expect(stages)
     set_up_logging()
     with _drawing(paths.data, view) as drawn:
         from pipeline.local import compile_run
     run = compile_run(experiment or read_experiment(recipe, paths), run_id)
-    view.finished("start", f"TFX and TensorFlow are loaded{drawn}", time.monotonic() - began)
+    view.finished("start", f"TFX and TensorFlow are loaded{drawn}")
     return run
 
 
@@ -125,11 +123,10 @@ def _report(run: "CompiledRun", view: RunView) -> Path:
     """Writes the report of the run, with progress; returns the page."""
     from pipeline.reporting import write_report
 
-    began = time.monotonic()
     view.started("report")
     with listen(view.progress):
         page, fresh = write_report(run.history, run.read(), run.experiment.paths)
-    view.finished("report", "done" if fresh else "as before: nothing has changed", time.monotonic() - began)
+    view.finished("report", "done" if fresh else "as before: nothing has changed")
     return page
 
 

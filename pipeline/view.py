@@ -91,9 +91,10 @@ class RunView:
             self._last_plain = now
             self._print(f"  {self._running or '':<{self._width}}  … {progress}")
 
-    def finished(self, stage: str, text: str, seconds: float) -> None:
-        """A stage has ended; `text` says with what."""
-        self._finish(stage, Text(text or "done"), f"{seconds:.0f} s")
+    def finished(self, stage: str, text: str, seconds: float | None = None) -> None:
+        """A stage has ended; `text` says with what. If it does not say how long it took, that is since it began."""
+        took = time.monotonic() - self._began if seconds is None else seconds
+        self._finish(stage, Text(text or "done"), f"{took:.0f} s")
 
     def _finish(self, stage: str, text: Text, took: str = "") -> None:
         self._lines[stage] = text, took

@@ -1,6 +1,5 @@
 """`fashion audit`: which labels are probably wrong, and a page to decide about them."""
 
-import time
 from pathlib import Path
 
 import click
@@ -55,7 +54,6 @@ def audit(
     found = open_history(paths.metadata).find(run)
     folder = out or paths.root / "audits" / found.id
     with quiet(paths.logs / "audit.log") as console, RunView(console) as view, listen(view.progress):
-        began = time.monotonic()
         view.started("audit")
         from components.audit.collect import audit as look
         from components.audit.review import REVIEW_FILE, write_audit
@@ -65,7 +63,7 @@ def audit(
         result = look(Reading(sources_of(found, paths.root), folder), paths.work / "looks.npz", most)
         write_audit(result, folder)
         counted = f"{result.products:,} products, {result.found:,} labels to look at"
-        view.finished("audit", counted, time.monotonic() - began)
+        view.finished("audit", counted)
     click.echo(f"\nreview      {short(folder / REVIEW_FILE)}")
     if show:
         click.launch(str(folder / REVIEW_FILE))

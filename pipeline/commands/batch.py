@@ -1,8 +1,6 @@
 """`fashion batch`: the answers of a model about a whole catalogue, by Beam."""
 
-import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +62,7 @@ def batch(
     from components.progress import listen
     from pipeline.asking import SERVING, open_question
     from pipeline.paths import short
+    from pipeline.run import set_up_logging
     from pipeline.view import RunView, quiet
 
     beam_args, thresholds = read_beam(beam), read_thresholds(decide)
@@ -77,15 +76,12 @@ def batch(
     with quiet(log) as console:
         console.print(Text(f"{short(folder)} · {inputs} · log {short(log)}\n"))
         with RunView(console) as view:
-            began = time.monotonic()
             view.started("start")
             view.expect(["batch"])
-            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-            logging.getLogger("apache_beam").setLevel(logging.WARNING)
+            set_up_logging()
             from components.batch.job import run_batch
 
-            view.finished("start", "Beam and TensorFlow are loaded", time.monotonic() - began)
-            began = time.monotonic()
+            view.finished("start", "Beam and TensorFlow are loaded")
             view.started("batch")
             with listen(view.progress):
                 done = run_batch(
@@ -94,7 +90,7 @@ def batch(
             labelled = sum(done.labels.values())
             parts = [f"{done.rows:,} rows → {labelled:,} labelled, {done.rows - labelled:,} without a label"]
             parts += [f"{done.resumed:,} from an earlier try"] * bool(done.resumed)
-            view.finished("batch", ", ".join(parts), time.monotonic() - began)
+            view.finished("batch", ", ".join(parts))
         for title, counted in (("label", done.labels), ("no label", done.reasons), ("decision", done.decisions)):
             for name, number in counted.items():
                 console.print(Text(f"  {title:<10}{number:>10,}  {name}"))

@@ -1,9 +1,7 @@
 """`fashion index` and `fashion similar`: products that look like others."""
 
 import json
-import logging
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +72,7 @@ def index(
     from pipeline.asking import find_model
     from pipeline.paths import short
     from pipeline.recipe import overridden
+    from pipeline.run import set_up_logging
     from pipeline.summary import table_of
     from pipeline.view import RunView, quiet
 
@@ -87,10 +86,8 @@ def index(
     with at as place, quiet(store.with_name(f"{model}.log")) as console:
         console.print(Text(f"{short(folder)} · {data} → {short(store)}\n"))
         with RunView(console) as view:
-            began = time.monotonic()
             view.started("index")
-            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-            logging.getLogger("apache_beam").setLevel(logging.WARNING)
+            set_up_logging()
             from components.index.build import build_index
 
             with listen(view.progress):
@@ -98,15 +95,14 @@ def index(
             facts = done.index.facts
             left_out = [f"{count:,} {reason}" for reason, count in facts["left_out"].items()]
             said = [f"{len(done.index):,} products", "as before" if done.already else f"{done.embedded:,} embedded now"]
-            view.finished("index", ", ".join([*said, *left_out]), time.monotonic() - began)
+            view.finished("index", ", ".join([*said, *left_out]))
             if place:
                 from components.index.qdrant import publish_index
 
-                began = time.monotonic()
                 view.started("qdrant")
                 with listen(view.progress):
                     collection = publish_index(place, done.index, settings.keep)
-                view.finished("qdrant", f"{place.collection} → {collection}", time.monotonic() - began)
+                view.finished("qdrant", f"{place.collection} → {collection}")
         if facts["figures"]:
             console.print(table_of(summary.HEAD, summary.rows(summary.summarize(done.index.folder.name, facts))))
         console.print(Text(f"\nindex       {short(done.index.folder)}"))
