@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-HEAD = ("of the ten nearest, share with the same", "precision@10", "mAP@R", "products asked about")
+HEAD = ("products of the same", "precision@10", "mAP@R", "asked about")
 
 _FILE = "summary.json"
 
