@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from pipeline.runs import StageRun
 
 
-def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int = 0) -> None:
+def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int = 0, shown: bool = False) -> None:
     """Runs one node of a run, with progress, and says what it did; `paths` are the same for all nodes of it.
 
-    When it fails, it is started again `retries` times, whatever it failed of.
+    When it fails, it is started again `retries` times, whatever it failed of. With `shown` the libraries' log is shown.
 
     Raises:
         ModelRefused: the node publishes, and the model was not approved.
@@ -50,7 +50,7 @@ def run_node(recipe: Recipe, paths: Paths, node: str, run_id: str, retries: int 
         experiment = experiment_of(recipe, paths, run_id)
         held = versions(experiment.store)
         refused: FashionError | None = None
-        with explained(log) as console:
+        with explained(log, shown) as console:
             console.print(Text.assemble((recipe.name, "bold"), f" · run {run_id} · log {short(log)}\n"))
             with RunView(console) as view:
                 run, stage = _run(experiment, node, run_id, view)

@@ -4,9 +4,11 @@ import datetime
 import logging
 import os
 import secrets
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline.local import CompiledRun
     from pipeline.runs import StageRun
 
+_COPY_SECONDS = 0.5
 EMBEDDED_PRODUCTS, EMBEDDED_SEED = 900, 1
 
 
@@ -73,9 +76,12 @@ def run_recipe(
 
 
 @contextmanager
-def explained(log: Path) -> Iterator[Console]:
-    """Keeps the libraries quiet, and says at the end where they are heard and whether it ended with a bug."""
-    with quiet(log) as console:
+def explained(log: Path, shown: bool = False) -> Iterator[Console]:
+    """Keeps the libraries quiet, and says at the end where they are heard and whether it ended with a bug.
+
+    With `shown` they are heard on the console too, where nobody can open the file.
+    """
+    with quiet(log) as console, _copied(log, console) if shown else nullcontext():
         try:
             yield console
         except FashionError:
@@ -85,6 +91,32 @@ def explained(log: Path) -> Iterator[Console]:
             console.print(f"\nThis is a bug in the pipeline. What led to it is in {short(log)}.")
             raise
         console.print(f"log         {short(log)}")
+
+
+@contextmanager
+def _copied(log: Path, console: Console) -> Iterator[None]:
+    """Copies what is added to a log to the console, as it is added."""
+    ended = threading.Event()
+
+    def copy() -> None:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(0, os.SEEK_END)
+            ready.set()
+            while not ended.wait(_COPY_SECONDS):
+                console.file.write(file.read())
+            console.file.write(file.read())
+            console.file.flush()
+
+    ready, thread = threading.Event(), threading.Thread(target=copy, daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        ended.set()
+        thread.join()
 
 
 def set_up_logging() -> None:

@@ -34,8 +34,9 @@ _run_options = shared_options(
     default=0,
     help="How often a cluster starts this again when it fails; what a person has to fix is only said again then.",
 )
+@click.option("--show-log", is_flag=True, help="Show what TFX and other libraries log, too, where its file is far.")
 @_run_options
-def node(node: str, retries: int, run_id: str, **given: Any) -> None:
+def node(node: str, retries: int, show_log: bool, run_id: str, **given: Any) -> None:
     """Run one stage of a run in a process of its own. Each task on Kubeflow does.
 
     Its inputs are what the same run's earlier stages left. The same command again finishes what was killed, and does
@@ -47,7 +48,7 @@ def node(node: str, retries: int, run_id: str, **given: Any) -> None:
     """
     from pipeline.node import run_node
 
-    run_node(*_experiment(**given), node, run_id, retries)
+    run_node(*_experiment(**given), node, run_id, retries, show_log)
 
 
 @click.command(cls=Command, epilog=EXIT_CODES)

@@ -114,7 +114,9 @@ def _pipeline(name: str, image: str, kubeflow: Kubeflow, cluster: Cluster, nodes
             tasks: dict[str, dsl.PipelineTask] = {}
             for name, node in nodes.items():
                 retries = _retries(kubeflow, node)
-                tasks[name] = make(name, f"node --node {name}" + f" --retries {retries}" * bool(retries), retries)
+                tasks[name] = make(
+                    name, f"node --node {name} --show-log" + f" --retries {retries}" * bool(retries), retries
+                )
                 upstream = sorted(before.id for before in node.upstream_nodes)
                 tasks[name].after(*(tasks[before] for before in upstream))
 

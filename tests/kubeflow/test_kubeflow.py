@@ -123,7 +123,7 @@ def test_every_node_is_a_task_after_those_it_depends_on(package: Package) -> Non
         "publish": {"train"},
     }
     assert package.container("colour-report")["command"] == [
-        *("fashion", "node", "--node", "colour_report", "--retries", "2")
+        *("fashion", "node", "--node", "colour_report", "--show-log", "--retries", "2")
     ]
     assert {package.container(task)["image"] for task in [*package.tasks, "verdict"]} == {IMAGE}
 
@@ -197,7 +197,7 @@ def test_retries_follow_the_recipe(tmp_path: Path, graph) -> None:
     assert {name for name, task in package.tasks.items() if "retryPolicy" in task} == {"train", "publish"}
     assert package.tasks["train"]["retryPolicy"]["maxRetryCount"] == 5
     assert package.container("train")["command"][-2:] == ["--retries", "5"]
-    assert package.container("ingest")["command"] == ["fashion", "node", "--node", "ingest"]
+    assert package.container("ingest")["command"] == ["fashion", "node", "--node", "ingest", "--show-log"]
 
 
 def test_the_verdict_gets_what_the_recipe_asks_for_it(tmp_path: Path, graph) -> None:

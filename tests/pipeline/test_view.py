@@ -12,6 +12,7 @@ from rich.console import Console
 
 from components.progress import Progress
 from pipeline import view as module
+from pipeline.run import explained
 from pipeline.stages import STAGES
 from pipeline.view import RunView, quiet
 from tests import HOUSE
@@ -172,6 +173,19 @@ def test_quiet_sends_what_python_c_and_other_processes_write_to_the_log(tmp_path
         console.print("for people")
     assert log.read_text().splitlines() == ["from C, out", "from C, err", "from a process", "from Python"]
     assert capfd.readouterr() == ("for people\n", "")
+
+
+def test_a_log_is_shown_as_it_is_written_where_nobody_can_open_its_file(tmp_path: Path, capfd) -> None:
+    log = tmp_path / "train.log"
+    log.write_text("of an earlier try\n")
+    with explained(log, shown=True) as console:
+        os.write(1, b"from C++, \xff\n")
+        subprocess.run(["echo", "from elsewhere"], check=True)
+        console.print("to people")
+    shown = capfd.readouterr().out.splitlines()
+    assert {"from C++, \ufffd", "from elsewhere", "to people"} <= set(shown)
+    assert "of an earlier try" not in shown
+    assert log.read_bytes() == b"of an earlier try\nfrom C++, \xff\nfrom elsewhere\n"
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
