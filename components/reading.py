@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from components.errors import RecipeError
 
 YAML = ".yaml", ".yml"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -91,6 +93,18 @@ def read_mapping(path: Path, kind: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError(f"{path.name}: a {kind} is a mapping of keys to values, this is {kind_of(content)}")
     return content
+
+
+def validated(model: type[Model], content: Any, source: str) -> Model:
+    """Returns what was read from `source` as a model.
+
+    Raises:
+        RecipeError: see `explain`.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(explain(error, model, source)) from None
 
 
 def explain(error: ValidationError, model: type[BaseModel], source: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from components.errors import RecipeError
 from components.evaluate.settings import Gate
@@ -20,7 +20,7 @@ from components.networks.profiles import PROFILES, check_size, read_unfreeze
 from components.networks.settings import Model
 from components.outside.settings import Decide, OptionalOutside
 from components.publish.settings import Publish
-from components.reading import YAML, explain, find_file, kind_of, parse_yaml, read_mapping
+from components.reading import YAML, find_file, kind_of, parse_yaml, read_mapping, validated
 from components.settings import Settings
 from components.train.settings import Train
 from components.transform.settings import Balance
@@ -124,10 +124,7 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     for override in overrides:
         _apply(content, override)
     _place(content, Path())
-    try:
-        return Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(explain(error, Recipe, path.name)) from None
+    return validated(Recipe, content, path.name)
 
 
 def overridden(settings: S, overrides: Iterable[str]) -> S:
@@ -139,10 +136,7 @@ def overridden(settings: S, overrides: Iterable[str]) -> S:
     content = settings.model_dump(mode="json")
     for override in overrides:
         _apply(content, override)
-    try:
-        return type(settings).model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(explain(error, type(settings), "--set")) from None
+    return validated(type(settings), content, "--set")
 
 
 def _place(content: dict[str, Any], folder: Path) -> None:

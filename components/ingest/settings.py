@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from components.errors import RecipeError
 from components.features import COLUMNS, LabelColumn
-from components.reading import choices, explain, read_mapping
+from components.reading import choices, read_mapping, validated
 from components.settings import SPLITS, Count, Settings, Share
 
 # Ends every refusal that a draft would solve.
@@ -78,10 +77,7 @@ def load_layout(path: Path) -> Layout:
     Raises:
         RecipeError: it cannot be read, or says something it may not.
     """
-    try:
-        return Layout.model_validate(read_mapping(path, "catalogue's layout"))
-    except ValidationError as error:
-        raise RecipeError(explain(error, Layout, path.name)) from None
+    return validated(Layout, read_mapping(path, "catalogue's layout"), path.name)
 
 
 class Values(Settings):

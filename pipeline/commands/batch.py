@@ -104,13 +104,7 @@ def batch(
 
 def read_beam(text: str) -> list[str]:
     """Reads `--beam`: the options of a Beam pipeline."""
-    from pydantic import ValidationError
-
-    from components.errors import RecipeError
-    from components.reading import explain, parse_yaml
+    from components.reading import parse_yaml, validated
     from pipeline.beam import Beam, beam_args
 
-    try:
-        return beam_args(Beam.model_validate(parse_yaml(text, "--beam")))
-    except ValidationError as error:
-        raise RecipeError(explain(error, Beam, "--beam")) from None
+    return beam_args(validated(Beam, parse_yaml(text, "--beam"), "--beam"))

@@ -51,21 +51,16 @@ def copy(model: Path, to: str, data: Path | None, out: Path | None, database: st
     Each copy answers the whole test split and is held against the model. One that answers otherwise is refused; the
     others are published in OUT/<model>/<format>/<version>, each with what a program needs to ask it.
     """
-    from pydantic import ValidationError
-
-    from components.errors import ExportError, RecipeError
+    from components.errors import ExportError
     from components.export.copies import HEAD, rows
     from components.export.settings import Export, copies_of
-    from components.reading import explain
+    from components.reading import validated
     from pipeline.asking import find_model
     from pipeline.paths import short
     from pipeline.summary import table_of
     from pipeline.view import quiet
 
-    try:
-        settings = Export.model_validate({"formats": tuple(to.split(","))})
-    except ValidationError as error:
-        raise RecipeError(explain(error, Export, "--to")) from None
+    settings = validated(Export, {"formats": tuple(to.split(","))}, "--to")
     folder = find_model(model, None, None).resolve()
     store = folder.parent
     examples = data or _examples(folder, store.parents[1], database)
