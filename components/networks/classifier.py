@@ -97,6 +97,21 @@ def softmax_head(settings: Model, width: int, shift: np.ndarray, sizes: Sequence
     return keras.Model(features, probabilities, name="head")
 
 
+def widened(head: keras.Model, settings: Model, shift: np.ndarray, sizes: Sequence[int]) -> keras.Model:
+    """Returns a head from `softmax_head` with further columns behind its own, which start from random numbers.
+
+    `shift` and `sizes` are those of all columns. Without further ones it is the head itself.
+    """
+    if tuple(sizes) == sizes_of(head):
+        return head
+    wide = softmax_head(settings, head.input_shape[-1], shift, sizes)
+    numbers = zip(head.get_layer(LOGITS).get_weights(), wide.get_layer(LOGITS).get_weights(), strict=True)
+    wide.get_layer(LOGITS).set_weights(
+        [np.concatenate([own, new[..., own.shape[-1] :]], axis=-1) for own, new in numbers]
+    )
+    return wide
+
+
 def training_network(trunk: keras.Model, head: keras.Model, augmentation: keras.Sequential) -> keras.Model:
     """Pictures to probabilities, changing them at random while training."""
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")

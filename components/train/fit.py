@@ -14,7 +14,14 @@ import tensorflow as tf
 
 from components.errors import RecipeError
 from components.networks.backbones import set_trainable_from
-from components.networks.classifier import pooled_trunk, serving_network, soften, softmax_head, training_network
+from components.networks.classifier import (
+    pooled_trunk,
+    serving_network,
+    soften,
+    softmax_head,
+    training_network,
+    widened,
+)
 from components.networks.folding import fold_batch_norms
 from components.networks.layers import divide, producer_of
 from components.outside.thresholds import DECIDE_FILE
@@ -55,13 +62,15 @@ def fit(job: Job) -> keras.Model:
     """
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
-    learnt = with_kinds(job)
     with precision(job.train.mixed_precision):
         with job.strategy.scope():
             trunk = pooled_trunk(job.model, job.train_pictures.size)
-            head = softmax_head(job.model, trunk.output_shape[-1], learnt.shift, learnt.sizes)
-        best = float("inf") if job.train.head is None else _fit_head(learnt, job.train.head, trunk, head)
+            head = softmax_head(job.model, trunk.output_shape[-1], job.shift, job.sizes)
+        best = float("inf") if job.train.head is None else _fit_head(job, job.train.head, trunk, head)
         if job.train.finetune is not None:
+            learnt = with_kinds(job)
+            with job.strategy.scope():
+                head = widened(head, job.model, learnt.shift, learnt.sizes)
             _finetune(learnt, job.train.finetune, trunk, head, best)
     return _for_serving(job, trunk, head)
 
@@ -75,7 +84,6 @@ def fit_head(job: Job) -> np.ndarray:
     phase = job.train.head
     if phase is None:
         raise ValueError("the head phase is empty: there is no head to be trained alone")
-    job = with_kinds(job)
     job.work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(job.train.seed)
     with precision(job.train.mixed_precision):
@@ -88,7 +96,7 @@ def fit_head(job: Job) -> np.ndarray:
             head = softmax_head(job.model, width, job.shift, job.sizes)
         _fit_on_features(job, phase, head)
         _, eval_batches = cached_batches(job, FEATURES, job.train.seed)
-        return head.predict(eval_batches, verbose=0)  # of what is only learnt, too
+        return head.predict(eval_batches, verbose=0)
 
 
 def answers_of(network: keras.Model, pictures: Pictures) -> np.ndarray:
