@@ -25,6 +25,8 @@ VECTORS, PRODUCTS, FACTS = "vectors.faiss", "products.parquet", "index.json"
 FORMAT = 1
 ID, PICTURE = "id", "_picture"  # columns of the table; what begins with _ is no attribute
 
+_FEW = 20_000  # products that a filter leaves, which are all compared
+_TOGETHER = 1024  # of them, which fit a processor's cache
 SELF = 0.999  # similarity of a product to itself, in float32
 
 Vectors = NDArray[np.float32]
@@ -149,9 +151,11 @@ class Index:
         approximate = isinstance(self._vectors, faiss.IndexIVF)
         parameters: Any = faiss.SearchParametersIVF() if approximate else faiss.SearchParameters()
         if approximate:
-            # As many products are looked at as without a filter, all if it leaves few: they lie in more cells.
-            share = 1.0 if allowed is None else max(float(allowed.mean()), 1e-9)
-            parameters.nprobe = int(min(self._vectors.nlist, np.ceil(self.facts["probes"] / share)))
+            left = len(self) if allowed is None else max(int(np.count_nonzero(allowed)), 1)
+            if allowed is not None and left <= _FEW:
+                return self._nearest_of(np.flatnonzero(allowed), vector, count)
+            # As many products are looked at as without a filter: they lie in more cells.
+            parameters.nprobe = int(min(self._vectors.nlist, np.ceil(self.facts["probes"] * len(self) / left)))
         if allowed is not None:
             # The bits have to live as long as the selector, which does not keep them.
             bits = np.packbits(allowed, bitorder="little")
@@ -160,9 +164,23 @@ class Index:
         # Of this thread: two share one question no faster, and wait for each other for ten times as long on busy cores.
         faiss.omp_set_num_threads(1)
         scores, found = self._vectors.search(vector[np.newaxis], count, params=parameters)
-        order = np.lexsort((found[0], -scores[0]))  # of those that are equally like it, the first in the catalogue
-        order = order[found[0][order] >= 0]
-        return scores[0][order], found[0][order]
+        there = found[0] >= 0
+        return _ordered(scores[0][there], found[0][there])
+
+    def _nearest_of(
+        self, rows: NDArray[np.int64], vector: Vectors, count: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Compares a vector with each of some rows, which is quicker than to look for these in all cells, and exact."""
+        parts = np.array_split(rows, len(rows) // _TOGETHER + 1)
+        scores = np.concatenate([self.vectors(part) @ vector for part in parts])
+        best = np.argpartition(-scores, count - 1)[:count] if count < len(rows) else np.arange(len(rows))
+        return _ordered(scores[best], rows[best])
+
+
+def _ordered(scores: Vectors, rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.int64]]:
+    """The most alike first; of those that are equally like it, the first in the catalogue."""
+    order = np.lexsort((rows, -scores))
+    return scores[order], rows[order]
 
 
 def transformed(transforms: Sequence[faiss.VectorTransform], vectors: Vectors) -> Vectors:

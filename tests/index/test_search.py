@@ -219,13 +219,14 @@ def test_newest_whole_index_of_the_model_answers_and_the_stable_one_before_it(tm
 
 
 @pytest.mark.parametrize("where", ["", "half = 1", "tenth = 1", "hundredth = 1"])
-def test_approximate_index_finds_what_the_exact_one_does(pair, where):
+def test_approximate_index_finds_what_the_exact_one_does(pair, where, monkeypatch):
+    monkeypatch.setattr("serving.search.index._FEW", 100)  # of the filters only the last leaves so few
     exact, cells = pair
     assert exact.facts["probes"] == 0 < cells.facts["probes"] < 200
     assert cells.facts["recall"] >= 0.99
     query = Query(k=10, where=where)
     pairs = [(ids(search(exact, query, ids=[f"p{n}"])), ids(search(cells, query, ids=[f"p{n}"]))) for n in range(100)]
-    assert np.mean([len({*one} & {*other}) / len(one) for one, other in pairs]) >= 0.97
+    assert np.mean([len({*one} & {*other}) / len(one) for one, other in pairs]) >= (1 if "hundredth" in where else 0.97)
 
 
 @pytest.fixture(scope="module")
