@@ -240,7 +240,7 @@ def test_the_browser_may_run_these_scripts_and_fetch_nothing(full: Read) -> None
     assert not any(source.startswith(("http", "*")) for sources in rules.values() for source in sources)
     addresses = [str(attrs[name]) for _, attrs in full.tags for name in ("src", "href") if name in attrs]
     fetched = [address for address in addresses if not address.startswith(("data:", "#"))]
-    assert set(fetched) == {"https://arxiv.org/abs/1706.04599", "https://arxiv.org/abs/1610.02391"}
+    assert set(fetched) == {"https://arxiv.org/abs/1706.04599", "https://arxiv.org/abs/1512.04150"}
 
 
 def _scripts_and_styles(page: Read) -> list[tuple[str, dict[str, str | None]]]:
