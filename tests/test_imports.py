@@ -10,6 +10,7 @@ HEAVY = ("apache_beam", "keras", "ml_metadata", "tensorflow", "tfx")
 LIGHT = (
     "components.audit.evidence",
     "components.audit.review",
+    "components.children",
     "components.errors",
     "components.export.bundle",
     "components.export.convert",
