@@ -86,7 +86,7 @@ setup(
     ],
     package_dir={"fashion_client": "serving/fashion_client"},
     package_data={
-        "pipeline": ["recipes/*.yaml", "drafts/*.j2"],
+        "pipeline": ["recipes/*.yaml", "templates/*.j2"],
         "components.export": ["page/*", "*.js"],
         "components.report.page": ["templates/*.j2", "*.css", "*.js"],
         "serving.server": ["page.html"],

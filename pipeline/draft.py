@@ -17,7 +17,7 @@ from components.inspect.plan import Plan, plan_of
 
 CATALOGUE, SCHEMA, RECIPE = "catalogue.yaml", "schema.pbtxt", "recipe.yaml"
 
-_TEMPLATES = Path(__file__).with_name("drafts")
+_TEMPLATES = Path(__file__).with_name("templates")
 _MARK = re.compile(r"# Draft ([0-9a-f]{12}) ")
 
 
@@ -29,7 +29,7 @@ def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool =
     Raises:
         RecipeError: a file was changed by hand, or is none of ours; or `folder` cannot be written. Nothing is written.
     """
-    plan, jinja = plan_of(inspection), _environment()
+    plan, jinja = plan_of(inspection), environment()
     known: dict[str, Any] = {
         "inspection": inspection, "plan": plan, "data": Path(inspection.data), "recipe": folder / RECIPE,
         "schema": schema, **_of_catalogue(inspection), **_of_recipe(inspection, plan),
@@ -48,7 +48,8 @@ def write_draft(inspection: Inspection, folder: Path, schema: str, force: bool =
     return [folder / name for name in texts]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Makes Jinja for the templates of texts."""
     jinja = Environment(
         loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
