@@ -4,7 +4,7 @@ A module here imports what its commands need inside them, when they run, so that
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +57,15 @@ def shared_options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
         return command
 
     return combined
+
+
+def grid(rows: Sequence[Sequence[str]], right: Collection[int] = (), gap: str = "  ") -> list[str]:
+    """Aligns rows of texts, the columns `right` at their right edges; returns a line for each."""
+    from rich.cells import cell_len
+
+    columns = []
+    for place, column in enumerate(zip(*rows, strict=True)):
+        width = max(map(cell_len, column))
+        padded = [(text, " " * (width - cell_len(text))) for text in column]
+        columns.append([space + text if place in right else text + space for text, space in padded])
+    return [gap.join(cells).rstrip() for cells in zip(*columns, strict=True)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands import JSON, PATH, Command
+from pipeline.commands import JSON, PATH, Command, grid
 
 if TYPE_CHECKING:
     from components.inspect.inspection import Inspection
@@ -109,15 +109,6 @@ def _label(column: str, counts: Counter[str], enough: int) -> tuple[str | int, .
 
 def _grid(rows: list[tuple[str | int, ...]], *headings: str) -> str:
     """Rows under headings, numbers to the right."""
-    from rich.cells import cell_len
-
     texts = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in (headings, *rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
-    lines = []
-    for row in texts:
-        cells = []
-        for text, width, model in zip(row, widths, rows[0], strict=True):
-            space = " " * (width - cell_len(text))
-            cells.append(space + text if isinstance(model, int) else text + space)
-        lines.append("   ".join(cells).rstrip())
-    return "\n".join([click.style(lines[0], bold=True), *lines[1:]])
+    head, *lines = grid(texts, [place for place, cell in enumerate(rows[0]) if isinstance(cell, int)], gap="   ")
+    return "\n".join([click.style(head, bold=True), *lines])

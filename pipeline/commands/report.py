@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import JSON, ROOT, Command
+from pipeline.commands import JSON, ROOT, Command, grid
 from pipeline.commands.training import metadata_option
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
 
-_WIDEST = 240
+_COLUMNS = (
+    "run", "recipe", "began (UTC)", "verdict", "accuracy", "macro-F1", "lowest recall", "version", "minutes",
+)  # fmt: skip
 
 
 @click.command(cls=Command)
@@ -89,22 +91,14 @@ def _paths(root: Path, database: str | None) -> "Paths":
 def _print(rows: list[dict[str, Any]]) -> None:
     import datetime
 
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from pipeline.summary import percent
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("run", "recipe", "began (UTC)", "verdict"):
-        table.add_column(column, no_wrap=True)
-    for column in ("accuracy", "macro-F1", "lowest recall", "version", "minutes"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = [_COLUMNS]
     for row in rows:
         began = datetime.datetime.fromisoformat(row["began"]).strftime("%Y-%m-%d %H:%M")
         minutes = "" if row["minutes"] is None else f"{row['minutes']:.1f}"
         shares = (percent(row[figure]) for figure in ("accuracy", "macro_f1", "lowest_recall"))
         cells = (row["run"], row["recipe"], began, row["verdict"], *shares, str(row["version"] or "–"), minutes)
-        table.add_row(*map(Text, cells))
-    # Cut off at the width of a window, or of a pipe, a line would not hold what it is read for.
-    Console(width=_WIDEST, highlight=False, markup=False, emoji=False).print(table)
+        table.append(cells)
+    head, *lines = grid(table, right=range(4, len(_COLUMNS)))
+    click.echo("\n".join([click.style(head, bold=True), *lines]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands import PATH, RECIPE, Command, shared_options
+from pipeline.commands import PATH, RECIPE, Command, grid, shared_options
 from pipeline.commands.kubeflow import cluster_options
 
 if TYPE_CHECKING:
@@ -169,9 +169,8 @@ def _list(server: "Server") -> None:
          run.description.removesuffix(OURS))
         for run in schedules(server)
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in sorted(rows):
-        click.echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+    for line in grid(sorted(rows)):
+        click.echo(line)
     if not rows:
         click.echo(f"{server.host} has no schedules made here")
 
