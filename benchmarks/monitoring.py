@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from pipeline.monitor.verdict import Verdict, judge
 _FULL = SCHEMA.append(pa.field(TRUTH, pa.string()))
 _PER_DAY, _WEEK = 500, 7
 _START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+_SLICES = "gender="  # by which shops' callers might divide their traffic
 _NEW = "Bags"  # a sub-category of none of the six classes
 
 Parts = Sequence[tuple[pa.Table, int]]
@@ -68,13 +70,17 @@ def encoded(change: Callable[[Image.Image], Image.Image]) -> Callable[[bytes], b
     return apply
 
 
-def cached(cache: Path, name: str, rows: Callable[[], Iterator[dict[str, object]]]) -> pa.Table:
+def cached(cache: Path, name: str, rows: Callable[[], Iterator[dict[str, Any]]]) -> pa.Table:
     """A table of answers, asked for where the cache does not hold it yet."""
     file = cache / f"{name}.parquet"
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        parquet.write_table(pa.Table.from_pylist([{**row, "picture": None} for row in rows()], _FULL), file)
+        parquet.write_table(pa.Table.from_pylist([*map(_kept, rows())], _FULL), file)
     return parquet.read_table(file, schema=_FULL)
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"picture": None, "slices": [name for name in row["slices"] if name.startswith(_SLICES)]}
 
 
 def new_products(data: Path, count: int) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """What a day of answers comes to: counts and histograms of a size that does not grow with the day."""
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ COLUMNS = ("time", "sample", "label", "decision", "error", LATENCY, "projection"
 TRUTH = "truth"  # a further column of a baseline
 
 _KEPT = 1000  # rows of a day that are kept whole, drawn at random
+_COUNTED = 1 << 15  # rows at once, at least, but for the last
 _SLICES = 20  # of a day, and of each column those that are too many
 _RANGES = {"brightness": (0, 1), "contrast": (0, 0.5), "sharpness": (0, 2), "warmth": (-1, 1), "tint": (-0.5, 0.5)}
 # Ends of the bins, which are what two days share. Confidences crowd just below 1, and outsiders' scores have no end.
@@ -140,15 +141,26 @@ def mean(counts: Counts, name: str) -> float:
 
 
 def days(batches: Iterable[pa.RecordBatch]) -> dict[str, Tally]:
-    """Counts the answers of each day (UTC), the days in order; one batch is in memory at a time."""
+    """Counts the answers of each day (UTC), the days in order; some batches are in memory at a time."""
     random = np.random.default_rng(0)
     found: dict[str, Tally] = defaultdict(Tally)
-    for batch in batches:
-        table = pa.table(batch)
+    for table in _together(batches):
         dates = pa.compute.floor_temporal(table["time"], unit="day").cast(pa.date32())
         for date in dates.unique().to_pylist():
             found[str(date)].add(table.filter(pa.compute.equal(dates, date)), random)
     return dict(sorted(found.items()))
+
+
+def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Puts batches together, for files are small, and each count of each slice has its price."""
+    some: list[pa.RecordBatch] = []
+    for batch in batches:
+        some.append(batch)
+        if sum(map(len, some)) >= _COUNTED:
+            yield pa.Table.from_batches(some)
+            some = []
+    if some:
+        yield pa.Table.from_batches(some)
 
 
 def _numbers(table: pa.Table, name: str, missing: float = float("nan")) -> NDArray[np.float64]:

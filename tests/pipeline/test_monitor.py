@@ -289,7 +289,9 @@ def fashion(capfd, *arguments: object) -> tuple[int, str]:
 def test_the_command_tells_it_by_exit_code_page_and_json(tmp_path, baseline, capfd):
     random, log, out = np.random.default_rng(10), tmp_path / "answers", tmp_path / "out"
     for day in range(3):
-        write(log, day, rows(random, 300))
+        write(log, day, (row | {"slices": ["shop=b"]} for row in rows(random, 300)))
+    code, output = fashion(capfd, "monitor", log, "--against", log, "--root", tmp_path, "--out", out)
+    assert (code, "shop=b" in (out / "index.html").read_text()) == (0, True), output
     code, output = fashion(capfd, "monitor", log, "--against", baseline, "--root", tmp_path, "--out", out)
     assert (code, "nothing moved" in output) == (0, True)
     write(log, 3, [darker(row) for row in rows(random, 300)])
