@@ -110,14 +110,10 @@ class Index:
         every = np.ones(len(self), np.bool_)
         allowed = every if condition is None else select(self.table.select(self.attributes), condition).copy()
         allowed[list(without)] = False
-        return allowed, int(allowed.sum())
+        return allowed, int(np.count_nonzero(allowed))
 
     def rows(self, ids: Sequence[str]) -> list[int]:
-        """The rows of products.
-
-        Raises:
-            KeyError: naming the first that is not there.
-        """
+        """The rows of products; KeyError names the first that is not there."""
         return [self._rows[identity] for identity in ids]
 
     def vectors(self, rows: Sequence[int] | NDArray[np.int64]) -> Vectors:
@@ -212,11 +208,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def check_model(place: object, facts: dict[str, Any], digest: str) -> None:
-    """Sees that an index was made with a model.
-
-    Raises:
-        IndexRefused: it was not.
-    """
+    """Raises IndexRefused unless an index was made with a model."""
     model = facts.get("model") or {"name": "unknown", "version": 0, "digest": "unknown"}
     if model["digest"] != digest:
         raise IndexRefused(

@@ -99,7 +99,7 @@ def search(index: Searchable, query: Query, vectors: Vectors | None = None, ids:
         scores, found = index.nearest(target, count, allowed)
         choice = _choose(index, query, scores, found, asked, families)
         if len(choice) >= query.k or count >= total or len(found) < count:
-            return [_match(index, scores, found, place, same) for place, same in choice]
+            return _matches(index, scores, found, choice)
         count = min(count * 4, total)
     return []
 
@@ -172,9 +172,12 @@ def _choose(
     return choice
 
 
-def _match(
-    index: Searchable, scores: NDArray[np.float32], found: NDArray[np.int64], place: int, same: Sequence[int]
-) -> Match:
-    attributes, *others = index.products([int(found[each]) for each in (place, *same)])
-    identity = attributes.pop("id")
-    return Match(identity, float(min(scores[place], 1.0)), attributes, tuple(other["id"] for other in others))
+def _matches(
+    index: Searchable, scores: NDArray[np.float32], found: NDArray[np.int64], choice: Sequence[tuple[int, list[int]]]
+) -> list[Match]:
+    products = iter(index.products([int(found[each]) for place, same in choice for each in (place, *same)]))
+    matches = []
+    for place, same in choice:
+        attributes, others = next(products), [next(products)["id"] for _ in same]
+        matches.append(Match(attributes.pop("id"), float(min(scores[place], 1.0)), attributes, tuple(others)))
+    return matches

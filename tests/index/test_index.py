@@ -21,6 +21,7 @@ from components.index.summary import read_summary
 from components.publish.store import model_digest, publish, recorded_digest, versions
 from serving.search.index import PICTURE, VECTORS
 from serving.search.query import Query, search
+from tests import HOUSE
 from tests.data.faults import draw, encode, good_rows, write_catalogue, write_faulty_catalogue, write_good_catalogue
 from tests.serving.serving_model import write_model
 
@@ -127,8 +128,9 @@ def test_kill_before_any_step_on_the_disk_leaves_the_index_before_or_the_whole_n
     table = data / "styles.csv"
     table.write_text(table.read_text().replace("Blue", "Green"))
     run = subprocess.run(
-        [sys.executable, "-m", "tests.index.killed", model, data, store], capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-m", "tests.index.killed", model, data, store],
+        cwd=HOUSE, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert run.returncode == 0, run.stderr
     lines = [line.split() for line in run.stdout.splitlines()]
     answers = [answer for when, answer, *_ in lines if when == "killed"]
