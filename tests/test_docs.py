@@ -44,6 +44,10 @@ def test_every_key_of_a_recipe_has_a_description() -> None:
     assert [*undescribed(Recipe)] == []
 
 
+def test_the_readme_is_read_in_two_screens() -> None:
+    assert len((HOUSE / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_page_has_its_place_on_the_site(page: Path) -> None:
     assert f": {page.relative_to(HOUSE)}\n" in (HOUSE / "mkdocs.yml").read_text(encoding="utf-8")

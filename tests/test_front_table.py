@@ -86,6 +86,12 @@ def unmarked(table: list[Claim]) -> list[str]:
     ]
 
 
+def test_the_front_has_five_rows_of_the_whole_table() -> None:
+    front, whole = (claims((HOUSE / page).read_text(encoding="utf-8")) for page in ("README.md", "docs/results.md"))
+    assert len(front) == 5
+    assert all(claim in whole for claim in front)
+
+
 def test_every_row_on_the_front_is_of_recorded_runs() -> None:
     assert len(front()) > 10
     assert [claim for claim in front() if not runs_of(claim)] == []
