@@ -3,7 +3,7 @@
 import math
 import struct
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from typing import Any
 
 import numpy as np
@@ -86,11 +86,8 @@ def write_raw(array: np.ndarray) -> bytes:
 
 def server_metadata() -> dict[str, Any]:
     """What server this is."""
-    try:
-        number = version("fashion-pipeline")
-    except PackageNotFoundError:  # a checkout
-        number = "unknown"
-    return {"name": "fashion serve", "version": number, "extensions": ["binary_tensor_data"]}
+    version = next((found.version for found in distributions(name="fashion-pipeline")), "unknown")
+    return {"name": "fashion serve", "version": version, "extensions": ["binary_tensor_data"]}
 
 
 def model_metadata(manager: ModelManager, spec: Spec) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +32,14 @@ PATH = re.compile(
     r"/v2(?:/|/health/(?P<health>live|ready)"
     r"|/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<verb>/ready|/infer)?)?"
 )
+# What has to be said of a tensor.
+_WANTED: Mapping[str, tuple[Mapping[str, type], str]] = {
+    "inputs": (
+        {"name": str, "datatype": str, "shape": list},
+        "name, datatype (BYTES for encoded pictures) and shape ([1] for one)",
+    ),
+    "outputs": ({"name": str}, "name"),
+}
 JSON_LENGTH = "Inference-Header-Content-Length"  # bytes of the JSON before the tensors in binary
 
 
@@ -86,40 +94,20 @@ def read_infer(body: bytes | bytearray, json_length: str | None, limits: Limits)
     Raises:
         ServingError: INVALID_ARGUMENT, it is not of the protocol, or above a limit.
     """
-    length = len(body)
-    if json_length is not None:
-        if not re.fullmatch(r"[0-9]{1,18}", json_length) or int(json_length) > len(body):
-            raise invalid(f"{JSON_LENGTH} '{json_length[:40]}' is not the length of JSON that a body of {length:,} has")
-        length = int(json_length)
-    document = parse_request(body[:length], limits)
-    parameters = _parameters("the request", document)
-    rest = memoryview(body)[length:]
-    inputs: dict[str, np.ndarray] = {}
-    for entry in _entries(document, "inputs"):
-        name = entry["name"]
-        if name in inputs:
-            raise invalid(f"inputs: {name} comes twice")
-        own = {**parameters, **_parameters(name, entry)}
-        size = own.get("binary_data_size")
-        if size is None:
-            inputs[name] = _tensor(entry, own.get("content_type") == "base64", limits)
-            continue
-        if type(size) is not int or not 0 <= size <= len(rest):
-            raise invalid(f"{name}: binary_data_size {size} is not what follows the JSON: {len(rest):,} bytes")
-        inputs[name] = read_raw(name, _datatype(entry), _shape(entry), rest[:size], limits)
-        rest = rest[size:]
-    if len(rest):
-        raise invalid(f"{len(rest):,} bytes after the JSON belong to no input: give {JSON_LENGTH}, binary_data_size")
+    length = _json_length(json_length, len(body))
+    document = parse_request(body if length == len(body) else body[:length], limits)
+    _check_parameters(document)
+    parameters, given = document.get("parameters") or {}, document.get("id", "")
+    signature = parameters.get(SIGNATURE, "")
+    if not isinstance(signature, str) or not isinstance(given, str):
+        raise invalid(f"id and {SIGNATURE}: give strings")
+    inputs = _inputs(_entries(document, "inputs"), parameters, memoryview(body)[length:], limits)
     limits.check(inputs)
     binary = parameters.get("binary_data_output") is True
     outputs = {
-        entry["name"]: _parameters(entry["name"], entry).get("binary_data", binary) is True
+        entry["name"]: (entry.get("parameters") or {}).get("binary_data", binary) is True
         for entry in _entries(document, "outputs")
     }
-    signature, given = parameters.get(SIGNATURE, ""), document.get("id", "")
-    for key, value in ((SIGNATURE, signature), ("id", given)):
-        if not isinstance(value, str):
-            raise invalid(f"{key}: give a string")
     return InferRequest(given, signature, inputs, outputs, binary)
 
 
@@ -139,9 +127,39 @@ def write_infer(model: str, request: InferRequest, answer: Answer) -> tuple[byte
     return b"".join([text, *binary]), len(text) if binary else None
 
 
+def _json_length(told: str | None, length: int) -> int:
+    if told is None:
+        return length
+    if not re.fullmatch(r"[0-9]{1,18}", told) or int(told) > length:
+        raise invalid(f"{JSON_LENGTH} '{told[:40]}' is not the length of JSON that a body of {length:,} bytes has")
+    return int(told)
+
+
+def _inputs(
+    entries: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], binary: memoryview, limits: Limits
+) -> dict[str, np.ndarray]:
+    """Reads tensors by name; those in binary follow each other in `binary`."""
+    inputs: dict[str, np.ndarray] = {}
+    for entry in entries:
+        name, own = entry["name"], {**parameters, **(entry.get("parameters") or {})}
+        if name in inputs:
+            raise invalid(f"inputs: {name} comes twice")
+        size = own.get("binary_data_size")
+        if size is None:
+            inputs[name] = _tensor(entry, own.get("content_type") == "base64", limits)
+        elif type(size) is int and 0 <= size <= len(binary):
+            inputs[name] = read_raw(name, entry["datatype"], entry["shape"], binary[:size], limits)
+            binary = binary[size:]
+        else:
+            raise invalid(f"{name}: binary_data_size {size} is not what follows the JSON: {len(binary):,} bytes")
+    if len(binary):
+        raise invalid(f"{len(binary):,} bytes after the JSON belong to no input: give {JSON_LENGTH}, binary_data_size")
+    return inputs
+
+
 def _tensor(entry: Mapping[str, Any], base64: bool, limits: Limits) -> np.ndarray:
     """A tensor whose values are in the JSON: in a flat list, or nested as its shape."""
-    name, datatype, shape = entry["name"], _datatype(entry), _shape(entry)
+    name, datatype, shape = entry["name"], entry["datatype"], entry["shape"]
     if not isinstance(entry.get("data"), list):
         raise invalid(f"{name}: 'data' has to be a list, or the tensor has to follow the JSON in binary")
     _, leaves = flatten(entry["data"], f"{name}.data")
@@ -153,29 +171,18 @@ def _tensor(entry: Mapping[str, Any], base64: bool, limits: Limits) -> np.ndarra
 
 
 def _entries(document: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tensors that a request lists, each with what has to be said of it."""
+    wanted, words = _WANTED[key]
     entries = document.get(key, [])
     if not isinstance(entries, list) or (key == "inputs" and not entries):
-        raise invalid(f"'{key}' has to be a list of tensors, each with its name")
+        raise invalid(f"'{key}' has to be a list of tensors, each with {words}")
     for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise invalid(f"'{key}' has to be a list of tensors, each with its name")
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(name), kind) for name, kind in wanted.items()):
+            raise invalid(f"'{key}' has to be a list of tensors, each with {words}")
+        _check_parameters(entry)
     return entries
 
 
-def _parameters(owner: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = entry.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise invalid(f"{owner}: 'parameters' has to be an object")
-    return parameters
-
-
-def _datatype(entry: Mapping[str, Any]) -> str:
-    if not isinstance(entry.get("datatype"), str):
-        raise invalid(f"{entry['name']}: 'datatype' is missing, e.g. BYTES for encoded pictures")
-    return str(entry["datatype"])
-
-
-def _shape(entry: Mapping[str, Any]) -> list[int]:
-    if not isinstance(entry.get("shape"), list):
-        raise invalid(f"{entry['name']}: 'shape' is missing, e.g. [1] for one picture")
-    return list(entry["shape"])
+def _check_parameters(entry: Mapping[str, Any]) -> None:
+    if not isinstance(entry.get("parameters") or {}, dict):
+        raise invalid("'parameters' has to be an object")
