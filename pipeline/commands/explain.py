@@ -31,9 +31,10 @@ Exit codes: 0 all answered · 2 wrong option · 3 pictures cannot be read ·
 @DECIDE
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page with the pictures under their heat maps.")
 def explain(images: tuple[str, ...], html: Path | None, decide: str | None, **model: Any) -> None:
-    """Say what pictures show, and why: where they speak for the answer, and the products that look like them.
+    """Say what pictures show, and why.
 
-    The darker a place of the map, the more it adds to the answer. Products are those of the index that answers for the
+    That is where they speak for the answer, and the products that look like them. The darker a place of the map, the
+    more it adds to the answer. Products are those of the index that answers for the
     model, where there is one: `fashion index` makes it.
 
     \b
