@@ -88,6 +88,18 @@ def commands(text: str) -> Iterator[tuple[str, bool]]:
         yield span.replace("\\|", "|"), False
 
 
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_every_other_command_names_what_there_is(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"^([a-z0-9-]+):", (HOUSE / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in re.findall(r"(?:`|^    )make ([a-z0-9_-]+)", text, re.MULTILINE):
+        assert target in targets or (HOUSE / "benchmarks" / f"{target.removeprefix('bench-')}.py").is_file(), target
+    for module in re.findall(r"python -m (benchmarks\.\w+)", text):
+        assert (HOUSE / f"{module.replace('.', '/')}.py").is_file(), module
+    for file in re.findall(r"`((?:tests|scripts|components|pipeline|serving|schema|benchmarks)/[\w/.]+)`", text):
+        assert (HOUSE / file).exists(), file
+
+
 def balanced(line: str) -> bool:
     try:
         return bool(shlex.split(line, comments=True))
