@@ -1,5 +1,7 @@
 """Publishes an index to a Qdrant database: a collection for each version, and an alias that leads to one of them."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +17,7 @@ from serving.search.qdrant import NUMBER, TEXT, Place, key_of
 
 _BATCH = 256  # points of a request; some hundred kB
 _TRIED = 16  # products that are looked for before a collection answers
-_FACTS = ("model", "products", "duplicate", "family", "goes_with", "data", "files")
+_FACTS = ("model", "products", "duplicate", "family", "goes_with", "data")
 
 
 def publish_index(place: Place, index: Index, keep: int) -> str:
@@ -30,7 +32,8 @@ def publish_index(place: Place, index: Index, keep: int) -> str:
     Raises:
         PublishError: the database cannot be reached, or does not find what was copied. The alias stays as it was.
     """
-    name = f"{place.collection}-{index.folder.name}"
+    content = hashlib.sha256(json.dumps(index.facts["files"], sort_keys=True).encode()).hexdigest()
+    name = f"{place.collection}-{index.folder.name}-{content[:8]}"  # what has this name is this very index
     columns = {each: _kind(index.table.schema.field(each).type) for each in index.attributes}
     facts = {"version": index.folder.name, "columns": columns, **{each: index.facts[each] for each in _FACTS}}
     try:
@@ -38,9 +41,6 @@ def publish_index(place: Place, index: Index, keep: int) -> str:
             there = [each.name for each in client.get_collections().collections]
             if place.collection in there:
                 raise PublishError(f"{place.url}: is a collection itself, and no alias. Give another name.")
-            if name in there and client.get_collection(name).config.metadata != facts:
-                client.delete_collection(name)
-                there.remove(name)
             if name not in there:
                 _create(client, name, facts, index.vectors([0]).shape[1], indexed=place.server is not None)
             _copy(client, name, index)
@@ -94,8 +94,8 @@ def _switch(client: QdrantClient, place: Place, name: str) -> None:
 
 def _older(place: Place, there: list[str], name: str) -> list[str]:
     """The other versions' collections, the oldest first."""
-    versions = [each for each in there if re.fullmatch(rf"{place.collection}-\d+", each) and each != name]
-    return sorted(versions, key=lambda each: int(each.rpartition("-")[2]))
+    versions = [each for each in there if re.fullmatch(rf"{place.collection}-\d+-[0-9a-f]{{8}}", each) and each != name]
+    return sorted(versions, key=lambda each: int(each.split("-")[-2]))
 
 
 def _kind(column: pa.DataType) -> str:

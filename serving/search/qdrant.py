@@ -2,7 +2,7 @@
 
 `qdrant://HOST:PORT/COLLECTION`, or `qdrants://` for TLS; `qdrant:///FOLDER/COLLECTION` is a store of the client itself,
 for trials. A key is taken from QDRANT_API_KEY. The name is an alias; behind it is a collection for each version
-of the index, `COLLECTION-VERSION`, whose metadata say what `index.json` does.
+of the index, `COLLECTION-VERSION-DIGEST`, whose metadata say what `index.json` does.
 """
 
 import os
@@ -109,7 +109,7 @@ class Collection:
                 f"{place.url}: there is no such collection. Make one: `fashion index … --to {place.url}`."
             )
         self._client, self._name, self._digest = client, name, digest
-        self.facts = dict(client.get_collection(name).config.metadata or {})
+        self.facts = {"family": None, **(client.get_collection(name).config.metadata or {})}
         self.folder = store / str(self.facts.get("version"))
         check_model(place.url, self.facts, digest)
         self._points: dict[int, Any] = {}

@@ -182,7 +182,7 @@ def test_command_says_what_it_made(model, tmp_path, capfd):
     [folder] = versions(root / "indexes" / "six").values()
     assert json.loads((folder / "index.json").read_text())["dimensions"] == 4
     assert len(pq.read_table(folder / "products.parquet")) > 5
-    assert f"shop → shop-{folder.name}" in said
+    assert f"shop → shop-{folder.name}-" in said
 
 
 def run_node(store, version, data, settings=SETTINGS):
