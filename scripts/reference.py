@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,8 @@ def _commands() -> Iterator[str]:
 
 
 def _help(command: click.Command, name: str) -> Iterator[str]:
+    command = copy(command)
+    command._help_option = None  # which a command keeps that has run by itself, with fewer names
     context = click.Context(command, info_name=name, terminal_width=80, help_option_names=["-h", "--help"])
     yield f"### {name}\n\n```text\n{command.get_help(context)}\n```\n\n"
     if isinstance(command, click.Group):
