@@ -391,6 +391,8 @@ def test_another_process_writes_the_same_package_byte_for_byte(tmp_path: Path, r
                "metadata-secret": CLUSTER.metadata_secret, "pull-policy": CLUSTER.pull_policy,
                "data": CLUSTER.data, "root": CLUSTER.root, "metadata": CLUSTER.metadata}  # fmt: skip
     given = [word for option, value in options.items() for word in (f"--{option}", str(value))]
+    repeated = {"pull-secret": CLUSTER.pull_secrets, "env": CLUSTER.env, "env-secret": CLUSTER.env_secrets}
+    given += [word for option, values in repeated.items() for value in values for word in (f"--{option}", value)]
     environment = {**os.environ, "PYTHONPATH": str(HOUSE), "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", "from pipeline.commands.kubeflow import compile_; compile_()", *given]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
