@@ -100,13 +100,15 @@ def _share_move(what: str, before: dict[str, int], now: dict[str, int], sizes: t
     """The share that moved farthest beyond chance, which is exact: all answers dealt anew into two of these sizes."""
     n, m = sizes
     values = sorted({*before, *now})
+    moved = {value: abs(now.get(value, 0) / m - before.get(value, 0) / n) for value in values}
     found = []
-    for value in values:
+    # What chance brings takes long to reckon: where no share has moved by the limit, of the one that moved most.
+    for value in [each for each in values if moved[each] > limits.share] or [max(values, key=lambda each: moved[each])]:
         then, today = before.get(value, 0), now.get(value, 0)
         dealt = hypergeom(n + m, then + today, m)
         tails = dealt.ppf([limits.each / (2 * len(values)), 1 - limits.each / (2 * len(values))])
         noise = max(abs(tail / m - (then + today - tail) / n) for tail in tails)
-        found.append(Move(what, abs(today / m - then / n), limits.share, float(noise), then / n, today / m, value))
+        found.append(Move(what, moved[value], limits.share, float(noise), then / n, today / m, value))
     return max(found, key=lambda move: (move.far, move.distance - max(move.noise, move.limit)))
 
 

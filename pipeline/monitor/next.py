@@ -131,6 +131,8 @@ def _sample(log: Path) -> tuple[list[str], NDArray[np.float32]]:
     found: dict[str, list[float]] = {}
     for batch in batches(log, ("digest", "projection")):
         table = pa.table(batch).filter(pc.and_(pc.is_valid(batch["digest"]), pc.is_valid(batch["projection"])))
+        if len(found) >= _SAMPLE:
+            table = table.filter(pc.less(table["digest"], max(found)))
         found |= {row["digest"]: row["projection"] for row in table.sort_by("digest").slice(0, _SAMPLE).to_pylist()}
         found = {digest: found[digest] for digest in sorted(found)[:_SAMPLE]}
     width = max(map(len, found.values()), default=0)

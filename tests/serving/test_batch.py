@@ -58,10 +58,10 @@ def model(tmp_path_factory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "six_class" / "7", seed=3, decides=True)
 
 
-def run(data: Path, model: Path, out: Path, form: str = "jsonl", **more):
+def run(data: Path, model: Path, out: Path, form: str = "jsonl", slices=(), **more):
     from components.batch.job import run_batch
 
-    return run_batch(Products(data, model), model, out, form, LOCAL, **more)
+    return run_batch(Products(data, model).with_slices(slices), model, out, form, LOCAL, **more)
 
 
 def lines(out: Path, form: str = "jsonl"):
@@ -106,14 +106,16 @@ def test_every_row_has_its_line_in_the_tables_order(faulty):
     assert all(tuple(answer) == Format("jsonl", ("row", "id")).columns for answer in answers)
 
 
-def test_a_batch_logs_its_answers_by_product(tmp_path, model):
+def test_a_batch_logs_its_answers_by_product_and_slice(tmp_path, model):
     write_good_catalogue(tmp_path / "shop", 12)
-    outcome = run(tmp_path / "shop", model, tmp_path / "out", log={"folder": tmp_path / "log"})
+    outcome = run(tmp_path / "shop", model, tmp_path / "out", slices=["gender"], log={"folder": tmp_path / "log"})
     rows = pyarrow.parquet.read_table(tmp_path / "log").to_pylist()
     assert len(rows) == sum(outcome.labels.values())
     answers = {answer["id"]: answer["label"] for answer in lines(tmp_path / "out") if not answer["reason"]}
     assert {row["product"]: row["label"] for row in rows} == answers
     assert {(row["model"], row["version"]) for row in rows} == {("six_class", 7)}
+    assert {str(row["slices"]) for row in rows} <= {f"['gender={name}']" for name in ("Men", "Women", "Unisex")}
+    assert all(len(row["projection"] or ()) in (0, 64) for row in rows)
 
 
 @pytest.mark.parametrize("fault", [*pictures(), "unmapped", "empty label", *REASONS])
