@@ -40,7 +40,7 @@ def main() -> int:
                 shutil.copyfileobj(packed.extractfile("package/dist/mermaid.min.js"), file)
     if DIAGRAMS.exists():  # else a page asks unpkg.com for it
         shutil.copyfile(DIAGRAMS, STAGE / "docs" / DIAGRAMS.name)
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--clean", "--site-dir", str(SITE)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--clean", "--site-dir", str(SITE)]
     # Material says at each build what its authors think of MkDocs' next major version.
     return subprocess.run(command, cwd=HOUSE, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode
 
@@ -52,7 +52,7 @@ def within(link: re.Match[str], page: Path, files: set[Path]) -> str:
         return link[0]
     address = urlsplit(target)
     file = Path(os.path.normpath(page.parent / address.path))
-    if address.scheme or not address.path or file in files:
+    if address.scheme or not address.path or file in files or not (HOUSE / file).exists():
         return link[0]
     return text if text.strip("`/") == str(file) else f"{text} (`{file}`)"
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from pipeline import cli
 from pipeline.recipe import Recipe, load_recipe, recipe_names
-from scripts import reference
+from scripts import reference, site
 from tests import HOUSE
 
 PAGES = sorted(
@@ -51,6 +51,18 @@ def test_the_readme_is_read_in_two_screens() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_every_page_has_its_place_on_the_site(page: Path) -> None:
     assert f": {page.relative_to(HOUSE)}\n" in (HOUSE / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("link", "staged"), [
+    ("[runs](runs.md#the-report)", "[runs](runs.md#the-report)"),
+    ("[the graph](../pipeline/graph.py)", "the graph (`pipeline/graph.py`)"),
+    ("[`pipeline/graph.py`](../pipeline/graph.py)", "`pipeline/graph.py`"),
+    ("[gone](gone.md)", "[gone](gone.md)"),  # for MkDocs to find
+    ("`[a](../pipeline/graph.py)`", "`[a](../pipeline/graph.py)`"),
+])  # fmt: skip
+def test_a_link_to_what_the_site_does_not_hold_becomes_its_path(link: str, staged: str) -> None:
+    page, files = Path("docs/tutorial.md"), {Path("docs/runs.md")}
+    assert site.LINK.sub(lambda found: site.within(found, page, files), link) == staged
 
 
 def anchors(page: Path) -> set[str]:
