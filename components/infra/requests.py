@@ -13,7 +13,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from components.examples import Folder, example_of, picture_of, read_examples, texts_of
 from components.features import ID, IMAGE_BYTES
-from components.infra.names import JUDGED, Answer, choose
+from components.infra.names import JUDGED, WHOLE, Answer, choose
 from components.transform.taxonomy import Taxonomy
 from serving.contract import Model
 from serving.interface import OBSERVE
@@ -61,6 +61,8 @@ def _known(record: bytes, taxonomy: Taxonomy) -> tuple[str, str] | None:
 def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
     """Asks about real products: through each signature some one by one, then all in batches; at last what was judged.
 
+    They are asked about by their pictures, as the gate did; some with all that is known of them as well.
+
     Records are serialized tf.train.Examples with a picture, at least one; a request has at most `batch` rows.
 
     Yields:
@@ -70,16 +72,20 @@ def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
         ServingError: the model fails, or does not answer by row.
     """
     pictures = [picture_of(record) for record in records]
+    bare = [example_of({IMAGE_BYTES: picture}) for picture in pictures]
+    inputs = dict.fromkeys(_INPUTS, pictures) | {_EXAMPLES: bare, JUDGED: records, WHOLE: records}
     alone = [range(at, at + 1) for at in range(min(_ALONE, len(records)))]
     together = [range(at, min(at + batch, len(records))) for at in range(0, len(records), batch)]
-    for signature, rows in (
+    for asked, rows in (
         *itertools.product(SIGNATURES, (*alone, *together)),
+        *itertools.product((WHOLE,), alone),
         *itertools.product((JUDGED,), together),
     ):
-        fed = (records if _INPUTS[signature] == _EXAMPLES else pictures)[rows.start : rows.stop]
+        signature = _EXAMPLES if asked == WHOLE else asked
         began = time.monotonic()
         try:
-            outputs = model.run(signature, {_INPUTS[signature]: np.array([*fed, None], object)[:-1]})
+            fed = np.array([*inputs[asked][rows.start : rows.stop], None], object)[:-1]
+            outputs = model.run(signature, {_INPUTS[signature]: fed})
         except ServingError as error:
             raise ServingError(error.code, f"{signature}: {error.code.name}: {error.message}") from error
         seconds = time.monotonic() - began
@@ -87,7 +93,7 @@ def ask(model: Model, records: Sequence[bytes], batch: int) -> Iterator[Answer]:
         if counts != {len(rows)}:
             message = f"{signature}: {len(rows)} pictures get {min(counts)} answers"
             raise ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
-        yield Answer(signature, rows, {name: _texts(values) for name, values in outputs.items()}, seconds)
+        yield Answer(asked, rows, {name: _texts(values) for name, values in outputs.items()}, seconds)
 
 
 def _texts(values: np.ndarray) -> np.ndarray:

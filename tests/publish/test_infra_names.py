@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from components.infra.names import Answer, choose, count_refused, find_mistake
+from components.infra.names import WHOLE, Answer, choose, count_refused, find_mistake
 
 CLASSES = ("topwear", "underwear", "jewelry", "shoes", "eyewear", "fragrances")
 TRUTH = [CLASSES[number % 6] for number in range(60)]
@@ -52,6 +52,14 @@ def test_names_are_held_against_the_gate_for_every_signature_that_gives_them():
     right, wrong = answers(), answers(CLASSES[::-1])
     mixed = [*right[:2], *wrong[2:4], *right[4:]]
     assert find_mistake(mixed, CLASSES, TRUTH, 0.0).startswith("examples names fragrances")
+
+
+def test_what_is_said_with_the_name_of_a_product_may_be_surer_and_names_classes_only():
+    surer = answers(doubt=0.001)[0]
+    assert find_mistake([*answers(), dataclasses.replace(surer, signature=WHOLE)], CLASSES, TRUTH, 0.97) == ""
+    assert "evaluate" in find_mistake([*answers(), surer], CLASSES, TRUTH, 0.97)
+    other = dataclasses.replace(answers(("Topwear", *CLASSES[1:]))[0], signature=WHOLE)
+    assert "is none of the classes" in find_mistake([*answers(), other], CLASSES, TRUTH, 0.97)
 
 
 def test_swapped_names_of_classes_that_no_picture_shows_are_found_among_the_next_best():

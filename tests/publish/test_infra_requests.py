@@ -9,6 +9,8 @@ from tests.publish.infra import records as records
 
 @pytest.mark.slow
 def test_every_signature_is_asked_about_products_one_by_one_and_in_batches(records):
+    from components.examples import example_of
+    from components.features import IMAGE_BYTES
     from components.infra.requests import ask, picture_of
 
     asked = {}
@@ -21,9 +23,11 @@ def test_every_signature_is_asked_about_products_one_by_one_and_in_batches(recor
 
     assert [len(answer.rows) for answer in ask(Model(), records, 3)][:7] == [1, 1, 1, 1, 1, 3, 2]
     pictures = [picture_of(record) for record in records]
+    bare = [example_of({IMAGE_BYTES: picture}) for picture in pictures]
     assert asked == {
         ("serving_default", "image_bytes"): [*([picture] for picture in pictures), pictures[:3], pictures[3:]],
-        ("examples", "examples"): [*([record] for record in records), records[:3], records[3:]],
+        # At last with all that is known of the products.
+        ("examples", "examples"): [*([each] for each in bare), bare[:3], bare[3:], *([record] for record in records)],
         ("embed", "image_bytes"): [*([picture] for picture in pictures), pictures[:3], pictures[3:]],
         ("evaluate", "examples"): [records[:3], records[3:]],
     }
