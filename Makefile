@@ -64,7 +64,7 @@ docs: install ## docs/reference/ from the code, and the site in build/site; a de
 	@cmp -s docs/requirements.txt build/venv/requirements.txt || { \
 	  $(VENV)/bin/python -m venv --clear build/venv && cp docs/requirements.txt build/venv/ && \
 	  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt || { rm -r build/venv; exit 1; }; }
-	@build/venv/bin/python scripts/site.py
+	@build/venv/bin/python scripts/docs_site.py
 
 lock: ## resolve the ranges in setup.py anew into constraints.txt
 	@scripts/install.sh lock

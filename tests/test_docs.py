@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from pipeline import cli
 from pipeline.recipe import Recipe, load_recipe, recipe_names
-from scripts import reference, site
+from scripts import docs_site, reference
 from tests import HOUSE
 
 PAGES = sorted(
@@ -62,7 +62,7 @@ def test_every_page_has_its_place_on_the_site(page: Path) -> None:
 ])  # fmt: skip
 def test_a_link_to_what_the_site_does_not_hold_becomes_its_path(link: str, staged: str) -> None:
     page, files = Path("docs/tutorial.md"), {Path("docs/runs.md")}
-    assert site.LINK.sub(lambda found: site.within(found, page, files), link) == staged
+    assert docs_site.LINK.sub(lambda found: docs_site.within(found, page, files), link) == staged
 
 
 def anchors(page: Path) -> set[str]:
