@@ -1,7 +1,7 @@
 """Asking an index about picture files and products, with the model that it was made with."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,16 @@ def similar_to(
         return search(index, asked, _vectors(index, pictures, connect) if pictures else None, ids)
     except QueryError as error:
         raise AnswerError(str(error)) from error
+
+
+def each_similar(index: Searchable, pictures: dict[str, bytes], client: Client, count: int) -> list[list[Match]]:
+    """Finds the `count` products most like each of some pictures, name to content.
+
+    Raises:
+        AnswerError: as of `similar_to`.
+    """
+    vectors = _vectors(index, pictures, lambda: nullcontext(client))
+    return [search(index, Query(k=count), vectors[at : at + 1]) for at in range(len(vectors))]
 
 
 def _vectors(

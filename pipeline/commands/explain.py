@@ -1,7 +1,6 @@
 """`fashion explain`: what a model answers about pictures, what in them speaks for it, and which products look alike."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from serving.search.query import Match
 
 _NEIGHBOURS = 5
-_SHADES = " ░▒▓█"
+_SHADES, _LEAST = " ░▒▓█", 1e-9  # of a logit
 
 EXIT_CODES = """
 \b
@@ -43,41 +42,32 @@ def explain(images: tuple[str, ...], html: Path | None, decide: str | None, **mo
       fashion explain shoe.jpg --model runs/serving --model-version 1795622687
     """
     thresholds = read_thresholds(decide)
-    from components.answers.ask import model_name
     from components.errors import AnswerError
-    from components.index.asking import find_index, read_pictures, similar_to
+    from components.index.asking import each_similar, find_index, read_pictures
     from pipeline.asking import Choice, asking, identify
 
-    choice, _ = identify(Choice(**model))
-    folder = choice.model or Path()
-    index, pictures = find_index(folder), read_pictures(images)
+    choice, version = identify(Choice(**model))
+    index, pictures = find_index(choice.model or Path()), read_pictures(images)
     with asking(choice) as client:
         answers = client.explain(list(pictures.values()), thresholds)
         for name, answer in zip(pictures, answers, strict=True):
             if answer.error:
                 raise AnswerError(f"{name}: {answer.error}.")
-        near = [
-            similar_to(index, [name], (), lambda: nullcontext(client), k=_NEIGHBOURS) if index else []
-            for name in pictures
-        ]
+        near = each_similar(index, pictures, client, _NEIGHBOURS) if index else [[] for _ in pictures]
     for name, answer, matches in zip(pictures, answers, near, strict=True):
         click.echo("\n".join(_lines(name, answer, matches)))
     if html:
         from components.index.gallery import write_explanations
 
-        click.echo(write_explanations(html, model_name(folder), index, pictures, answers, near), err=True)
+        click.echo(write_explanations(html, version, index, pictures, answers, near), err=True)
 
 
 def _lines(name: str, answer: "Prediction", matches: "Sequence[Match]") -> list[str]:
     tags = [f"{column} {tag.label} {tag.confidence:.1%}" for column, tag in answer.tags.items()]
     said = " · ".join(filter(None, [f"{answer.label}, {answer.confidence:.1%}", answer.decision, *tags]))
     heat = answer.explanation or ()
-    most = max((value for row in heat for value in row), default=0.0)
-    rows = ["".join(2 * _SHADES[_shade(value, most)] for value in row) for row in heat]
+    most = max([_LEAST, *(value for row in heat for value in row)]) / (len(_SHADES) - 1)
+    rows = ["".join(2 * _SHADES[round(max(value, 0.0) / most)] for value in row) for row in heat]
     top = [f"{label} {score:.1%}" for label, score in answer.top]
     like = [f"{match.score:.3f} {match.id} {' · '.join(map(str, match.attributes.values()))}" for match in matches]
     return [f"{name}: {said}", *(f"  │{row}│" for row in rows), f"  {', '.join(top)}", *(f"  {line}" for line in like)]
-
-
-def _shade(value: float, most: float) -> int:
-    return round(max(value, 0.0) / most * (len(_SHADES) - 1)) if most > 0 else 0
