@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from components.transform.taxonomy import NO_CLASS
 from pipeline.monitor.log import batches
+from pipeline.monitor.tally import together
 
 UNSURE, OUTSIDE, NAMED, UNCOVERED = "unsure", "outside", "its name says otherwise", "many alike, none in training"
 
@@ -54,8 +55,8 @@ def choose(
     further += [_contradicted(log, names)] if names else []
     found: dict[str, dict[str, Any]] = {}
     least, most = 0.0, budget * _POOL
-    for batch in batches(log, ("error", *_COLUMNS)):
-        table = pa.table(batch).filter(pc.and_(pc.is_null(batch["error"]), pc.is_valid(batch["digest"])))
+    for some in together(batches(log, ("error", *_COLUMNS))):
+        table = some.filter(pc.and_(pc.is_null(some["error"]), pc.is_valid(some["digest"]))).combine_chunks()
         doubts, reasons = _doubts(table, further)
         worth = np.flatnonzero(doubts >= least)
         for row, doubt, reason in zip(table.take(worth).to_pylist(), doubts[worth], reasons[worth], strict=True):
@@ -129,8 +130,8 @@ def _uncovered(log: Path, baseline: Path) -> Doubts:
 def _sample(log: Path) -> tuple[list[str], NDArray[np.float32]]:
     """Some pictures, those of the lowest digests, with their projections, float32 [n, d]."""
     found: dict[str, list[float]] = {}
-    for batch in batches(log, ("digest", "projection")):
-        table = pa.table(batch).filter(pc.and_(pc.is_valid(batch["digest"]), pc.is_valid(batch["projection"])))
+    for some in together(batches(log, ("digest", "projection"))):
+        table = some.filter(pc.and_(pc.is_valid(some["digest"]), pc.is_valid(some["projection"])))
         if len(found) >= _SAMPLE:
             table = table.filter(pc.less(table["digest"], max(found)))
         found |= {row["digest"]: row["projection"] for row in table.sort_by("digest").slice(0, _SAMPLE).to_pylist()}

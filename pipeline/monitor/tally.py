@@ -144,14 +144,14 @@ def days(batches: Iterable[pa.RecordBatch]) -> dict[str, Tally]:
     """Counts the answers of each day (UTC), the days in order; some batches are in memory at a time."""
     random = np.random.default_rng(0)
     found: dict[str, Tally] = defaultdict(Tally)
-    for table in _together(batches):
+    for table in together(batches):
         dates = pa.compute.floor_temporal(table["time"], unit="day").cast(pa.date32())
         for date in dates.unique().to_pylist():
             found[str(date)].add(table.filter(pa.compute.equal(dates, date)), random)
     return dict(sorted(found.items()))
 
 
-def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Puts batches together, for files are small, and each count of each slice has its price."""
     some: list[pa.RecordBatch] = []
     for batch in batches:
