@@ -16,7 +16,8 @@ _COLUMNS = (
     "foreign accepted", "time", "memory", "machine", "commit",
 )  # fmt: skip
 _LEGEND = (
-    "On the split `test`; the worst class is that of the lowest recall. Accepted is the share of pictures that the "
+    "On the split `test`, by pictures alone; lines below the accuracy are of further columns, with names where a model "
+    "reads them. The worst class is that of the lowest recall. Accepted is the share of pictures that the "
     "model is sure enough of, and how often it is right then; foreign pictures are of no class, of kinds that training "
     "has seen and has not. ± is the standard deviation over seeds. Time is the mean of all stages, none of them taken "
     "from the cache, without start-up; memory is the most resident memory of any stage. A + marks a commit with "
