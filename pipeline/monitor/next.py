@@ -58,7 +58,8 @@ def choose(
     for some in together(batches(log, ("error", *_COLUMNS))):
         table = some.filter(pc.and_(pc.is_null(some["error"]), pc.is_valid(some["digest"]))).combine_chunks()
         doubts, reasons = _doubts(table, further)
-        worth = np.flatnonzero(doubts >= least)
+        worth = np.argsort(-doubts, kind="stable")[:most]
+        worth = worth[doubts[worth] >= least]
         for row, doubt, reason in zip(table.take(worth).to_pylist(), doubts[worth], reasons[worth], strict=True):
             found[row["digest"]] = row | {"doubt": float(doubt), **_told(row, int(reason), further)}
         if len(found) > 2 * most:
@@ -114,16 +115,15 @@ def _uncovered(log: Path, baseline: Path) -> Doubts:
 
     The nearest pictures of the log reach to some distance; within it, of as many of the baseline as many are expected.
     """
-    from sklearn.neighbors import NearestNeighbors
+    from scipy.spatial.distance import cdist  # type: ignore[import-untyped]
 
     (digests, now), (_, before) = _sample(log), _sample(baseline)
     expected = _NEAR * len(before) / max(len(now), 1)
     doubt = np.zeros(len(now), np.float32)
     if len(now) > _NEAR and now.shape[1] == before.shape[1] and expected >= _FEWEST:
-        reach = NearestNeighbors(n_neighbors=_NEAR + 1).fit(now).kneighbors(now)[0][:, -1]
-        tree = NearestNeighbors().fit(before)
-        there = [len(tree.radius_neighbors(now[n : n + 1], reach[n], False)[0]) for n in range(len(now))]
-        doubt = 1 - np.minimum(np.array(there, np.float32) / expected, 1)
+        reach = np.partition(cdist(now, now), _NEAR, axis=1)[:, _NEAR]
+        there = (cdist(now, before) <= reach[:, np.newaxis]).sum(axis=1)
+        doubt = 1 - np.minimum(there / expected, 1)
     return Doubts("digest", pa.array(digests, pa.string()), doubt, UNCOVERED, [])
 
 
