@@ -43,6 +43,10 @@ def save_toy(folder, broken="", tweak=lambda tf, outputs: {}, takes="", rows=Non
         answered = answer(pictures)
         return {**answered, "heat": tf.reshape(answered["probabilities"], [-1, 2, 3])}
 
+    def observe(pictures):
+        answered = answer(pictures)
+        return {**answered, "projection": tf.repeat(answered["probabilities"][:, :1], 64, axis=1)}
+
     def signature(name, function, argument):
         changed = name == broken
         spec = tf.TensorSpec([rows if changed else None], tf.string, name=(changed and takes) or argument)
@@ -59,6 +63,7 @@ def save_toy(folder, broken="", tweak=lambda tf, outputs: {}, takes="", rows=Non
         "examples": signature("examples", examples, "examples"),
         "embed": signature("embed", embed, "image_bytes"),
         "explain": signature("explain", explain, "image_bytes"),
+        "observe": signature("observe", observe, "image_bytes"),
     }
     signatures.pop(left_out, None)
     module = tf.Module()
