@@ -23,8 +23,7 @@ DOCKERFILE = (HOUSE / "Dockerfile").read_text()
 
 # What tests read beside the product itself, which the image has where they are mounted.
 MOUNTED = ("tests", "pyproject.toml", "setup.py", "constraints.txt", "constraints-gpu.txt", "Dockerfile",
-           ".dockerignore", "scripts", "README.md", "CHANGELOG.md",
-           "CONTRIBUTING.md", "SECURITY.md", "mkdocs.yml", "benchmarks", "docs")  # fmt: skip
+           ".dockerignore", "scripts", "README.md", "benchmarks", "docs")  # fmt: skip
 SITE = "/opt/fashion/lib/python3.11/site-packages"
 
 
@@ -201,7 +200,14 @@ def test_the_quick_tests_pass_in_the_image(image: Image) -> None:
     options += [f"--volume={tool}:/tools/{tool.name}:ro" for tool in tools]
     options += ["--env=PYTHONPATH=/tools", f"--workdir={SITE}"]
     # These are about what the image leaves out: the checkout, the lock, and tools of development.
-    left_out = ("e2e", "serving/test_deploy.py", "test_benchmarks.py", "test_image.py", "test_install.py")
+    left_out = (
+        "e2e",
+        "serving/test_deploy.py",
+        "test_benchmarks.py",
+        "test_docs.py",
+        "test_image.py",
+        "test_install.py",
+    )
     ignored = [f"--ignore=tests/{name}" for name in left_out]
     options_of_pytest = ["-q", "-p", "no:cacheprovider", "-m", "not slow", *ignored]
     said = image.run("-m", "pytest", *options_of_pytest, "tests", entrypoint="python", options=options)
