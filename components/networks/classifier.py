@@ -137,16 +137,16 @@ def tapped(trunk: keras.Model, backbone: str) -> keras.Model:
 
 
 def kinds_head(score: Score, head: keras.Model) -> keras.Model:
-    """What `tapped` sees, float32 [n, d + e], to how foreign it is, [n, 1]: the log odds of kinds that are of no class.
+    """What `tapped` sees and the head's answer to how foreign that is, [n, 1]: the log odds of kinds of no class.
 
     A label that is not sure counts twice as its logarithm: among kinds that were never shown it tells some more.
     """
     features = keras.Input((len(score.kernel),), name="features")
+    answers = keras.Input((sum(sizes_of(head)),), name="answers")
     kinds = keras.layers.Dense(len(score.bias), dtype="float32", name="kinds")
     odds = LogOdds(score.outer, dtype="float32")(kinds(features))
-    answers = head(features[:, : head.input_shape[-1]])
     sure = keras.ops.max(answers[:, : sizes_of(head)[0]], axis=1, keepdims=True)
-    outside = keras.Model(features, odds - 2 * keras.ops.log(sure), name="outside")
+    outside = keras.Model([features, answers], odds - 2 * keras.ops.log(sure), name="outside")
     kinds.set_weights([score.kernel, score.bias])
     return outside
 
@@ -179,15 +179,18 @@ def serving_network(
     Args:
         trunk: from `pooled_trunk`, or `tapped` where `outside` reads that.
         head: from `softmax_head`.
-        outside: from `kinds_head` or `energy_head`.
+        outside: from `kinds_head`, which is given the answers too, or `energy_head`.
         flip: whether all are the mean over a picture and its mirror image.
         doubt: share of each answer that is spread over all classes alike; of each column, if they differ.
     """
     pictures = keras.Input(trunk.input_shape[1:], name="pictures")
     views = keras.ops.concatenate([pictures, keras.ops.flip(pictures, axis=2)]) if flip else pictures
-    seen, places = keras.Model(trunk.input, [trunk.output, trunk.get_layer(POOL).input])(views)
-    features = seen[:, : head.input_shape[-1]]
-    answers = [head(features), features, *([outside(seen)] if outside else [])]
+    # Features come from where they are pooled, not out of what `tapped` joins: quantized, that has one scale for both.
+    pool = trunk.get_layer(POOL)
+    seen, features, places = keras.Model(trunk.input, [trunk.output, pool.output, pool.input])(views)
+    answers = [head(features), features]
+    if outside:
+        answers.append(outside([seen, answers[0]] if len(outside.inputs) > 1 else features))
     if flip:
         answers = [keras.ops.mean(keras.ops.reshape(each, (2, -1, each.shape[-1])), axis=0) for each in answers]
         straight = keras.ops.reshape(places, (2, -1, *places.shape[1:]))

@@ -28,8 +28,8 @@ def compile_network(
 
     def accuracy(targets: keras.KerasTensor, probabilities: keras.KerasTensor) -> keras.KerasTensor:
         main = targets[:, :classes]
-        known = keras.ops.sum(main, axis=1)  # pictures of no class count nowhere
         right = keras.metrics.categorical_accuracy(main, probabilities[:, :classes])
+        known = keras.ops.cast(keras.ops.sum(main, axis=1), right.dtype)  # pictures of no class count nowhere
         return right * known / keras.ops.maximum(keras.ops.mean(known), keras.backend.epsilon())
 
     # AdamW refuses a missing decay, the others apply one of 0 at a cost.
