@@ -43,6 +43,10 @@ def alarms(moves: Iterable[Move]) -> list[Alarm]:
     looks = [move for what, move in far.items() if what not in (LABELS, PICTURES, *_DOUBTS)]
     surer = CONFIDENCE in far and far[CONFIDENCE].now > far[CONFIDENCE].before
     doubts = [what for what in _DOUBTS if what in far]
+    if doubts == [DECISIONS] and LABELS in far:
+        # Of another mix other shares are accepted; all else is compared given the label.
+        name(LABELS, "another mix of labels", [LABELS, *doubts])
+        doubts = []
     if looks and (looks[0].distance >= _MOST or not doubts or surer):
         name("camera", _camera(looks), [*(move.what for move in looks), *doubts, PICTURES])
     elif doubts and not surer:

@@ -14,9 +14,10 @@ from components.errors import CatalogueError
 from components.ingest.corrections import read_corrections
 from pipeline.cli import main
 from pipeline.monitor.accuracy import expected, known
+from pipeline.monitor.causes import alarms
 from pipeline.monitor.feedback import compare, read_labels
 from pipeline.monitor.log import read_days, read_tally
-from pipeline.monitor.moves import Limits
+from pipeline.monitor.moves import Limits, Move
 from pipeline.monitor.next import choose
 from pipeline.monitor.tally import TRUTH, Tally, total
 from pipeline.monitor.verdict import judge
@@ -120,6 +121,12 @@ def test_what_moves_is_found_on_its_day_and_by_its_name(tmp_path, baseline, shar
     assert (standing.since, standing.rows) == ("2026-03-05", 500)
     assert str(standing).startswith(f"{name}, since 2026-03-05 (500 answers)")
     assert verdict.drift == (name not in ("requests fail", "answers take longer"))
+
+
+def test_decisions_that_follow_from_another_mix_are_nothing_new():
+    mix, decisions = (Move(what, 0.4, 0.03, 0.05, 0.2, 0.6, "shoes") for what in ("labels", "decisions"))
+    assert [alarm.name for alarm in alarms([decisions, mix])] == ["another mix of labels"]
+    assert [alarm.kind for alarm in alarms([decisions])] == ["new"]
 
 
 def test_quiet_weeks_raise_no_alarm(tmp_path, baseline):
