@@ -177,6 +177,8 @@ class ModelManager:
         self._refuse_if_stopped()
         version, signature = self._find(spec), spec.signature or DEFAULT_SIGNATURE
         version.servable.check(signature, inputs, output_filter)
+        # Now: when the answer is there, the version may have been unloaded.
+        wanted = output_filter or version.servable.signatures[signature].outputs.keys()
         run = signature
         if signature == DEFAULT_SIGNATURE and self._watch.logs and OBSERVE in version.servable.signatures:
             run = OBSERVE  # the same answers in the same pass, with what the log keeps of embeddings
@@ -188,8 +190,7 @@ class ModelManager:
             self._watch.failed(about, inputs, began, f"{error.code.name}: {error.message}")
             raise
         self._watch.answered(about, inputs, outputs, began)
-        wanted = output_filter or outputs.keys() & version.servable.signatures[signature].outputs.keys()
-        return Answer(version.number, signature, {name: outputs[name] for name in wanted})
+        return Answer(version.number, signature, {name: outputs[name] for name in wanted if name in outputs})
 
     async def search(self, spec: Spec, question: Question) -> dict[str, Any]:
         """Finds similar products by the index of the version that a request is for, or of the newest that has one.
