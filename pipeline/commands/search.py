@@ -145,6 +145,7 @@ def similar(
     with open_index(folder, url) as index:
         matches = similar_to(index, images, ids, lambda: asking(Choice(model=folder)), **query)
     if html:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # pictures are decoded; of accelerators nobody asks here
         from components.index.gallery import write_gallery
 
         click.echo(write_gallery(html, index, images, ids, query, matches), err=True)
