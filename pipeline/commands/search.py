@@ -145,10 +145,13 @@ def similar(
     with open_index(folder, url) as index:
         matches = similar_to(index, images, ids, lambda: asking(Choice(model=folder)), **query)
     if html:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # pictures are decoded; of accelerators nobody asks here
-        from components.index.gallery import write_gallery
+        from pipeline.view import quiet
 
-        click.echo(write_gallery(html, index, images, ids, query, matches), err=True)
+        with quiet(Path(os.devnull)):  # TensorFlow, which decodes the pictures, says what nobody asked
+            from components.index.gallery import write_gallery
+
+            written = write_gallery(html, index, images, ids, query, matches)
+        click.echo(written, err=True)
     if as_json:
         click.echo(json.dumps(describe(index, matches), ensure_ascii=False, indent=2))
     elif not html:
