@@ -269,6 +269,7 @@ def test_a_package_loads_in_kfp_and_is_a_pipeline_spec(tmp_path: Path, graph) ->
     assert spec.schema_version == "2.1.0"
 
 
+@pytest.mark.slow
 def test_a_package_changes_with_the_recipe_and_only_then(package: Package, tmp_path: Path, graph) -> None:
     first, again, other = package, compiled(tmp_path), compiled(tmp_path, "gate.recall=0.5")
     assert first.text == again.text

@@ -95,6 +95,7 @@ def test_the_shift_of_a_column_counts_the_products_that_have_a_value() -> None:
     assert shift == pytest.approx(np.log([3 / 5 / (2 / 5), 2 / 5 / (3 / 5), 3 / 5 / (2 / 4), 2 / 5 / (2 / 4)]))
 
 
+@pytest.mark.slow
 def test_a_network_learns_both_columns_and_is_scaled_in_each(data: Path, tmp_path: Path) -> None:
     train, held_out = (
         open_pictures([f"{data}/{split}*"], balanced=split == "train", size=SIZE, columns=("gender",))

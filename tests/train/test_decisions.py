@@ -93,8 +93,8 @@ def test_without_foreign_pictures_the_score_is_the_energy(job):
     assert probabilities.shape[1] == CLASSES
 
 
-def test_fine_tuning_learns_kinds_that_are_not_answered(job, tmp_path):
-    tuned = replace(job, train=TRAIN, work=tmp_path)
+def test_fine_tuning_is_given_the_kinds_of_both_sides(job):
+    tuned = replace(job, train=TRAIN)
     learnt = with_kinds(tuned)
     train, foreign = learnt.train_pictures, len(tuned.outside_train)
     assert learnt.sizes == (CLASSES, 3)  # the classes' own say no kind
@@ -106,6 +106,11 @@ def test_fine_tuning_learns_kinds_that_are_not_answered(job, tmp_path):
     shuffled = np.concatenate([targets for _, targets in train.batches(8, 8, seed=1)])
     assert sorted(map(tuple, shuffled)) == sorted(map(tuple, train.targets))
     assert 0 < (shuffled[: len(train) // 2, 0] == -1).sum() < foreign  # neither side waits for the other's end
+
+
+@pytest.mark.slow
+def test_fine_tuning_learns_kinds_that_are_not_answered(job, tmp_path):
+    tuned = replace(job, train=TRAIN, work=tmp_path)
     network = fit(tuned)
     probabilities, *_, inside = outputs_of(network, tuned.eval_pictures)
     assert probabilities.shape[1] == CLASSES
