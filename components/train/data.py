@@ -40,8 +40,11 @@ class Pictures:
     @property
     def targets(self) -> np.ndarray:
         """Labels in all columns, the main one first: int64 [n, 1 + t]."""
-        own = np.column_stack([self.labels, self.tags[self.rows]])
-        return np.concatenate([own, self.foreign.targets]) if self.foreign else own
+        return np.concatenate([self._own, self.foreign.targets]) if self.foreign else self._own
+
+    @property
+    def _own(self) -> np.ndarray:
+        return np.column_stack([self.labels, self.tags[self.rows]])
 
     def batches(self, batch_size: int, shuffle_buffer: int = 0, seed: int = 0) -> tf.data.Dataset:
         """Streams (pictures float32 [b, size, size, 3] in 0..255, targets int64 [b, 1 + t]), shuffled by a buffer.
@@ -68,9 +71,8 @@ class Pictures:
         )
 
     def _examples(self) -> tf.data.Dataset:
-        own = np.column_stack([self.labels, self.tags[self.rows]])
         encoded = _encoded(self.files, self.broken, self.balanced)
-        return tf.data.Dataset.zip((encoded, tf.data.Dataset.from_tensor_slices(own)))
+        return tf.data.Dataset.zip((encoded, tf.data.Dataset.from_tensor_slices(self._own)))
 
     def _decode(self, encoded: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return decode_trusted(encoded, self.size), targets
